@@ -1,0 +1,94 @@
+"""Rooms import only from rows below their own, siblings never from each other, and some know no torch."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "vistrials"
+
+# From top to bottom; the rooms of a row are siblings.
+ROWS = [
+    {"cli", "display"},
+    {"pipeline"},
+    {"engine", "reports"},
+    {"tracking"},
+    {"data", "models", "runs", "evaluation"},
+    {"structures"},
+    {"specs", "geometry"},
+    {"errors"},
+]
+ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
+# The command line is two files of one room.
+SIBLINGS_ALLOWED = {("cli", "display")}
+NO_TORCH = {"specs", "evaluation", "reports", "errors"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at its top or inside a function, as a dotted name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            module = node.module or ""
+            yield module
+            if module == "vistrials":
+                yield from (f"vistrials.{alias.name}" for alias in node.names)
+
+
+def violations(room: str, modules: Iterator[str]) -> list[str]:
+    found = []
+    for module in modules:
+        parts = module.split(".")
+        if parts[0] in ("torch", "torchvision") and room in NO_TORCH:
+            found.append(module)
+        if parts[0] != "vistrials" or len(parts) < 2 or parts[1] not in ROW_OF or parts[1] == room:
+            continue
+        if ROW_OF[parts[1]] <= ROW_OF[room] and (room, parts[1]) not in SIBLINGS_ALLOWED:
+            found.append(module)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_only_from_below(path: Path) -> None:
+    room = room_of(path)
+    if room == "__init__":
+        assert list(imported_modules(path)) == []
+        return
+    assert room in ROW_OF, f"{path}: a new room needs a row"
+    assert violations(room, imported_modules(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "module", "allowed"),
+    [
+        ("engine", "vistrials.tracking.online", True),
+        ("models", "vistrials.data.loading", False),
+        ("data", "vistrials.engine.training", False),
+        ("engine", "vistrials.reports.table", False),
+        ("specs", "torch.nn", False),
+        ("models", "torch.nn", True),
+        ("cli", "vistrials.display", True),
+        ("display", "vistrials.cli", False),
+    ],
+)
+def test_the_rule_tells_right_from_wrong(room: str, module: str, allowed: bool) -> None:
+    assert (violations(room, iter([module])) == []) is allowed
+
+
+def test_only_the_command_line_prints() -> None:
+    printing = [
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        if room_of(path) not in ("cli", "display")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert printing == []

@@ -1,0 +1,113 @@
+"""Frames from disk: decoding, checking against the annotations, and reading ahead."""
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image
+
+from vistrials.data.transforms import normalise, resize_image, resize_shape
+from vistrials.errors import DataError
+from vistrials.structures.frames import Frame
+from vistrials.structures.video import Video, VideoSet
+
+FRAMES_AHEAD = 4
+
+
+def decode_frame(path: Path) -> Tensor:
+    """Decode an image file. Returns: uint8 RGB (3, h, w). Raises: DataError if it is missing or broken."""
+    try:
+        if _torchvision_decodes():
+            return decode_image(str(path), mode=ImageReadMode.RGB)
+        return _decode_with_pillow(path)
+    except (RuntimeError, OSError) as error:
+        if not path.is_file():
+            raise DataError(f"{path}: no such frame; check the frame folder") from None
+        reason = re.sub(r"^\w+, \S+\.cpp:\d+, ", "", str(error).splitlines()[0])
+        raise DataError(f"{path}: not a readable image ({reason}); copy it again") from None
+
+
+def read_frame(video_set: VideoSet, video: Video, index: int) -> Tensor:
+    """Decode one frame of a video.
+
+    Returns:
+        uint8 RGB (3, height, width).
+
+    Raises:
+        DataError: the file is missing, broken, or of another size than the annotations say.
+    """
+    path = video_set.frames_dir / video.file_names[index]
+    try:
+        image = decode_frame(path)
+    except DataError as error:
+        raise DataError(f"video {video.id}, frame {index}: {error}") from None
+    height, width = image.shape[1:]
+    if (height, width) != (video.height, video.width):
+        raise DataError(
+            f"video {video.id}, frame {index}: {path} has {height} x {width} pixels (height x width) "
+            f"where the annotations say {video.height} x {video.width}"
+        )
+    return image
+
+
+def load_frame(path: Path, image_size_px: tuple[int, int]) -> Frame:
+    """Load one image file for the network.
+
+    Args:
+        path: the file.
+        image_size_px: (long edge, short edge) that it is fitted into.
+    """
+    return prepare_frame(decode_frame(path), image_size_px)
+
+
+def prepare_frame(image: Tensor, image_size_px: tuple[int, int]) -> Frame:
+    """Resize and normalise a decoded frame.
+
+    Args:
+        image: uint8 RGB (3, h, w).
+        image_size_px: (long edge, short edge) that it is fitted into.
+    """
+    original_size = (image.shape[1], image.shape[2])
+    size, scale = resize_shape(original_size, image_size_px)
+    return Frame(normalise(resize_image(image, size)), scale, original_size)
+
+
+def iter_frames(video_set: VideoSet, video: Video, image_size_px: tuple[int, int]) -> Iterator[Frame]:
+    """Load the frames of a video in order; a thread decodes a few frames ahead, never more.
+
+    Raises:
+        DataError: when the turn comes to a frame that is missing, broken or of another size than declared.
+    """
+
+    def load(index: int) -> Frame:
+        return prepare_frame(read_frame(video_set, video, index), image_size_px)
+
+    decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frames")
+    pending: deque[Future[Frame]] = deque()
+    try:
+        for index in range(len(video)):
+            pending.append(decoder.submit(load, index))
+            if len(pending) > FRAMES_AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        decoder.shutdown(cancel_futures=True)
+
+
+def _torchvision_decodes() -> bool:
+    # Builds of torchvision without image support lack the operator. Where both work, it is never slower than
+    # pillow: 3.0 against 7.7 ms for a 1280x720 JPEG, equal (0.4 ms) at 432x240.
+    return hasattr(torch.ops.image, "decode_image")
+
+
+def _decode_with_pillow(path: Path) -> Tensor:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()

@@ -1,0 +1,320 @@
+"""Frame pairs and their batches for training. A batch is a function of (seed, iteration) and nothing else."""
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.random import default_rng
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from vistrials.data.frames import iter_frames as iter_frames  # part of this room's face
+from vistrials.data.frames import read_frame
+from vistrials.data.sampling import (
+    KeyFrame,
+    annotated_frames,
+    choose_reference,
+    count_batches,
+    group_key_frames,
+    is_usable,
+    match_instances,
+    plan_batches,
+)
+from vistrials.data.transforms import (
+    flip_boxes,
+    inclusive_boxes,
+    normalise,
+    padded_size,
+    resize_boxes,
+    resize_image,
+    resize_masks,
+    resize_shape,
+)
+from vistrials.data.youtube_vis import decode_mask
+from vistrials.errors import DataError, SpecError, VistrialsError
+from vistrials.specs.data import DataSpec
+from vistrials.specs.training import TrainSpec
+from vistrials.structures.frames import FramePair, FramePairBatch
+from vistrials.structures.video import VideoSet
+
+# First numbers of the random seeds, so that no two uses draw the same stream.
+_PAIR_STREAM, _PLAN_STREAM = 1, 2
+
+
+class Instances(NamedTuple):
+    """Ground truth of one resized frame, masks aside.
+
+    track_ids: N; boxes: (N, 4) float32, inclusive corners; labels: (N,) int64 in 1..K.
+    """
+
+    track_ids: list[int]
+    boxes: Tensor
+    labels: Tensor
+
+
+class FramePairDataset:
+    """Key frames of a video set as training samples.
+
+    Args:
+        video_set: annotated videos.
+        data: frame size, flip, choice of reference frames and grouping into batches.
+        seed: of all random choices.
+        cache_frames: keep resized frames (uint8) and masks (one bit per pixel) in memory once they were read.
+
+    Raises:
+        DataError: no frame has an instance to train on.
+    """
+
+    def __init__(self, video_set: VideoSet, data: DataSpec, seed: int, cache_frames: bool = False) -> None:
+        self.video_set = video_set
+        self.data = data
+        self.seed = seed
+        self.annotated = [annotated_frames(video) for video in video_set.videos]
+        self.key_frames, self.groups = group_key_frames(video_set.videos, self.annotated, data.batching)
+        if not self.key_frames:
+            raise DataError(
+                f"{video_set.frames_dir}: no frame of the {len(video_set.videos)} videos has an instance to train "
+                "on; `vistrials data check` says what is wrong with the annotations"
+            )
+        self._resized = [resize_shape((v.height, v.width), data.image_size_px) for v in video_set.videos]
+        keep = cache if cache_frames else lambda load: load
+        self._image = keep(self._load_image)
+        self._instances = keep(self._load_instances)
+        self._packed_masks = keep(self._load_packed_masks)
+
+    def __len__(self) -> int:
+        """Number of key frames."""
+        return len(self.key_frames)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) of a key frame after the resize."""
+        return self._resized[self.key_frames[index].video][0]
+
+    def pair(self, index: int, epoch: int, position: int) -> FramePair:
+        """Build one training sample.
+
+        Args:
+            index: of the key frame.
+            epoch, position: its place in the training, counted in samples within the epoch; with the seed, they
+                decide on the flip and the reference frame.
+        """
+        rng = default_rng((_PAIR_STREAM, self.seed, epoch, position))
+        # The flip first: it is then the same under every choice of reference frames.
+        is_flipped = rng.random() < self.data.flip_probability
+        key = self.key_frames[index]
+        reference = key._replace(
+            frame=choose_reference(self.annotated[key.video], key.frame, self.data.sampling, rng)
+        )
+        instances, reference_instances = self._instances(key), self._instances(reference)
+        # Clones, since the originals may live in the cache.
+        boxes, reference_boxes = instances.boxes.clone(), reference_instances.boxes.clone()
+        images = [self._image(frame) for frame in (key, reference)]
+        masks = self._masks(key)
+        if is_flipped:
+            width = self.size(index)[1]
+            boxes, reference_boxes = flip_boxes(boxes, width), flip_boxes(reference_boxes, width)
+            images = [image.flip(-1) for image in images]
+            masks = masks.flip(-1)
+        match = match_instances(instances.track_ids, reference_instances.track_ids)
+        return FramePair(
+            key_image=normalise(images[0]),
+            reference_image=normalise(images[1]),
+            boxes=boxes,
+            labels=instances.labels.clone(),
+            masks=masks,
+            reference_boxes=reference_boxes,
+            instance_match=torch.tensor(match, dtype=torch.int64),
+        )
+
+    def _load_image(self, key: KeyFrame) -> Tensor:
+        video = self.video_set.videos[key.video]
+        return resize_image(read_frame(self.video_set, video, key.frame), self._resized[key.video][0])
+
+    def _load_instances(self, key: KeyFrame) -> Instances:
+        tracks = [t for t in self.video_set.videos[key.video].tracks if is_usable(t, key.frame)]
+        size, scale = self._resized[key.video]
+        labels = [self.video_set.label_by_category_id[track.category_id] for track in tracks]
+        boxes = inclusive_boxes([bbox for t in tracks if (bbox := t.bboxes[key.frame]) is not None])
+        return Instances(
+            [track.id for track in tracks],
+            resize_boxes(boxes, scale, size),
+            torch.tensor(labels, dtype=torch.int64),
+        )
+
+    def _load_packed_masks(self, key: KeyFrame) -> NDArray[np.uint8]:
+        video = self.video_set.videos[key.video]
+        size, _ = self._resized[key.video]
+        masks = []
+        for track in video.tracks:
+            if not is_usable(track, key.frame):
+                continue
+            try:
+                mask = decode_mask(track.segmentations[key.frame], video.height, video.width)
+            except DataError as error:
+                raise DataError(
+                    f"video {video.id}, annotation {track.id}, frame {key.frame}: {error}"
+                ) from None
+            masks.append(resize_masks(mask[None], size)[0])
+        return np.packbits(np.stack(masks), axis=-1)
+
+    def _masks(self, key: KeyFrame) -> Tensor:
+        (_, width), _ = self._resized[key.video]
+        return torch.from_numpy(np.unpackbits(self._packed_masks(key), axis=-1, count=width))
+
+
+def collate(pairs: list[FramePair], size: tuple[int, int] | None = None) -> FramePairBatch:
+    """Join pairs, padded right and bottom with 0.
+
+    Args:
+        pairs: B of them.
+        size: (height, width) to pad to; by default the largest of the pairs, up to a multiple of 32.
+    """
+    image_sizes = [(pair.key_image.shape[1], pair.key_image.shape[2]) for pair in pairs]
+    size = size or padded_size(image_sizes)
+    return FramePairBatch(
+        key_images=torch.stack([_pad(pair.key_image, size) for pair in pairs]),
+        reference_images=torch.stack([_pad(pair.reference_image, size) for pair in pairs]),
+        image_sizes=image_sizes,
+        boxes=[pair.boxes for pair in pairs],
+        labels=[pair.labels for pair in pairs],
+        masks=[_pad(pair.masks, size) for pair in pairs],
+        reference_boxes=[pair.reference_boxes for pair in pairs],
+        instance_match=[pair.instance_match for pair in pairs],
+    )
+
+
+def _pad(image: Tensor, size: tuple[int, int]) -> Tensor:
+    if image.shape[1:] == size:
+        return image
+    padded = image.new_zeros(image.shape[0], *size)
+    padded[:, : image.shape[1], : image.shape[2]] = image
+    return padded
+
+
+class PairBatches(Dataset[FramePairBatch]):
+    """All batches of a training, by iteration number; a rank sees its slice of each.
+
+    Args:
+        dataset: frame pairs.
+        batch_size: pairs per batch over all ranks.
+        rank, world_size: this process among all.
+
+    Raises:
+        SpecError: the batch cannot be shared out evenly.
+    """
+
+    def __init__(
+        self, dataset: FramePairDataset, batch_size: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        if batch_size % world_size:
+            raise SpecError(
+                f"train.batch_size is {batch_size}, over {world_size} devices; expected a multiple of {world_size}"
+            )
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.iters_per_epoch = count_batches(dataset.groups, batch_size)
+        share = batch_size // world_size
+        self._own = range(rank * share, (rank + 1) * share)
+        self._epoch, self._plan = -1, np.empty(0, dtype=np.int64)
+
+    def __getitem__(self, iteration: int) -> FramePairBatch:
+        epoch, number = divmod(iteration, self.iters_per_epoch)
+        if epoch != self._epoch:
+            rng = default_rng((_PLAN_STREAM, self.dataset.seed, epoch))
+            batching = self.dataset.data.batching
+            self._plan = plan_batches(self.dataset.groups, self.batch_size, batching, rng)
+            self._epoch = epoch
+        indices = self._plan[number].tolist()
+        first = number * self.batch_size
+        pairs = [self.dataset.pair(indices[slot], epoch, first + slot) for slot in self._own]
+        # Padding, too, is that of the batch over all ranks: attention runs over padded cells.
+        return collate(pairs, padded_size([self.dataset.size(index) for index in indices]))
+
+
+class PairLoader(Iterable[FramePairBatch]):
+    """Batches without end, from iteration `start_iter` on; epochs follow one another without a seam.
+
+    Args:
+        batches: the training's batches.
+        start_iter: number of the first batch.
+        num_workers: processes that load ahead; 0 loads in this one.
+
+    Attributes:
+        iters_per_epoch: batches of one pass over the key frames.
+    """
+
+    def __init__(self, batches: PairBatches, start_iter: int = 0, num_workers: int = 0) -> None:
+        self.batches = batches
+        self.iters_per_epoch = batches.iters_per_epoch
+        self._loader = DataLoader(
+            _ErrorsAsValues(batches),
+            batch_size=None,
+            sampler=_CountFrom(start_iter),
+            num_workers=num_workers,
+            collate_fn=_as_it_is,
+        )
+
+    def __iter__(self) -> Iterator[FramePairBatch]:
+        for batch in self._loader:
+            if isinstance(batch, VistrialsError):
+                raise batch
+            yield batch
+
+
+def build_pair_loader(
+    video_set: VideoSet,
+    data: DataSpec,
+    train: TrainSpec,
+    seed: int,
+    rank: int = 0,
+    world_size: int = 1,
+    start_iter: int = 0,
+) -> PairLoader:
+    """Build the endless loader of a training's batches.
+
+    Every batch depends on (seed, iteration) alone: a training resumed at `start_iter` sees what an uninterrupted
+    one sees, whatever the number of workers, and all ranks together see the batch of a single process.
+
+    Args:
+        video_set: annotated videos.
+        data: frame size, flip, reference frames, batching.
+        train: batch_size (over all devices), num_workers, cache_frames (which loads in this process).
+        seed: of all random choices, 0 or more.
+        rank, world_size: this process among all.
+        start_iter: number of the first batch.
+
+    Raises:
+        DataError: no frame has an instance to train on.
+        SpecError: batch_size is no multiple of world_size.
+    """
+    dataset = FramePairDataset(video_set, data, seed, train.cache_frames)
+    batches = PairBatches(dataset, train.batch_size, rank, world_size)
+    return PairLoader(batches, start_iter, 0 if train.cache_frames else train.num_workers)
+
+
+class _CountFrom(Sampler[int]):
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def __iter__(self) -> Iterator[int]:
+        return count(self.start)
+
+
+class _ErrorsAsValues(Dataset[FramePairBatch | VistrialsError]):
+    # An exception raised in a worker process would reach the user as a traceback of many lines.
+    def __init__(self, batches: PairBatches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, iteration: int) -> FramePairBatch | VistrialsError:
+        try:
+            return self.batches[iteration]
+        except VistrialsError as error:
+            return error
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,137 @@
+"""A deterministic split of training videos, since the official validation sets have no public annotations."""
+
+from collections.abc import Collection, Iterable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from vistrials.data.youtube_vis import build_video_set
+from vistrials.errors import DataError
+from vistrials.structures.json_file import load_json, save_json_atomic
+
+NUM_TRIES = 16
+
+
+def split_annotations(
+    train_json: Path, fraction: float = 0.1, seed: int = 0, out_dir: Path | None = None
+) -> tuple[Path, Path]:
+    """Split an annotation file by video and write minitrain.json and minival.json; ids stay as they are.
+
+    Args:
+        train_json: .json or .json.gz in YouTube-VIS form.
+        fraction: part of the videos that goes to minival, as far as possible within each category too.
+        seed: another seed, another split.
+        out_dir: where to write; by default beside the input.
+
+    Returns:
+        Paths of minitrain.json and minival.json.
+
+    Raises:
+        DataError: broken annotations, fewer than two videos, a fraction outside (0, 1), or an output that
+            would replace the input.
+    """
+    document = load_json(train_json)
+    build_video_set(document, Path(), str(train_json))
+    folder = Path(out_dir) if out_dir is not None else Path(train_json).parent
+    outputs = folder / "minitrain.json", folder / "minival.json"
+    for output in outputs:
+        if output.resolve() == Path(train_json).resolve():
+            raise DataError(f"{train_json}: the split would replace it; choose another output folder")
+    categories_of: dict[int, set[int]] = {video["id"]: set() for video in document["videos"]}
+    for track in document["annotations"]:
+        categories_of[track["video_id"]].add(track["category_id"])
+    minival = choose_minival(categories_of, fraction, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_json_atomic(outputs[0], _restricted(document, categories_of.keys() - minival))
+    save_json_atomic(outputs[1], _restricted(document, minival))
+    return outputs
+
+
+def choose_minival(categories_of: dict[int, set[int]], fraction: float, seed: int) -> set[int]:
+    """Choose the videos of minival.
+
+    The rarest category first, each gets its part of the videos; the choice depends on ids alone, not on their
+    order. Of several such choices the one is taken that leaves the fewest categories on one side only, then the one
+    nearest to the wanted number of videos.
+
+    Args:
+        categories_of: video id -> ids of the categories in it.
+        fraction: part of the videos, in (0, 1).
+        seed: of the choice.
+
+    Returns:
+        Video ids; neither none nor all. Each category of two videos or more is on both sides if that was found.
+
+    Raises:
+        DataError: fewer than two videos, or a fraction outside (0, 1).
+    """
+    if not 0 < fraction < 1:
+        raise DataError(f"split: fraction is {fraction}; expected a number between 0 and 1")
+    if len(categories_of) < 2:
+        raise DataError(f"split: expected at least 2 videos, found {len(categories_of)}")
+    videos_of: dict[int, set[int]] = {}
+    for video, categories in categories_of.items():
+        for category in categories:
+            videos_of.setdefault(category, set()).add(video)
+    wanted = _part(len(categories_of), fraction)
+
+    def cost(minival: set[int]) -> tuple[int, int]:
+        one_sided = sum(
+            len(videos) > 1 and len(videos & minival) in (0, len(videos)) for videos in videos_of.values()
+        )
+        return one_sided, abs(len(minival) - wanted)
+
+    orders = (_shuffled(categories_of, seed, attempt) for attempt in range(NUM_TRIES))
+    return min((_choose_greedily(order, videos_of, fraction, wanted) for order in orders), key=cost)
+
+
+def _choose_greedily(
+    order: Sequence[int], videos_of: dict[int, set[int]], fraction: float, wanted: int
+) -> set[int]:
+    minival: set[int] = set()
+
+    def leaves_some(taken: set[int]) -> bool:
+        """Whether train keeps a video, and one of every category that has two."""
+        return len(taken) < len(order) and not any(
+            len(videos) > 1 and videos <= taken for videos in videos_of.values()
+        )
+
+    def keeps_some(taken: set[int]) -> bool:
+        """Whether minival keeps a video, and one of every category that it has and that has two."""
+        return bool(taken) and not any(
+            len(videos) > 1 and minival & videos and not taken & videos for videos in videos_of.values()
+        )
+
+    for category in sorted(videos_of, key=lambda category: (len(videos_of[category]), category)):
+        videos = videos_of[category]
+        target = _part(len(videos), fraction) if len(videos) > 1 else 0
+        for video in order:
+            if len(minival & videos) >= target:
+                break
+            if video in videos and leaves_some(minival | {video}):
+                minival.add(video)
+    for video in order:
+        if len(minival) < wanted and leaves_some(minival | {video}):
+            minival.add(video)
+    for video in order:
+        if len(minival) > wanted and video in minival and keeps_some(minival - {video}):
+            minival.remove(video)
+    return minival
+
+
+def _part(count: int, fraction: float) -> int:
+    """A fraction of a count, rounded half up, but at least 1 and not all."""
+    return min(max(1, int(count * fraction + 0.5)), count - 1)
+
+
+def _shuffled(ids: Iterable[int], seed: int, attempt: int) -> list[int]:
+    # By hash, so that neither the file's order nor other videos decide on which side a video is.
+    return sorted(ids, key=lambda i: (blake2b(f"{seed} {attempt} {i}".encode()).digest(), i))
+
+
+def _restricted(document: dict[str, Any], video_ids: Collection[int]) -> dict[str, Any]:
+    return {
+        **document,
+        "videos": [video for video in document["videos"] if video["id"] in video_ids],
+        "annotations": [track for track in document["annotations"] if track["video_id"] in video_ids],
+    }

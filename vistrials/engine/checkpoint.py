@@ -1,0 +1,232 @@
+"""Two files: checkpoint.pt, from which a training goes on, and weights.safetensors, which everything else reads."""
+
+import hashlib
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vistrials.errors import CheckpointError
+
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """What a training goes on from. `iteration` counts finished steps; random numbers follow from it (seeding.py)."""
+
+    iteration: int
+    digest: str
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    grad_scaler: dict[str, Any]
+
+
+def save_checkpoint(path: Path, state: TrainingState) -> None:
+    """Save a training state so that a crash at any moment leaves the old file or the new one."""
+    content = {name: getattr(state, name) for name in TrainingState.__dataclass_fields__}
+    _replace(path, lambda temporary: torch.save(content, temporary))
+
+
+def load_checkpoint(path: Path, digest: str) -> TrainingState:
+    """Load a training state.
+
+    Args:
+        path: a file of `save_checkpoint`.
+        digest: of the spec that wants to go on from it.
+
+    Raises:
+        CheckpointError: not such a file, or of another spec.
+    """
+    content = _torch_load(path)
+    if not isinstance(content, dict) or set(content) != set(TrainingState.__dataclass_fields__):
+        raise CheckpointError(f"{path}: not a training checkpoint of this version; delete it to train from the start")
+    if content["digest"] != digest:
+        raise CheckpointError(
+            f"{path}: belongs to another spec (expected digest {digest[:12]}, found {content['digest'][:12]}); "
+            "train from the start with --force, or into another folder with --results"
+        )
+    return TrainingState(**content)
+
+
+def save_weights(path: Path, model: nn.Module, metadata: Mapping[str, str]) -> None:
+    """Save a model's parameters and buffers as safetensors, floating-point ones as float32; atomic.
+
+    Args:
+        path: the file.
+        model: its `state_dict` is saved.
+        metadata: text to go along, such as trial, iteration and category names.
+    """
+    tensors = {
+        key: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous().clone()
+        for key, value in model.state_dict().items()
+    }
+    _replace(path, lambda temporary: save_file(tensors, temporary, metadata=dict(metadata)))
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The text that `save_weights` put along; empty for files of other programs.
+
+    Raises:
+        CheckpointError: missing or damaged file.
+    """
+    if path.suffix != ".safetensors":
+        return {}
+    with _open_safetensors(path) as file:
+        return dict(file.metadata() or {})
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsReport:
+    """What became of each key, sorted."""
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    """In the model, not in the file: left fresh."""
+    unexpected: tuple[str, ...]
+    """In the file, not in the model: ignored."""
+    mismatched: tuple[str, ...]
+    """In both, but of another shape: left fresh."""
+
+    def summary(self) -> str:
+        """One line with the counts and the parts of the model that stayed fresh or were ignored."""
+        parts = [f"{len(self.loaded)} tensors loaded"]
+        for keys, fate in (
+            (self.missing, "fresh, absent from the file"),
+            (self.mismatched, "fresh, of another shape"),
+            (self.unexpected, "ignored, unknown to the model"),
+        ):
+            if keys:
+                parts.append(f"{len(keys)} {fate} ({_some(keys)})")
+        return "; ".join(parts)
+
+
+def load_weights(
+    model: nn.Module, path: Path, *, allow_mismatch: bool = False, allow_missing: bool = True
+) -> WeightsReport:
+    """Load weights from a file into a model, whole tensors only.
+
+    Layers that the file lacks keep their fresh values (a new head on a trained network) unless `allow_missing` is
+    off. A tensor of another shape, and a tensor that the model does not know, are refused unless `allow_mismatch`
+    is on: then the first stays fresh and the second is ignored.
+
+    Args:
+        model: changed in place; half-precision tensors of the file are cast to its dtype.
+        path: .safetensors, or a torch file with a state dict or a training checkpoint.
+        allow_mismatch: see above.
+        allow_missing: see above.
+
+    Returns:
+        What became of each key.
+
+    Raises:
+        CheckpointError: naming file, key, expected and found shape; also where not one tensor fits.
+    """
+    found = _read_tensors(path)
+    expected = model.state_dict()
+    shared = sorted(expected.keys() & found.keys())
+    mismatched = tuple(key for key in shared if expected[key].shape != found[key].shape)
+    report = WeightsReport(
+        loaded=tuple(key for key in shared if key not in set(mismatched)),
+        missing=tuple(sorted(expected.keys() - found.keys())),
+        unexpected=tuple(sorted(found.keys() - expected.keys())),
+        mismatched=mismatched,
+    )
+    if not report.loaded:
+        raise CheckpointError(
+            f"{path}: no tensor fits the model: expected names such as {_some(sorted(expected))}, "
+            f"found {_some(sorted(found)) or 'none'}"
+        )
+    if report.mismatched and not allow_mismatch:
+        key = report.mismatched[0]
+        raise CheckpointError(
+            f"{path}: {key}: expected shape {tuple(expected[key].shape)}, found {tuple(found[key].shape)}"
+            f"{_and_more(report.mismatched)}; init.allow_mismatch: true leaves such layers fresh"
+        )
+    if report.unexpected and not allow_mismatch:
+        raise CheckpointError(
+            f"{path}: {report.unexpected[0]}: the model has no such tensor{_and_more(report.unexpected)}; "
+            "init.allow_mismatch: true ignores them"
+        )
+    if report.missing and not allow_missing:
+        key = report.missing[0]
+        raise CheckpointError(
+            f"{path}: {key}: expected shape {tuple(expected[key].shape)}, found nothing{_and_more(report.missing)}; "
+            "these weights belong to another model"
+        )
+    model.load_state_dict({key: found[key] for key in report.loaded}, strict=False)
+    return report
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        with _open_safetensors(path) as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - a file, not a dict
+    content = _torch_load(path)
+    for key in ("model", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f"{path}: expected a dictionary of tensors, found {type(content).__name__}")
+    return content
+
+
+def _open_safetensors(path: Path) -> Any:
+    _check_exists(path)
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error}); copy or train it again") from None
+
+
+def _torch_load(path: Path) -> Any:
+    _check_exists(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: not a file of tensors alone, so it is not loaded ({reason})") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path}: damaged or not a torch file ({reason}); copy or train it again") from None
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; check the path")
+
+
+def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write beside the file, then rename: atomic within one file system."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written ({error}); check space and permissions") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _some(keys: tuple[str, ...] | list[str]) -> str:
+    shown = ", ".join(keys[:_NAMES_SHOWN])
+    return f"{shown}, ..." if len(keys) > _NAMES_SHOWN else shown
+
+
+def _and_more(keys: tuple[str, ...]) -> str:
+    return f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""

@@ -1,0 +1,21 @@
+"""The errors a user can cause; the command line prints their one line and exits with code 2."""
+
+
+class VistrialsError(Exception):
+    """Something the user can mend. The message is one line: what, where, expected, found, what to do."""
+
+
+class SpecError(VistrialsError):
+    """A trial, profile or override that does not validate."""
+
+
+class DataError(VistrialsError):
+    """Annotations, frames or predictions that cannot be used."""
+
+
+class CheckpointError(VistrialsError):
+    """Weights that do not fit the model, or a file that is not a checkpoint."""
+
+
+class RunError(VistrialsError):
+    """A run directory in a state that the command cannot go on from."""

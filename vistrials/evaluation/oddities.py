@@ -1,0 +1,49 @@
+"""Tracks that do not fit their video: scored as the official program scores them, but worth a warning."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from vistrials.evaluation.reading import PredictedTrack, TrueTrack, VideoInfo
+from vistrials.evaluation.track_iou import TrackMasks
+
+Oddity = tuple[str, str]
+"""What is odd, and where."""
+
+
+def find_oddities(
+    kind: str,
+    tracks: Sequence[TrueTrack | PredictedTrack],
+    masks: Sequence[TrackMasks],
+    video: VideoInfo,
+) -> Iterator[Oddity]:
+    """Find the tracks of one video whose number of frames or mask sizes are not the video's.
+
+    Args:
+        kind: "annotations" or "predictions", for the message.
+        tracks: tracks of the video.
+        masks: their masks.
+        video: what they should fit.
+    """
+    for track, mask in zip(tracks, masks, strict=True):
+        where = f"{kind}[{track.index}], video {track.video_id}"
+        found = len(track.segmentations)
+        if video.num_frames is not None and found != video.num_frames:
+            yield (
+                f"{kind} with more or fewer segmentations than their video has frames: only common frames count",
+                f"{where}: {found} instead of {video.num_frames}",
+            )
+        other_size = (mask.sizes != (video.height, video.width)).any(axis=1) & (mask.sizes > 0).all(axis=1)
+        if other_size.any():
+            height, width = mask.sizes[other_size][0]
+            yield (
+                f"{kind} with masks of another size than their video: these overlap no mask of its size",
+                f"{where}: {height} x {width} instead of {video.height} x {video.width}",
+            )
+
+
+def summarise(oddities: Iterable[Oddity]) -> list[str]:
+    """One line for each kind of oddity: how many, and where the first is."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for oddity, where in oddities:
+        places[oddity].append(where)
+    return [f"{len(where)} {oddity} (first: {where[0]})" for oddity, where in sorted(places.items())]

@@ -1,0 +1,234 @@
+"""Ground truth and predictions in YouTube-VIS form: checked once, here, into typed records."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from vistrials.errors import DataError
+from vistrials.evaluation.track_iou import mean_nonzero
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """A video's size in pixels, and its number of frames where the file says it."""
+
+    height: int
+    width: int
+    num_frames: int | None
+
+
+@dataclass(frozen=True)
+class TrueTrack:
+    """An annotation: `mean_area` in pixels is the mean of its non-zero `areas`, not of its masks."""
+
+    index: int
+    video_id: int
+    category_id: int
+    segmentations: list[Any]
+    mean_area: float
+    is_crowd: bool
+
+
+@dataclass(frozen=True)
+class PredictedTrack:
+    """An entry of the predictions list."""
+
+    index: int
+    video_id: int
+    category_id: int
+    segmentations: list[Any]
+    score: float
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Videos and categories by id, and all true tracks in file order."""
+
+    videos: dict[int, VideoInfo]
+    category_names: dict[int, str]
+    tracks: list[TrueTrack]
+
+
+def name_annotation(index: int) -> str:
+    """How messages name an annotation."""
+    return f"ground truth annotations[{index}]"
+
+
+def name_prediction(index: int) -> str:
+    """How messages name a prediction."""
+    return f"predictions[{index}]"
+
+
+def read_ground_truth(ground_truth: Any) -> GroundTruth:
+    """Check a YouTube-VIS annotation file's value.
+
+    Args:
+        ground_truth: {"videos": [..], "categories": [..], "annotations": [..]}.
+
+    Returns:
+        Typed records; categories by ascending id.
+
+    Raises:
+        DataError: names the first entry that cannot be used, and says why.
+    """
+    if not isinstance(ground_truth, dict):
+        raise DataError(
+            f"ground truth is {_kind(ground_truth)}; expected an object with videos, categories, annotations"
+        )
+    videos: dict[int, VideoInfo] = {}
+    for index, video in enumerate(_entries(ground_truth, "videos")):
+        where = f"ground truth videos[{index}]"
+        _add_once(videos, _int(video, "id", where), _read_video(video, where), where)
+    names: dict[int, str] = {}
+    for index, category in enumerate(_entries(ground_truth, "categories")):
+        where = f"ground truth categories[{index}]"
+        category_id = _int(category, "id", where)
+        _add_once(names, category_id, str(category.get("name", category_id)), where)
+    tracks: list[TrueTrack] = []
+    first_with_id: dict[int, int] = {}
+    for index, annotation in enumerate(_entries(ground_truth, "annotations")):
+        where = name_annotation(index)
+        _add_once(first_with_id, _int(annotation, "id", where), index, where)
+        tracks.append(
+            TrueTrack(
+                index=index,
+                video_id=_known(annotation, "video_id", videos, where),
+                category_id=_known(annotation, "category_id", names, where),
+                segmentations=_list(annotation, "segmentations", where),
+                mean_area=_read_mean_area(annotation, where),
+                is_crowd=bool(annotation.get("iscrowd", False)),
+            )
+        )
+    return GroundTruth(videos, dict(sorted(names.items())), tracks)
+
+
+def read_predictions(predictions: Any, ground_truth: GroundTruth) -> list[PredictedTrack]:
+    """Check a predictions file's value.
+
+    Args:
+        predictions: [{"video_id", "category_id", "score", "segmentations"}, ..].
+        ground_truth: what the ids must occur in.
+
+    Returns:
+        Typed records in file order.
+
+    Raises:
+        DataError: names the first entry that cannot be used, and says why.
+    """
+    if not isinstance(predictions, list):
+        raise DataError(f"predictions are {_kind(predictions)}; expected a list with one entry per track")
+    tracks = []
+    for index, prediction in enumerate(predictions):
+        where = name_prediction(index)
+        _check_object(prediction, where)
+        tracks.append(
+            PredictedTrack(
+                index=index,
+                video_id=_known(prediction, "video_id", ground_truth.videos, where),
+                category_id=_known(prediction, "category_id", ground_truth.category_names, where),
+                segmentations=_list(prediction, "segmentations", where),
+                score=_number(_get(prediction, "score", where), "score", where),
+            )
+        )
+    return tracks
+
+
+def _read_video(video: dict[str, Any], where: str) -> VideoInfo:
+    height, width = _int(video, "height", where), _int(video, "width", where)
+    if height < 1 or width < 1:
+        raise DataError(f"{where}: height x width is {height} x {width}; expected at least one pixel")
+    if video.get("length") is not None:
+        return VideoInfo(height, width, _int(video, "length", where))
+    file_names = video.get("file_names")
+    return VideoInfo(height, width, len(file_names) if isinstance(file_names, list) else None)
+
+
+def _read_mean_area(annotation: dict[str, Any], where: str) -> float:
+    present = [area for area in _list(annotation, "areas", where) if area is not None]
+    for area in present:
+        if _number(area, "areas", where) < 0:
+            raise DataError(f"{where}: areas hold {area!r}; expected pixels, or null where absent")
+    return mean_nonzero(present)
+
+
+def _entries(ground_truth: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    entries = ground_truth.get(key)
+    if not isinstance(entries, list):
+        found = f"is {_kind(entries)}" if key in ground_truth else "is missing"
+        hint = (
+            "; the official validation files have none, score on a split of train"
+            if key == "annotations"
+            else ""
+        )
+        raise DataError(f"ground truth: '{key}' {found}; expected a list{hint}")
+    for index, entry in enumerate(entries):
+        _check_object(entry, f"ground truth {key}[{index}]")
+    return entries
+
+
+def _check_object(entry: Any, where: str) -> None:
+    if not isinstance(entry, dict):
+        raise DataError(f"{where}: is {_kind(entry)}; expected an object")
+
+
+def _get(entry: dict[str, Any], key: str, where: str) -> Any:
+    if key not in entry:
+        raise DataError(f"{where}: has no '{key}'; found {', '.join(map(repr, entry)) or 'no keys'}")
+    return entry[key]
+
+
+def _int(entry: dict[str, Any], key: str, where: str) -> int:
+    value = _get(entry, key, where)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise DataError(f"{where}: {key} is {_shown(value)}; expected a whole number")
+    return value
+
+
+def _number(value: Any, key: str, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise DataError(f"{where}: {key} is {_shown(value)}; expected a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise DataError(f"{where}: {key} is {_shown(value)}; expected a finite number")
+    return number
+
+
+def _list(entry: dict[str, Any], key: str, where: str) -> list[Any]:
+    value = _get(entry, key, where)
+    if not isinstance(value, list):
+        raise DataError(f"{where}: {key} is {_kind(value)}; expected a list with one item per frame")
+    return value
+
+
+def _known(entry: dict[str, Any], key: str, known: dict[int, Any], where: str) -> int:
+    value = _int(entry, key, where)
+    if value not in known:
+        raise DataError(f"{where}: {key} {value} is not in the ground truth, which has {_some(list(known))}")
+    return value
+
+
+def _add_once(table: dict[int, Any], key: int, value: Any, where: str) -> None:
+    if key in table:
+        raise DataError(f"{where}: id {key} occurs a second time; expected distinct ids")
+    table[key] = value
+
+
+def _some(ids: Sequence[int]) -> str:
+    if not ids:
+        return "none"
+    return ", ".join(map(str, sorted(ids)[:5])) + (f", .. ({len(ids)} in all)" if len(ids) > 5 else "")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
+    return names.get(type(value), _shown(value))

@@ -1,0 +1,76 @@
+"""ResNet backbone: torchvision's blocks and parameter names, at any width."""
+
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from vistrials.specs.model import BackboneSpec
+
+_BLOCKS_PER_STAGE = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+    152: (Bottleneck, (3, 8, 36, 3)),
+}
+
+
+class Backbone(nn.Module):
+    """Images (B, 3, H, W) -> features of stages 1-4 at strides 4, 8, 16, 32.
+
+    Source: He et al., Deep Residual Learning; stride in the 3x3 convolution as in torchvision.
+    """
+
+    def __init__(self, spec: BackboneSpec) -> None:
+        super().__init__()
+        block, counts = _BLOCKS_PER_STAGE[spec.depth]
+        self.spec = spec
+        self.conv1 = nn.Conv2d(3, spec.base_width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(spec.base_width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.out_channels: list[int] = []
+        channels = spec.base_width
+        for stage, count in enumerate(counts):
+            width = spec.base_width * 2**stage
+            self.add_module(f"layer{stage + 1}", _stage(block, channels, width, count, stride=1 if stage == 0 else 2))
+            channels = width * block.expansion
+            self.out_channels.append(channels)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for part in self._frozen_parts():
+            part.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        features = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            features.append(x)
+        return features
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Training mode; batch norms that must use running statistics stay in evaluation mode."""
+        super().train(mode)
+        parts = [self] if self.spec.norm == "running_stats" else self._frozen_parts()
+        for part in parts:
+            for module in part.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        stages = [self.layer1, self.layer2, self.layer3, self.layer4]
+        stem = [self.conv1, self.bn1] if self.spec.frozen_stages >= 0 else []
+        return [*stem, *stages[: max(self.spec.frozen_stages, 0)]]
+
+
+def _stage(block: type, in_channels: int, width: int, count: int, stride: int) -> nn.Sequential:
+    out_channels = width * block.expansion
+    downsample = None
+    if stride != 1 or in_channels != out_channels:
+        downsample = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
+        )
+    first = block(in_channels, width, stride, downsample)
+    return nn.Sequential(first, *(block(out_channels, width) for _ in range(count - 1)))

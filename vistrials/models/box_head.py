@@ -1,0 +1,139 @@
+"""Box head: RoI sampling, classification and box regression, and detections at test time."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, relu
+
+from vistrials.geometry import boxes as box_ops
+from vistrials.models.initialisation import normal_, xavier_
+from vistrials.models.losses import smooth_l1
+from vistrials.models.matching import assign, sample
+from vistrials.specs.inference import InferenceSpec
+from vistrials.specs.model import BoxHeadSpec
+
+
+@dataclass(slots=True)
+class SampledRoIs:
+    """RoIs of one image that enter the losses: positives first, then negatives.
+
+    boxes: (n, 4); truth_index: (p,) int64, the ground truth of each positive; num_positives: p.
+    """
+
+    boxes: Tensor
+    truth_index: Tensor
+
+    @property
+    def num_positives(self) -> int:
+        return len(self.truth_index)
+
+    @property
+    def positive_boxes(self) -> Tensor:
+        return self.boxes[: self.num_positives]
+
+
+@dataclass(slots=True)
+class Detections:
+    """Detections of one frame. boxes: (n, 4) in pixels of the original frame; scores: (n,); labels: (n,) in 1..K."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+def sample_rois(proposals: Tensor, ground_truth: Tensor, spec: BoxHeadSpec) -> SampledRoIs:
+    """Proposals (n, 4) assigned to ground truth (m, 4), the ground truth itself prepended, then sampled."""
+    ground_truth = ground_truth.to(proposals)
+    assigned = assign(proposals, ground_truth, spec.assigner)
+    themselves = torch.arange(1, len(ground_truth) + 1, device=assigned.device)
+    assigned = torch.cat([themselves, assigned])
+    boxes = torch.cat([ground_truth, proposals])
+    positives, negatives = sample(assigned, spec.sampler)
+    return SampledRoIs(boxes[torch.cat([positives, negatives])], assigned[positives] - 1)
+
+
+class BoxHead(nn.Module):
+    """Shared fully connected layers, then K + 1 class logits and 4 (K + 1) box deltas (background is 0)."""
+
+    def __init__(self, spec: BoxHeadSpec, channels: int, num_categories: int) -> None:
+        super().__init__()
+        self.spec = spec
+        widths = [channels * spec.roi_size**2] + [spec.fc_channels] * spec.num_fcs
+        self.fcs = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.logits = nn.Linear(spec.fc_channels, num_categories + 1)
+        self.deltas = nn.Linear(spec.fc_channels, 4 * (num_categories + 1))
+        for fc in self.fcs:
+            xavier_(fc)
+        normal_(self.logits, 0.01)
+        normal_(self.deltas, 0.001)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """RoI features (n, C, s, s) -> logits (n, K + 1), deltas (n, 4 (K + 1))."""
+        x = features.flatten(1)
+        for fc in self.fcs:
+            x = relu(fc(x))
+        return self.logits(x), self.deltas(x)
+
+    def loss(
+        self, logits: Tensor, deltas: Tensor, rois: list[SampledRoIs], boxes: list[Tensor], labels: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """loss_cls, loss_bbox, both over the number of sampled RoIs, and acc, the fraction classified right.
+
+        Args: outputs for the RoIs of all images in order; ground-truth boxes (m, 4) and labels (m,) per image.
+        """
+        targets = torch.cat(
+            [
+                torch.cat([l[r.truth_index], l.new_zeros(len(r.boxes) - r.num_positives)])
+                for r, l in zip(rois, labels, strict=True)
+            ]
+        )
+        count = max(len(targets), 1)
+        positives = targets.nonzero().flatten()
+        positive_boxes = torch.cat([r.positive_boxes for r in rois])
+        truth = torch.cat([b.to(r.boxes)[r.truth_index] for r, b in zip(rois, boxes, strict=True)])
+        box_targets = box_ops.encode(positive_boxes, truth, self.spec.delta_stds)
+        predicted = deltas.reshape(len(deltas), -1, 4)[positives, targets[positives]]
+        loss_bbox = smooth_l1(predicted, box_targets, self.spec.smooth_l1_beta).sum() / count
+        return {
+            "loss_cls": self.spec.loss_cls_weight * cross_entropy(logits, targets, reduction="sum") / count,
+            "loss_bbox": self.spec.loss_bbox_weight * (loss_bbox + deltas.sum() * 0),
+            "acc": (logits.detach().argmax(dim=1) == targets).to(logits).sum() / count,
+        }
+
+    def detect(
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        proposals: Tensor,
+        image_size: tuple[int, int],
+        scale: float,
+        spec: InferenceSpec,
+    ) -> Detections:
+        """Detections of one frame.
+
+        Args: logits (n, K + 1), deltas (n, 4 (K + 1)) of proposals (n, 4); image_size (height, width) before padding;
+            scale = network pixels per original pixel.
+        Returns: class by class in proposal order; by descending score where more than the maximum survive.
+        Source: SYSTEM 4; boxes are divided by the scale before NMS.
+        """
+        scores = logits.softmax(dim=1)
+        boxes = box_ops.decode(proposals, deltas, self.spec.delta_stds, image_size) / scale
+        boxes = boxes.reshape(len(boxes), -1, 4)
+        found_boxes, found_scores, found_labels = [boxes[:0, 0]], [scores[:0, 0]], [proposals.new_zeros(0, dtype=torch.long)]
+        for label in range(1, scores.shape[1]):
+            rows = (scores[:, label] > spec.score_threshold).nonzero().flatten()
+            if len(rows) == 0:
+                continue
+            rows = rows[box_ops.nms(boxes[rows, label], scores[rows, label], spec.nms_iou)]
+            found_boxes.append(boxes[rows, label])
+            found_scores.append(scores[rows, label])
+            found_labels.append(torch.full_like(rows, label))
+        all_boxes, all_scores, all_labels = torch.cat(found_boxes), torch.cat(found_scores), torch.cat(found_labels)
+        if len(all_scores) > spec.max_detections:
+            all_scores, order = all_scores.topk(spec.max_detections)
+            all_boxes, all_labels = all_boxes[order], all_labels[order]
+        return Detections(all_boxes, all_scores, all_labels)

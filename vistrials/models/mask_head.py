@@ -1,0 +1,117 @@
+"""Mask head: instance masks of RoIs, their training targets, and masks at frame resolution."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, relu
+
+from vistrials.models.box_head import SampledRoIs
+from vistrials.models.initialisation import kaiming_
+from vistrials.specs.model import MaskHeadSpec
+
+
+class MaskHead(nn.Module):
+    """3x3 convolutions, a x2 transposed convolution, one map per category (background included) or one in all.
+
+    Source: He et al., Mask R-CNN, section 3.
+    """
+
+    def __init__(self, spec: MaskHeadSpec, channels: int, num_categories: int) -> None:
+        super().__init__()
+        self.spec = spec
+        widths = [channels] + [spec.channels] * spec.num_convs
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.upsample = nn.ConvTranspose2d(widths[-1], spec.channels, 2, stride=2)
+        self.logits = nn.Conv2d(spec.channels, 1 if spec.class_agnostic else num_categories + 1, 1)
+        for layer in (*self.convs, self.upsample, self.logits):
+            kaiming_(layer)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """RoI features (n, C, s, s), labels (n,) in 1..K -> logits of the labels' maps (n, 2s, 2s)."""
+        x = features
+        for conv in self.convs:
+            x = relu(conv(x))
+        maps = self.logits(relu(self.upsample(x)))
+        return maps[:, 0] if self.spec.class_agnostic else maps[torch.arange(len(maps), device=maps.device), labels]
+
+    def rois(self, sampled: SampledRoIs) -> SampledRoIs:
+        """The positives that enter loss_mask: all, or the first `max_rois` of a random order."""
+        limit = self.spec.max_rois
+        if limit is None or sampled.num_positives <= limit:
+            return SampledRoIs(sampled.positive_boxes, sampled.truth_index)
+        chosen = torch.randperm(sampled.num_positives)[:limit].sort().values.to(sampled.truth_index.device)
+        return SampledRoIs(sampled.boxes[chosen], sampled.truth_index[chosen])
+
+    def loss(self, logits: Tensor, rois: list[SampledRoIs], masks: list[Tensor]) -> dict[str, Tensor]:
+        """loss_mask: binary cross entropy, mean over RoIs and pixels; 0 without RoIs.
+
+        Args: logits (n, m, m) for the RoIs of all images in order; masks (instances, H, W) uint8 per image.
+        """
+        if len(logits) == 0:
+            return {"loss_mask": logits.sum() * 0}
+        targets = torch.cat(
+            [mask_targets(m, r.truth_index, r.boxes, logits.shape[-1]) for r, m in zip(rois, masks, strict=True)]
+        )
+        return {"loss_mask": self.spec.loss_weight * binary_cross_entropy_with_logits(logits, targets.to(logits))}
+
+
+def mask_targets(masks: Tensor, truth_index: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """Ground-truth masks cropped to integer-truncated boxes and resized to size x size.
+
+    Args: masks (m, H, W) uint8 of 0/1; truth_index (n,); boxes (n, 4) inclusive corners.
+    Returns: (n, size, size) uint8 of 0/1.
+    Source: SYSTEM 2.9: the published fixed-point bilinear resize of uint8, which is not "bilinear >= 0.5".
+    """
+    if len(boxes) == 0:
+        return masks.new_zeros(0, size, size)
+    x1, y1, x2, y2 = boxes.double().trunc().long().unbind(dim=1)
+    columns, column_weights = _taps(x1, (x2 - x1 + 1).clamp(min=1), size, zero_fraction_at_border=True)
+    rows, row_weights = _taps(y1, (y2 - y1 + 1).clamp(min=1), size, zero_fraction_at_border=False)
+    rows, columns = rows.clamp(0, masks.shape[1] - 1), columns.clamp(0, masks.shape[2] - 1)
+
+    def pixels(row_tap: int, column_tap: int) -> Tensor:
+        return masks[truth_index[:, None, None], rows[row_tap][:, :, None], columns[column_tap][:, None, :]].long()
+
+    def line(row_tap: int) -> Tensor:
+        left, right = pixels(row_tap, 0), pixels(row_tap, 1)
+        return left * column_weights[0][:, None, :] + right * column_weights[1][:, None, :]
+
+    upper = (row_weights[0][:, :, None] * (line(0) >> 4)) >> 16
+    lower = (row_weights[1][:, :, None] * (line(1) >> 4)) >> 16
+    resized = (upper + lower + 2) >> 2
+    halved = (x2 - x1 + 1 == 2 * size) & (y2 - y1 + 1 == 2 * size)
+    if halved.any():
+        # An exact halving takes the mean of the four pixels instead; there the taps are those four.
+        mean = (pixels(0, 0) + pixels(0, 1) + pixels(1, 0) + pixels(1, 1) + 2) >> 2
+        resized = torch.where(halved[:, None, None], mean, resized)
+    return resized.to(torch.uint8)
+
+
+def _taps(start: Tensor, extent: Tensor, size: int, *, zero_fraction_at_border: bool) -> tuple[Tensor, Tensor]:
+    """The two source positions (2, n, size) of each output cell along an axis, and their weights in 1/2048."""
+    cells = torch.arange(size, device=start.device, dtype=torch.float64)
+    position = ((cells + 0.5) * (extent[:, None] / size) - 0.5).float()
+    low = position.floor()
+    fraction = position - low
+    low = low.long()
+    last = extent[:, None] - 1
+    if zero_fraction_at_border:
+        fraction = torch.where((low < 0) | (low >= last), torch.zeros_like(fraction), fraction)
+    taps = torch.stack([low, low + 1]).clamp(min=0).minimum(last) + start[:, None]
+    weights = torch.stack([(1 - fraction) * 2048, fraction * 2048]).round().long()
+    return taps, weights
+
+
+def paste_mask(probs: Tensor, box: tuple[int, int, int, int], size: tuple[int, int], threshold: float) -> Tensor:
+    """A RoI's mask at frame resolution.
+
+    Args: probs (m, m); box = integer-truncated x1, y1, x2, y2 in frame pixels; size (height, width).
+    Returns: (height, width) bool; resized bilinearly with half-pixel centres and replicated border.
+    """
+    x1, y1, x2, y2 = box
+    width, height = max(x2 - x1 + 1, 1), max(y2 - y1 + 1, 1)
+    resized = interpolate(probs.float()[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]
+    mask = torch.zeros(size, dtype=torch.bool, device=probs.device)
+    top, left = max(y1, 0), max(x1, 0)
+    bottom, right = min(y1 + height, size[0]), min(x1 + width, size[1])
+    mask[top:bottom, left:right] = resized[top - y1 : bottom - y1, left - x1 : right - x1] > threshold
+    return mask

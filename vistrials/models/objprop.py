@@ -1,0 +1,132 @@
+"""Assembly: backbone -> FPN -> (neck) -> RPN -> box, track and mask head, and the propagation head beside them."""
+
+import torch
+from torch import Tensor, nn
+
+from vistrials.models.attention_neck import AttentionNeck
+from vistrials.models.backbone import Backbone
+from vistrials.models.box_head import BoxHead, Detections, sample_rois
+from vistrials.models.fpn import FPN
+from vistrials.models.mask_head import MaskHead
+from vistrials.models.propagation_head import PropagationHead
+from vistrials.models.roi_features import roi_features
+from vistrials.models.rpn import RPN
+from vistrials.models.track_head import TrackHead, match_scores
+from vistrials.specs.inference import InferenceSpec
+from vistrials.specs.model import ModelSpec
+from vistrials.specs.trial import ReleasedBehaviour
+from vistrials.structures.frames import FramePairBatch
+
+
+class ObjProp(nn.Module):
+    """MaskTrack R-CNN with, where the spec has them, attention neck and propagation head.
+
+    Called with a batch of frame pairs it returns its losses; `pyramid`, `detect`, `embed` and `mask_probs` serve
+    inference frame by frame (see tracking.online).
+    """
+
+    def __init__(self, spec: ModelSpec, num_categories: int, released: ReleasedBehaviour) -> None:
+        super().__init__()
+        channels = spec.fpn.channels
+        self.spec = spec
+        self.backbone = Backbone(spec.backbone)
+        self.fpn = FPN(spec.fpn, self.backbone.out_channels)
+        self.neck = AttentionNeck(spec.neck, channels) if spec.neck else None
+        self.rpn = RPN(spec.rpn, channels)
+        self.box_head = BoxHead(spec.box_head, channels, num_categories)
+        self.track_head = TrackHead(
+            spec.track_head, channels, spec.box_head.roi_size, skip_single_positive=released.skip_single_positive_match
+        )
+        self.mask_head = MaskHead(spec.mask_head, channels, num_categories)
+        self.propagation = PropagationHead(spec.propagation, channels, num_categories) if spec.propagation else None
+
+    def forward(self, batch: FramePairBatch) -> dict[str, Tensor]:
+        """Losses (keys loss_*) and accuracies of a batch of frame pairs, scalars each."""
+        both = self.pyramid(torch.cat([batch.key_images, batch.reference_images]))
+        key, reference = ([level.chunk(2)[i] for level in both] for i in (0, 1))
+
+        rpn_input = self.neck(key, reference) if self.neck else key
+        level_sizes = [tuple(level.shape[-2:]) for level in rpn_input]
+        logits, deltas = self.rpn(rpn_input)
+        losses = self.rpn.loss(logits, deltas, level_sizes, batch.boxes, batch.image_sizes)
+        proposals = self.rpn.propose(logits, deltas, level_sizes, batch.image_sizes)
+
+        rois = [
+            sample_rois(boxes, truth, self.spec.box_head) for (boxes, _), truth in zip(proposals, batch.boxes, strict=True)
+        ]
+        features = self.box_features(key, [r.boxes for r in rois])
+        losses |= self.box_head.loss(*self.box_head(features), rois, batch.boxes, batch.labels)
+
+        embeddings = self.track_head(features).split([len(r.boxes) for r in rois])
+        references = self.track_head(self.box_features(reference, batch.reference_boxes))
+        losses |= self.track_head.loss(
+            list(embeddings),
+            list(references.split([len(b) for b in batch.reference_boxes])),
+            [match[r.truth_index] for r, match in zip(rois, batch.instance_match, strict=True)],
+        )
+
+        mask_rois = [self.mask_head.rois(r) for r in rois]
+        mask_labels = torch.cat([labels[r.truth_index] for r, labels in zip(mask_rois, batch.labels, strict=True)])
+        mask_logits = self.mask_head(self.mask_features(key, [r.boxes for r in mask_rois]), mask_labels)
+        losses |= self.mask_head.loss(mask_logits, mask_rois, batch.masks)
+
+        if self.propagation is not None:
+            losses |= self.propagation.loss(
+                self.propagation.extract(key), self.propagation.extract(reference), batch.reference_boxes,
+                batch.boxes, batch.labels, batch.masks, batch.instance_match,
+            )  # fmt: skip
+        return losses
+
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """Images (B, 3, H, W), padded to a multiple of 32 -> pyramid levels P2.. (B, C, H / 4, W / 4), ..."""
+        return self.fpn(self.backbone(images))
+
+    def box_features(self, levels: list[Tensor], boxes: list[Tensor]) -> Tensor:
+        """RoI features for box and track head, (n, C, s, s)."""
+        return roi_features(levels, boxes, self.spec.box_head.roi_size, self.spec.roi)
+
+    def mask_features(self, levels: list[Tensor], boxes: list[Tensor]) -> Tensor:
+        """RoI features for the mask head, (n, C, s, s)."""
+        return roi_features(levels, boxes, self.spec.mask_head.roi_size, self.spec.roi)
+
+    @torch.no_grad()
+    def detect(
+        self,
+        levels: list[Tensor],
+        image_size: tuple[int, int],
+        scale: float,
+        spec: InferenceSpec,
+        previous_levels: list[Tensor] | None = None,
+    ) -> Detections:
+        """Detections of one frame, boxes in pixels of the original frame.
+
+        Args: levels (1, C, ...); image_size (height, width) before padding; scale = network pixels per original pixel;
+            previous_levels: the previous frame's, for a neck that serves inference (None on the first frame).
+        """
+        if self.neck is not None and self.spec.neck is not None and self.spec.neck.at_inference:
+            rpn_input = self.neck(levels, previous_levels if previous_levels is not None else levels)
+        else:
+            rpn_input = levels
+        level_sizes = [tuple(level.shape[-2:]) for level in rpn_input]
+        ((proposals, _),) = self.rpn.propose(*self.rpn(rpn_input), level_sizes, [image_size])
+        logits, deltas = self.box_head(self.box_features(levels, [proposals]))
+        return self.box_head.detect(logits, deltas, proposals, image_size, scale, spec)
+
+    @torch.no_grad()
+    def embed(self, levels: list[Tensor], boxes: Tensor) -> Tensor:
+        """Track embeddings (n, D) of boxes (n, 4) in network pixels of one frame."""
+        return self.track_head(self.box_features(levels, [boxes]))
+
+    def match_scores(self, embeddings: Tensor, memory: Tensor) -> Tensor:
+        """Test-time match scores (n, 1 + m) of embeddings (n, D) against memory (m, D)."""
+        return match_scores(embeddings, memory, normalised=True)
+
+    @torch.no_grad()
+    def mask_probs(self, levels: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+        """Mask probabilities (n, m, m) of boxes (n, 4) in network pixels with labels (n,) in 1..K of one frame."""
+        return self.mask_head(self.mask_features(levels, [boxes]), labels).sigmoid()
+
+
+def build_model(spec: ModelSpec, num_categories: int, released: ReleasedBehaviour | None = None) -> ObjProp:
+    """The network of a model spec for K categories, freshly initialised."""
+    return ObjProp(spec, num_categories, released or ReleasedBehaviour())

@@ -1,0 +1,178 @@
+"""Propagation head: objects of a reference frame carried to the key frame by inter-frame attention."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, relu, softplus
+
+from vistrials.models.affinity import Affinity, spatial_weight
+from vistrials.models.initialisation import kaiming_
+from vistrials.specs.model import PropagationSpec
+
+STRIDE = 8
+"""Pixels per cell of the propagation features."""
+
+_CHUNK = 16  # objects that go through the mask convolutions at once: bounds memory, 4 MB each and layer at 640 x 384
+
+
+class PropagationHead(nn.Module):
+    """ObjProp's head. Source: arXiv 2111.07529, section 3; where the released program differs: SYSTEM 3."""
+
+    def __init__(self, spec: PropagationSpec, in_channels: int, num_categories: int) -> None:
+        super().__init__()
+        self.spec = spec
+        c = spec.channels
+        self.features = nn.Sequential(
+            nn.Conv2d(4 * in_channels, c, 1), nn.BatchNorm2d(c), nn.ReLU(),
+            nn.Conv2d(c, c, 3, padding=1), nn.BatchNorm2d(c), nn.ReLU(),
+            nn.Conv2d(c, c, 1),
+        )  # fmt: skip
+        self.affinity = Affinity(spec.affinity, c, num_categories)
+        self.mask_convs = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for _ in range(spec.num_mask_convs))
+        self.upsample = nn.ConvTranspose2d(c, c, 2, stride=2)  # starts from PyTorch's default, as published
+        self.logits = nn.Conv2d(c, 1 if spec.class_agnostic else num_categories + 1, 1)
+        for module in (*self.features, *self.mask_convs, self.logits):
+            if isinstance(module, nn.Conv2d):
+                kaiming_(module)
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.ones_(module.bias)
+
+    def extract(self, levels: list[Tensor]) -> Tensor:
+        """P2..P5 (B, C, ...) -> propagation features (B, C', H, W) at stride 8."""
+        size = levels[1].shape[-2:]
+        resized = [x if x.shape[-2:] == size else interpolate(x, size=size, mode="bilinear") for x in levels[:4]]
+        return self.features(torch.cat(resized, dim=1))
+
+    def loss(
+        self,
+        key: Tensor,
+        reference: Tensor,
+        reference_boxes: list[Tensor],
+        boxes: list[Tensor],
+        labels: list[Tensor],
+        masks: list[Tensor],
+        instance_match: list[Tensor],
+    ) -> dict[str, Tensor]:
+        """loss_propattn and loss_propmask of a batch; 0 without reference boxes or matches.
+
+        Args: features (B, C', h, w) of key and reference; per image reference boxes (R, 4) and, of the key frame, boxes
+            (N, 4), labels (N,), masks (N, H, W), instance_match (N,): 0, or 1 + index of the reference box.
+        """
+        nothing = (key.sum() + reference.sum()) * 0
+        attn_losses, attended, attended_labels, attended_masks = [], [], [], []
+        for image, references in enumerate(reference_boxes):
+            if len(references) == 0:
+                continue
+            match = _key_instance_of(instance_match[image], len(references))
+            object_labels = torch.where(match >= 0, _take(labels[image], match), 1)
+            foreground, background = self.attend(key[image], reference[image], references, object_labels, sample=image)
+            foreground, background = (_to_pixels(f) for f in (foreground, background))
+            filled = _filled_boxes(boxes[image], match, foreground.shape[-2:])
+            # Cross entropy of the two channels: the logit of the foreground is their difference.
+            logits = foreground - background
+            attn_losses.append((softplus(logits) - filled.to(logits) * logits).flatten(1).mean(dim=1))
+            matched = (match >= 0).nonzero().flatten()
+            attended.append(self.attended_features(key[image], logits[matched].sigmoid()))
+            attended_labels.append(object_labels[matched])
+            attended_masks.append(masks[image][match[matched]])
+        if not attn_losses:
+            return {"loss_propattn": nothing, "loss_propmask": nothing}
+        features, targets = torch.cat(attended), torch.cat(attended_masks)
+        if len(features):
+            mask_logits = self.mask_logits(features, torch.cat(attended_labels))
+            loss_mask = binary_cross_entropy_with_logits(mask_logits, targets.to(mask_logits))
+        else:
+            loss_mask = nothing
+        return {
+            "loss_propattn": self.spec.loss_attn_weight * torch.cat(attn_losses).mean(),
+            "loss_propmask": self.spec.loss_mask_weight * loss_mask,
+        }
+
+    def attend(
+        self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor, sample: int | None = None,
+        spatial: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Affinity mass that key cells get from inside and from outside each reference box.
+
+        Args: key, reference (C', h, w); boxes (n, 4) in network pixels; labels (n,); sample as in `Affinity`;
+            spatial (S, S) multiplies the affinity after its softmax (inference).
+        Returns: foreground and background, (n, h, w) each.
+        """
+        height, width = key.shape[-2:]
+        inside = box_cells(boxes, height, width).flatten(1).to(key)
+        foreground, background = torch.empty_like(inside), torch.empty_like(inside)
+        groups = labels.unique() if self.affinity.per_category else [None]
+        for label in groups:
+            rows = slice(None) if label is None else labels == label
+            affinity = self.affinity(key, reference, sample, None if label is None else int(label))
+            if spatial is not None:
+                affinity = affinity * spatial
+            foreground[rows] = inside[rows] @ affinity
+            background[rows] = (1 - inside[rows]) @ affinity
+        return foreground.reshape(-1, height, width), background.reshape(-1, height, width)
+
+    def attended_features(self, key: Tensor, attention: Tensor) -> Tensor:
+        """Key features (C', h, w) weighted by attention (n, H, W) at pixels, resized back. Returns: (n, C', h, w)."""
+        resized = interpolate(attention[:, None], size=key.shape[-2:], mode="bilinear")
+        return key[None] * resized
+
+    def mask_logits(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Attended features (n, C', h, w), labels (n,) in 1..K -> logits of the labels' maps at pixels (n, 8h, 8w)."""
+        x = features
+        for conv in self.mask_convs:
+            x = relu(conv(x))
+        maps = self.logits(relu(self.upsample(x)))
+        chosen = maps[:, :1] if self.spec.class_agnostic else maps[torch.arange(len(maps)), labels][:, None]
+        return interpolate(chosen, scale_factor=STRIDE // 2, mode="bilinear")[:, 0]
+
+    @torch.no_grad()
+    def propagate(self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
+        """Mask probabilities in the key frame of objects stored with a reference frame.
+
+        Args: key, reference (C', h, w); boxes (n, 4) in network pixels; labels (n,) in 1..K.
+        Returns: (n, 8h, 8w).
+        """
+        spatial = spatial_weight(*key.shape[-2:], self.spec.sigma_cells, key.device, key.dtype)
+        foreground, background = self.attend(key, reference, boxes, labels, spatial=spatial)
+        probs = []
+        for f, b, chunk_labels in zip(*(t.split(_CHUNK) for t in (foreground, background, labels)), strict=True):
+            attention = (_to_pixels(f) - _to_pixels(b)).sigmoid()
+            probs.append(self.mask_logits(self.attended_features(key, attention), chunk_labels).sigmoid())
+        return torch.cat(probs)
+
+
+def box_cells(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Cells that boxes cover: rows y1 // 8 .. y2 // 8 - 1, columns likewise. Args: (n, 4). Returns: (n, height, width) bool."""
+    x1, y1, x2, y2 = (boxes // STRIDE).unbind(dim=1)
+    rows = torch.arange(height, device=boxes.device)
+    columns = torch.arange(width, device=boxes.device)
+    in_rows = (rows >= y1[:, None]) & (rows < y2[:, None])
+    in_columns = (columns >= x1[:, None]) & (columns < x2[:, None])
+    return in_rows[:, :, None] & in_columns[:, None, :]
+
+
+def _to_pixels(cells: Tensor) -> Tensor:
+    return interpolate(cells[:, None], scale_factor=STRIDE, mode="bilinear")[:, 0]
+
+
+def _key_instance_of(instance_match: Tensor, num_references: int) -> Tensor:
+    """For each reference box the index of its instance in the key frame, -1 where absent. Returns: (num_references,)."""
+    match = instance_match.new_full((num_references,), -1)
+    present = (instance_match > 0).nonzero().flatten()
+    match[instance_match[present] - 1] = present
+    return match
+
+
+def _take(values: Tensor, index: Tensor) -> Tensor:
+    """values[index], with anything where index is -1 or values is empty."""
+    return values[index.clamp(min=0)] if len(values) else index.new_ones(len(index))
+
+
+def _filled_boxes(boxes: Tensor, match: Tensor, size: tuple[int, int]) -> Tensor:
+    """The boxes of matched instances filled with 1 (integer-truncated corners, end exclusive). Returns: (n, H, W) bool."""
+    height, width = size
+    filled = torch.zeros(len(match), height, width, dtype=torch.bool, device=match.device)
+    for row, instance in enumerate(match.tolist()):
+        if instance >= 0:
+            x1, y1, x2, y2 = (int(v) for v in boxes[instance].tolist())
+            filled[row, y1:y2, x1:x2] = True
+    return filled

@@ -1,0 +1,121 @@
+"""Region proposal network: module, targets, loss and selection of proposals."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, relu
+
+from vistrials.geometry import boxes as box_ops
+from vistrials.models import anchors as anchor_ops
+from vistrials.models.initialisation import normal_
+from vistrials.models.losses import smooth_l1
+from vistrials.models.matching import assign, sample
+from vistrials.specs.model import AnchorSpec, ProposalSpec, RPNSpec
+
+
+class RPN(nn.Module):
+    """A 3x3 convolution, then objectness and box deltas per anchor, shared over levels of strides 4, 8, ..."""
+
+    def __init__(self, spec: RPNSpec, channels: int) -> None:
+        super().__init__()
+        self.spec = spec
+        num_anchors = len(spec.anchors.ratios)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.objectness = nn.Conv2d(channels, num_anchors, 1)
+        self.deltas = nn.Conv2d(channels, 4 * num_anchors, 1)
+        for layer in (self.conv, self.objectness, self.deltas):
+            normal_(layer, 0.01)
+
+    def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Per level logits (B, cells * A) and deltas (B, cells * A, 4), by row, column, anchor."""
+        logits, deltas = [], []
+        for x in levels:
+            x = relu(self.conv(x))
+            logits.append(self.objectness(x).permute(0, 2, 3, 1).flatten(1))
+            deltas.append(self.deltas(x).permute(0, 2, 3, 1).reshape(len(x), -1, 4))
+        return logits, deltas
+
+    def loss(
+        self,
+        logits: list[Tensor],
+        deltas: list[Tensor],
+        level_sizes: list[tuple[int, int]],
+        ground_truth: list[Tensor],
+        image_sizes: list[tuple[int, int]],
+    ) -> dict[str, Tensor]:
+        """loss_rpn_cls and loss_rpn_bbox, summed over sampled anchors and divided by their number.
+
+        Args: outputs of `forward`; (rows, columns) per level; B tensors (n, 4); B sizes (height, width) before padding.
+        Source: SYSTEM 2.3; every image counts at least one positive and one negative in the divisor.
+        """
+        all_anchors = torch.cat(grid_anchors(tuple(level_sizes), self.spec.anchors)).to(deltas[0])
+        all_logits, all_deltas = torch.cat(logits, dim=1), torch.cat(deltas, dim=1)
+        loss_cls = all_logits.sum() * 0
+        loss_bbox = all_deltas.sum() * 0
+        divisor = 0
+        for image, (boxes, size) in enumerate(zip(ground_truth, image_sizes, strict=True)):
+            usable = anchor_ops.inside(all_anchors, size).nonzero().flatten()
+            boxes = boxes.to(all_anchors)
+            assigned = assign(all_anchors[usable], boxes, self.spec.assigner)
+            positives, negatives = sample(assigned, self.spec.sampler)
+            divisor += max(len(positives), 1) + max(len(negatives), 1)
+            truth = boxes[assigned[positives] - 1]
+            positives, negatives = usable[positives], usable[negatives]
+            chosen = torch.cat([positives, negatives])
+            objects = (torch.arange(len(chosen), device=chosen.device) < len(positives)).to(all_logits)
+            loss_cls = loss_cls + binary_cross_entropy_with_logits(all_logits[image, chosen], objects, reduction="sum")
+            targets = box_ops.encode(all_anchors[positives], truth)
+            loss_bbox = loss_bbox + smooth_l1(all_deltas[image, positives], targets, self.spec.smooth_l1_beta).sum()
+        return {
+            "loss_rpn_cls": self.spec.loss_cls_weight * loss_cls / divisor,
+            "loss_rpn_bbox": self.spec.loss_bbox_weight * loss_bbox / divisor,
+        }
+
+    @torch.no_grad()
+    def propose(
+        self,
+        logits: list[Tensor],
+        deltas: list[Tensor],
+        level_sizes: list[tuple[int, int]],
+        image_sizes: list[tuple[int, int]],
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Proposals and their scores per image, by descending score: (n, 4) inclusive corners, (n,)."""
+        anchors = [a.to(deltas[0]) for a in grid_anchors(tuple(level_sizes), self.spec.anchors)]
+        return [
+            select_proposals(
+                [level[image].sigmoid() for level in logits], [level[image] for level in deltas], anchors, size, self.spec.proposals
+            )
+            for image, size in enumerate(image_sizes)
+        ]
+
+
+def select_proposals(
+    scores: list[Tensor], deltas: list[Tensor], anchors: list[Tensor], size: tuple[int, int], spec: ProposalSpec
+) -> tuple[Tensor, Tensor]:
+    """Proposals of one image from scores (N,), deltas (N, 4) and anchors (N, 4) per level.
+
+    Returns: boxes (n, 4) and scores (n,), the best `max_num` over levels, NMS within levels only.
+    """
+    kept_boxes, kept_scores = [], []
+    for level_scores, level_deltas, level_anchors in zip(scores, deltas, anchors, strict=True):
+        best, order = level_scores.topk(min(spec.num_before_nms, len(level_scores)))
+        boxes = box_ops.decode(level_anchors[order], level_deltas[order], size=size)
+        if spec.min_size_px > 0:
+            widths, heights = box_ops.sides(boxes)
+            large = (widths >= spec.min_size_px) & (heights >= spec.min_size_px)
+            boxes, best = boxes[large], best[large]
+        kept = box_ops.nms(boxes, best, spec.nms_iou)[: spec.num_after_nms]
+        kept_boxes.append(boxes[kept])
+        kept_scores.append(best[kept])
+    all_boxes, all_scores = torch.cat(kept_boxes), torch.cat(kept_scores)
+    best, order = all_scores.topk(min(spec.max_num, len(all_scores)))
+    return all_boxes[order], best
+
+
+@lru_cache(maxsize=32)
+def grid_anchors(level_sizes: tuple[tuple[int, int], ...], spec: AnchorSpec) -> tuple[Tensor, ...]:
+    """Anchors (N, 4) float64 of every level, strides 4, 8, 16, ..."""
+    return tuple(
+        anchor_ops.level_anchors(height, width, 4 * 2**level, spec) for level, (height, width) in enumerate(level_sizes)
+    )

@@ -1,0 +1,68 @@
+"""Track head: an embedding of RoIs, and match scores against reference objects."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize, relu
+
+from vistrials.models.initialisation import normal_
+from vistrials.specs.model import TrackHeadSpec
+
+
+class TrackHead(nn.Module):
+    """Fully connected layers with ReLU between them (none after the last).
+
+    Source: Yang et al., Video Instance Segmentation (MaskTrack R-CNN), section 4.
+    """
+
+    def __init__(
+        self, spec: TrackHeadSpec, channels: int, roi_size: int, *, skip_single_positive: bool = False
+    ) -> None:
+        """skip_single_positive: the released accident that an image with one positive RoI adds 0 to loss_match."""
+        super().__init__()
+        self.spec = spec
+        self.skip_single_positive = skip_single_positive
+        widths = [channels * roi_size**2] + [spec.fc_channels] * spec.num_fcs
+        self.fcs = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        for fc in self.fcs:
+            normal_(fc, 0.01)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """RoI features (n, C, s, s) -> embeddings (n, D)."""
+        x = features.flatten(1)
+        for i, fc in enumerate(self.fcs):
+            x = fc(relu(x) if i else x)
+        return x
+
+    def loss(
+        self, key: list[Tensor], reference: list[Tensor], targets: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """loss_match, and match_acc over positives.
+
+        Args, per image: key embeddings (n, D) of the sampled RoIs, positives first; reference embeddings (m, D);
+            targets (p,) int64 of the p positives: 0 = absent from the reference frame, else 1 + reference index.
+        Returns: cross entropy of the positives over *all* sampled RoIs of the image, mean over images.
+        """
+        total = sum((k.sum() + r.sum()) * 0 for k, r in zip(key, reference, strict=True))
+        correct = total.detach()
+        for k, r, target in zip(key, reference, targets, strict=True):
+            if len(target) == 0 or (self.skip_single_positive and len(target) == 1):
+                continue
+            scores = match_scores(k, r) * self.spec.logit_scale
+            total = total + cross_entropy(scores[: len(target)], target, reduction="sum") / len(k)
+            correct = correct + (scores[: len(target)].detach().argmax(dim=1) == target).to(k).sum()
+        num_positives = max(sum(len(target) for target in targets), 1)
+        return {
+            "loss_match": self.spec.loss_weight * total / len(key),
+            "match_acc": correct / num_positives,
+        }
+
+
+def match_scores(detections: Tensor, memory: Tensor, *, normalised: bool = False) -> Tensor:
+    """Dot products of embeddings (n, D) and (m, D), column 0 the constant 0 of a new object. Returns: (n, 1 + m).
+
+    normalised: on L2-normalised embeddings, as published at test time (only).
+    """
+    if normalised:
+        detections, memory = normalize(detections, dim=1), normalize(memory, dim=1)
+    scores = detections @ memory.T
+    return torch.cat([scores.new_zeros(len(scores), 1), scores], dim=1)

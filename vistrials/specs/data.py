@@ -1,0 +1,83 @@
+"""Where videos come from and how they become training samples."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
+
+from vistrials.specs.base import Spec
+
+
+class SyntheticSource(Spec):
+    """The embedded synthetic data set, generated once and cached."""
+
+    kind: Literal["synthetic"] = "synthetic"
+    """Embedded data."""
+    seed: int = 0
+    """Seed of the generator."""
+    train: tuple[PositiveInt, PositiveInt] = (400, 8)
+    """Videos and frames per video of the training split."""
+    minival: tuple[PositiveInt, PositiveInt] = (60, 16)
+    """Videos and frames per video of the split that scores."""
+    occlusion: tuple[PositiveInt, PositiveInt] = (30, 20)
+    """Videos and frames per video of the split with long occlusions."""
+
+
+class FileSource(Spec):
+    """A data set in YouTube-VIS form; each field lists candidates below the root, the first found counts."""
+
+    kind: Literal["files"] = "files"
+    """Files on disk."""
+    root: str | None = None
+    """Folder of the data set; `--data DIR` sets it."""
+    train_annotations: tuple[str, ...] = (
+        "train.json",
+        "train.json.gz",
+        "train/instances.json",
+        "annotations/train.json",
+    )
+    """Annotations to train on."""
+    train_frames: tuple[str, ...] = ("train/JPEGImages", "JPEGImages", "train")
+    """Folder that the file names of the training annotations start from."""
+    valid_annotations: tuple[str, ...] = (
+        "valid.json",
+        "valid.json.gz",
+        "minival.json",
+        "valid/instances.json",
+    )
+    """Annotations to score on (the official validation set has none: see `vistrials data split`)."""
+    valid_frames: tuple[str, ...] = ("valid/JPEGImages", "train/JPEGImages", "JPEGImages", "valid")
+    """Folder that the file names of the validation annotations start from."""
+
+
+class DataSpec(Spec):
+    """Data set, frame pairs and transform."""
+
+    source: SyntheticSource | FileSource = Field(default=FileSource(), discriminator="kind")
+    """Data set."""
+    splits: tuple[str, ...] = ("valid",)
+    """Splits that a run infers and evaluates; the first is the one that tables show."""
+    image_size_px: tuple[PositiveInt, PositiveInt] = (640, 360)
+    """Long and short edge that a frame is fitted into."""
+    flip_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Horizontal flip of a whole pair in training."""
+    sampling: str = "random"
+    """Reference frame: random (any other), ordered (the nearest earlier), window:K (within K frames)."""
+    batching: Literal["orientation", "video_chunks"] = "orientation"
+    """Shuffled frames of one orientation, or consecutive frames of one video (released, in one process)."""
+
+    @field_validator("sampling")
+    @classmethod
+    def _known_sampling(cls, value: str) -> str:
+        if value in ("random", "ordered") or re.fullmatch(r"window:[1-9]\d*", value):
+            return value
+        raise ValueError(f"expected random, ordered or window:K with K of at least 1, found {value!r}")
+
+    @model_validator(mode="after")
+    def _long_edge_first(self) -> Self:
+        long_px, short_px = self.image_size_px
+        if long_px < short_px:
+            raise ValueError(f"image_size_px is (long, short); found long {long_px} below short {short_px}")
+        if not self.splits:
+            raise ValueError("splits is empty: name at least one split to score on")
+        return self

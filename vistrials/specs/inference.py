@@ -1,0 +1,37 @@
+"""Detection and association at test time."""
+
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from vistrials.specs.base import Spec
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class AssociationSpec(Spec):
+    """Weights of the cues that join a detection to an object in memory."""
+
+    score_weight: NonNegativeFloat = 1.0
+    """On the log of the detection score."""
+    iou_weight: NonNegativeFloat = 2.0
+    """On the box IoU."""
+    label_weight: NonNegativeFloat = 10.0
+    """On equal labels."""
+
+
+class InferenceSpec(Spec):
+    """From network outputs to tracks."""
+
+    score_threshold: Fraction = 0.001
+    """Detections at or below are dropped."""
+    nms_iou: Fraction = 0.5
+    """Suppress above this IoU, class by class."""
+    max_detections: PositiveInt = 100
+    """Per frame."""
+    mask_threshold: Fraction = 0.5
+    """Mask probability above which a pixel belongs to the object."""
+    association: AssociationSpec = AssociationSpec()
+    """Tracking."""
+    min_track_frames: PositiveInt = 2
+    """Shorter tracks are dropped."""

@@ -1,0 +1,259 @@
+"""The network: one sub-spec per part; each part is built from its own sub-spec alone."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from vistrials.specs.base import Spec
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class BackboneSpec(Spec):
+    """ResNet in torchvision's layout (stride in the 3x3 convolution)."""
+
+    depth: Literal[18, 34, 50, 101, 152] = 50
+    """Number of layers; 18 and 34 are made of basic blocks, the others of bottlenecks."""
+    base_width: PositiveInt = 64
+    """Channels of the stem; stages have 1, 2, 4, 8 times as many (times 4 with bottlenecks)."""
+    frozen_stages: Annotated[int, Field(ge=-1, le=4)] = 1
+    """Stages without gradient, counted from the stem (0); -1 trains everything."""
+    norm: Literal["running_stats", "batch_stats"] = "running_stats"
+    """Batch norm by stored running statistics (published) or by batch statistics (training from scratch)."""
+
+
+class FPNSpec(Spec):
+    """Feature pyramid."""
+
+    channels: PositiveInt = 256
+    """Channels of every level."""
+    num_levels: Annotated[int, Field(ge=4, le=5)] = 5
+    """Levels P2..; the fifth is a stride-2 max pool of the fourth and is read by RPN and neck only."""
+
+
+class NeckSpec(Spec):
+    """Attention neck between FPN and RPN (trial attention_neck)."""
+
+    num_convs: PositiveInt = 1
+    """3x3 convolutions per branch; published 1."""
+    levels: tuple[NonNegativeInt, ...] = (0, 1, 2, 3, 4)
+    """Pyramid levels that it serves, 0 = P2."""
+    gamma_init: float = 0.5
+    """Start of the learnable factor on the attention."""
+    at_inference: bool = True
+    """Attend to the previous frame at inference too; false is the released behaviour."""
+
+
+class AnchorSpec(Spec):
+    """Anchors of one pyramid level: base size = stride."""
+
+    scale: PositiveFloat = 8
+    """Anchor side in strides."""
+    ratios: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0)
+    """Height / width."""
+
+
+class AssignerSpec(Spec):
+    """Max-IoU assignment of boxes to ground truth."""
+
+    positive_iou: Fraction
+    """At or above: positive for the ground truth of the largest IoU."""
+    negative_iou: Fraction
+    """Below: negative. Between the two: unused."""
+    min_positive_iou: Fraction
+    """Every ground truth whose best IoU is at least this takes all boxes that tie for it."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.negative_iou > self.positive_iou:
+            raise ValueError(
+                f"negative_iou {self.negative_iou} is above positive_iou {self.positive_iou}: "
+                "a box cannot be both; lower the one or raise the other"
+            )
+        return self
+
+
+class SamplerSpec(Spec):
+    """Random sampling of assigned boxes."""
+
+    num: PositiveInt
+    """Boxes per image."""
+    positive_fraction: Fraction
+    """At most this part of them positive."""
+
+
+class ProposalSpec(Spec):
+    """From RPN outputs to proposals, in training and testing alike."""
+
+    num_before_nms: PositiveInt = 1000
+    """Best scores kept per level."""
+    nms_iou: Fraction = 0.7
+    """Suppress above this IoU, level by level."""
+    num_after_nms: PositiveInt = 1000
+    """Kept per level."""
+    max_num: PositiveInt = 1000
+    """Kept per image over all levels."""
+    min_size_px: NonNegativeFloat = 0
+    """Smaller boxes are dropped."""
+
+
+class RPNSpec(Spec):
+    """Region proposal network."""
+
+    anchors: AnchorSpec = AnchorSpec()
+    """Anchors."""
+    assigner: AssignerSpec = AssignerSpec(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3)
+    """Anchors to ground truth."""
+    sampler: SamplerSpec = SamplerSpec(num=64, positive_fraction=0.5)
+    """Anchors that enter the loss."""
+    proposals: ProposalSpec = ProposalSpec()
+    """Selection of proposals."""
+    loss_cls_weight: NonNegativeFloat = 1.0
+    """Weight of loss_rpn_cls."""
+    loss_bbox_weight: NonNegativeFloat = 1.0
+    """Weight of loss_rpn_bbox."""
+    smooth_l1_beta: PositiveFloat = 1 / 9
+    """Where loss_rpn_bbox turns from quadratic to linear."""
+
+
+class RoISpec(Spec):
+    """Where RoI features are read."""
+
+    num_levels: Annotated[int, Field(ge=1, le=4)] = 4
+    """Pyramid levels, from P2."""
+    finest_scale_px: PositiveFloat = 56
+    """A RoI of this side, and up to twice it, belongs to P2."""
+
+
+class BoxHeadSpec(Spec):
+    """Classification and box regression of RoIs."""
+
+    num_fcs: PositiveInt = 2
+    """Shared fully connected layers."""
+    fc_channels: PositiveInt = 1024
+    """Their width."""
+    roi_size: PositiveInt = 7
+    """RoI features are roi_size x roi_size."""
+    assigner: AssignerSpec = AssignerSpec(positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5)
+    """Proposals to ground truth."""
+    sampler: SamplerSpec = SamplerSpec(num=128, positive_fraction=0.25)
+    """RoIs that enter the losses of box, track and mask head."""
+    delta_stds: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] = (0.1, 0.1, 0.2, 0.2)
+    """Box deltas are divided by these."""
+    loss_cls_weight: NonNegativeFloat = 1.0
+    """Weight of loss_cls."""
+    loss_bbox_weight: NonNegativeFloat = 1.0
+    """Weight of loss_bbox."""
+    smooth_l1_beta: PositiveFloat = 1.0
+    """Where loss_bbox turns from quadratic to linear."""
+
+
+class TrackHeadSpec(Spec):
+    """Embedding whose dot products match RoIs to reference objects."""
+
+    num_fcs: PositiveInt = 2
+    """Fully connected layers."""
+    fc_channels: PositiveInt = 1024
+    """Their width."""
+    loss_weight: NonNegativeFloat = 1.0
+    """Weight of loss_match."""
+    logit_scale: PositiveFloat = 1.0
+    """Factor on the dot products in training (published 1; smaller tames a network trained from scratch)."""
+
+
+class MaskHeadSpec(Spec):
+    """Instance masks of RoIs."""
+
+    num_convs: PositiveInt = 4
+    """3x3 convolutions before the upsampling."""
+    channels: PositiveInt = 256
+    """Their width."""
+    roi_size: PositiveInt = 14
+    """RoI features are roi_size x roi_size; masks twice that."""
+    class_agnostic: bool = False
+    """One map for all categories instead of one for each."""
+    max_rois: PositiveInt | None = None
+    """At most this many positive RoIs per image enter loss_mask (None: all)."""
+    loss_weight: NonNegativeFloat = 1.0
+    """Weight of loss_mask."""
+
+
+class PlainAffinitySpec(Spec):
+    """Softmax over reference cells of the dot product of features."""
+
+    kind: Literal["plain"] = "plain"
+    """Published ObjProp."""
+
+
+class WeightedAffinitySpec(Spec):
+    """A learnable C x C matrix between the features (trial weighted_affinity)."""
+
+    kind: Literal["weighted"] = "weighted"
+    """Weighted inter-frame affinity."""
+    scope: Literal["per_sample", "shared", "per_category"] = "per_sample"
+    """One matrix per batch position (published; left out at inference), one in all, or one per category."""
+    num_samples: PositiveInt = 4
+    """Matrices of scope per_sample: the largest number of pairs of a batch on one device."""
+    init: Literal["identity", "random"] = "identity"
+    """Start from the plain affinity, or from the published standard normal numbers."""
+
+
+class PropagationSpec(Spec):
+    """ObjProp: objects of stored frames propagated by inter-frame attention."""
+
+    channels: PositiveInt = 256
+    """Channels of the propagation features and of the mask convolutions."""
+    num_mask_convs: PositiveInt = 4
+    """3x3 convolutions before the upsampling."""
+    class_agnostic: bool = False
+    """One map for all categories instead of one for each."""
+    affinity: PlainAffinitySpec | WeightedAffinitySpec = Field(
+        default=PlainAffinitySpec(), discriminator="kind"
+    )
+    """Inter-frame affinity."""
+    loss_attn_weight: NonNegativeFloat = 1.0
+    """Weight of loss_propattn."""
+    loss_mask_weight: NonNegativeFloat = 1.0
+    """Weight of loss_propmask."""
+    at_inference: bool = True
+    """Add objects that are propagated but not detected."""
+    sigma_cells: PositiveFloat = 8.0
+    """Width of the spatial weight at inference, in stride-8 cells."""
+    history_frames: PositiveInt = 24
+    """Frames kept to propagate from."""
+    mask_threshold: Fraction = 0.3
+    """Mean propagated probability from which a pixel belongs to the object."""
+
+
+class ModelSpec(Spec):
+    """MaskTrack R-CNN with, where present, neck and propagation head."""
+
+    backbone: BackboneSpec = BackboneSpec()
+    """ResNet."""
+    fpn: FPNSpec = FPNSpec()
+    """Feature pyramid."""
+    neck: NeckSpec | None = None
+    """Attention neck; null for none."""
+    rpn: RPNSpec = RPNSpec()
+    """Region proposal network."""
+    roi: RoISpec = RoISpec()
+    """RoI features."""
+    box_head: BoxHeadSpec = BoxHeadSpec()
+    """Box head."""
+    track_head: TrackHeadSpec = TrackHeadSpec()
+    """Track head."""
+    mask_head: MaskHeadSpec = MaskHeadSpec()
+    """Mask head."""
+    propagation: PropagationSpec | None = PropagationSpec()
+    """Propagation head; null for plain MaskTrack R-CNN."""
+
+    @model_validator(mode="after")
+    def _neck_levels_exist(self) -> Self:
+        if self.neck is not None:
+            beyond = [level for level in self.neck.levels if level >= self.fpn.num_levels]
+            if beyond:
+                raise ValueError(
+                    f"neck.levels names level {beyond[0]} but fpn.num_levels is {self.fpn.num_levels} "
+                    f"(levels 0..{self.fpn.num_levels - 1}); drop the level or add a pyramid level"
+                )
+        return self

@@ -1,0 +1,51 @@
+"""A trial, resolved: everything that changes its result."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from vistrials.specs.base import Spec
+from vistrials.specs.data import DataSpec
+from vistrials.specs.inference import InferenceSpec
+from vistrials.specs.model import ModelSpec
+from vistrials.specs.training import InitSpec, TrainSpec
+
+
+class ReleasedBehaviour(Spec):
+    """Accidents of the released program, off by default, for whoever wants its digits."""
+
+    skip_single_positive_match: bool = False
+    """An image with exactly one positive RoI adds 0 to loss_match but counts in the divisor."""
+    network_px_propagation: bool = False
+    """Propagated masks and boxes stay in pixels of the padded network input."""
+    category_id_is_label: bool = False
+    """Predictions carry index + 1 as video and category ids instead of the data set's own ids."""
+
+
+class TrialSpec(Spec):
+    """A trial under a profile."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the trial; also the folder of its runs."""
+    description: str = ""
+    """One line for `vistrials list`."""
+    profile: str
+    """Profile that it was resolved under."""
+    init: InitSpec = InitSpec()
+    """Initial weights."""
+    data: DataSpec = DataSpec()
+    """Data."""
+    model: ModelSpec = ModelSpec()
+    """Network."""
+    train: TrainSpec = TrainSpec()
+    """Training."""
+    inference: InferenceSpec = InferenceSpec()
+    """Inference."""
+    released_behaviour: ReleasedBehaviour = ReleasedBehaviour()
+    """Switches back to accidents of the released program."""
+
+    @model_validator(mode="after")
+    def _not_its_own_start(self) -> Self:
+        if self.init.from_trial == self.name:
+            raise ValueError(f"init.from names the trial itself ({self.name}); name another trial or null")
+        return self

@@ -1,0 +1,26 @@
+"""Predicted tracks, the rows of predictions.json. No torch here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedTrack:
+    """One predicted object of one video.
+
+    segmentations: per frame a compressed RLE {"size": [h, w], "counts": str} at the video's resolution, or None.
+    """
+
+    video_id: int
+    category_id: int
+    score: float
+    segmentations: list[dict[str, Any] | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """The row in the form that YouTube-VIS servers read."""
+        return {
+            "video_id": self.video_id,
+            "category_id": self.category_id,
+            "score": self.score,
+            "segmentations": self.segmentations,
+        }
