@@ -26,6 +26,7 @@ from vistrials.data.sampling import (
 )
 from vistrials.data.transforms import (
     flip_boxes,
+    flip_image,
     inclusive_boxes,
     normalise,
     padded_size,
@@ -77,8 +78,8 @@ class FramePairDataset:
         self.key_frames, self.groups = group_key_frames(video_set.videos, self.annotated, data.batching)
         if not self.key_frames:
             raise DataError(
-                f"{video_set.frames_dir}: no frame of the {len(video_set.videos)} videos has an instance to train "
-                "on; `vistrials data check` says what is wrong with the annotations"
+                f"{video_set.frames_dir}: no frame of the {len(video_set.videos)} videos has an instance to "
+                "train on; `vistrials data check` says what is wrong with the annotations"
             )
         self._resized = [resize_shape((v.height, v.width), data.image_size_px) for v in video_set.videos]
         keep = cache if cache_frames else lambda load: load
@@ -99,8 +100,8 @@ class FramePairDataset:
 
         Args:
             index: of the key frame.
-            epoch, position: its place in the training, counted in samples within the epoch; with the seed, they
-                decide on the flip and the reference frame.
+            epoch, position: its place in the training, counted in samples within the epoch; with the seed,
+                they decide on the flip and the reference frame.
         """
         rng = default_rng((_PAIR_STREAM, self.seed, epoch, position))
         # The flip first: it is then the same under every choice of reference frames.
@@ -117,8 +118,7 @@ class FramePairDataset:
         if is_flipped:
             width = self.size(index)[1]
             boxes, reference_boxes = flip_boxes(boxes, width), flip_boxes(reference_boxes, width)
-            images = [image.flip(-1) for image in images]
-            masks = masks.flip(-1)
+            images, masks = [flip_image(image) for image in images], flip_image(masks)
         match = match_instances(instances.track_ids, reference_instances.track_ids)
         return FramePair(
             key_image=normalise(images[0]),
@@ -212,7 +212,8 @@ class PairBatches(Dataset[FramePairBatch]):
     ) -> None:
         if batch_size % world_size:
             raise SpecError(
-                f"train.batch_size is {batch_size}, over {world_size} devices; expected a multiple of {world_size}"
+                f"train.batch_size is {batch_size} but there are {world_size} devices; "
+                f"expected a multiple of {world_size}"
             )
         self.dataset = dataset
         self.batch_size = batch_size
@@ -276,8 +277,8 @@ def build_pair_loader(
 ) -> PairLoader:
     """Build the endless loader of a training's batches.
 
-    Every batch depends on (seed, iteration) alone: a training resumed at `start_iter` sees what an uninterrupted
-    one sees, whatever the number of workers, and all ranks together see the batch of a single process.
+    Every batch depends on (seed, iteration) alone: a training resumed at `start_iter` sees what an
+    uninterrupted one sees, whatever the number of workers, and all ranks together see the same batch.
 
     Args:
         video_set: annotated videos.

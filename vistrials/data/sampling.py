@@ -18,7 +18,7 @@ class KeyFrame(NamedTuple):
 
 
 def is_usable(track: AnnotatedTrack, frame: int) -> bool:
-    """Whether a track is ground truth in a frame: present, not a crowd, area above 0, 1 pixel or more on a side.
+    """Whether a track is ground truth in a frame: present, no crowd, area above 0, sides of 1 pixel or more.
 
     Crowds belong to the ignored boxes, which the published setting treats as background.
     """
@@ -102,8 +102,8 @@ def plan_batches(
 ) -> NDArray[np.int64]:
     """Lay out one epoch.
 
-    Groups of `orientation` are shuffled, those of `video_chunks` stay in order; each is filled up to whole batches
-    by starting over; then the order of the batches is shuffled.
+    Groups of `orientation` are shuffled, those of `video_chunks` stay in order; each is filled up to whole
+    batches by starting over; then the order of the batches is shuffled.
 
     Returns:
         [number of batches, batch_size] indices of key frames.

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from vistrials.errors import DataError, SpecError
 from vistrials.specs.data import DataSpec, FileSource, SyntheticSource
+from vistrials.structures.json_file import load_json
 
 
 class ResolvedSplit(NamedTuple):
@@ -54,23 +55,29 @@ def _resolve_files(source: FileSource, split: str) -> ResolvedSplit:
             f"{root}: no such folder (data.source.root); say where the data set lies with --data DIR"
         )
     annotations, frames = candidates[split]
-    return ResolvedSplit(
-        _first_existing(root, annotations, f"annotation file of split {split}", f"{split}_annotations"),
-        _first_existing(root, frames, f"frame folder of split {split}", f"{split}_frames"),
-    )
+    files = [root / name for name in annotations if (root / name).is_file()]
+    folders = [root / name for name in frames if (root / name).is_dir()]
+    for found, names, what in ((files, annotations, "annotations"), (folders, frames, "frames")):
+        if not found:
+            raise DataError(
+                f"{root}: no {what} of split {split}; looked for {', '.join(names)}; "
+                f"put them there or name them in data.source.{split}_{what}"
+            )
+    return ResolvedSplit(files[0], _folder_of_frames(files[0], folders))
+
+
+def _folder_of_frames(annotations: Path, folders: list[Path]) -> Path:
+    """The first folder that holds the annotations' first frame: a part of train keeps its frames in train's."""
+    folders = [folder for folder in folders if not any(folder in other.parents for other in folders)]
+    if len(folders) == 1:
+        return folders[0]
+    try:
+        first_frame = load_json(annotations)["videos"][0]["file_names"][0]
+        return next((folder for folder in folders if (folder / first_frame).is_file()), folders[0])
+    except (LookupError, TypeError):
+        return folders[0]  # the loader will say what is wrong with the file
 
 
 def _check_split(split: str, splits: tuple[str, ...], kind: str) -> None:
     if split not in splits:
         raise SpecError(f"data of kind {kind} have no split {split!r}; expected one of {', '.join(splits)}")
-
-
-def _first_existing(root: Path, candidates: tuple[str, ...], what: str, field: str) -> Path:
-    is_right_kind = Path.is_dir if field.endswith("_frames") else Path.is_file
-    for candidate in candidates:
-        if is_right_kind(root / candidate):
-            return root / candidate
-    raise DataError(
-        f"{root}: no {what}; looked for {', '.join(candidates)}; "
-        f"put it there or name it in data.source.{field}"
-    )

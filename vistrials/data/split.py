@@ -51,8 +51,8 @@ def choose_minival(categories_of: dict[int, set[int]], fraction: float, seed: in
     """Choose the videos of minival.
 
     The rarest category first, each gets its part of the videos; the choice depends on ids alone, not on their
-    order. Of several such choices the one is taken that leaves the fewest categories on one side only, then the one
-    nearest to the wanted number of videos.
+    order. Of several such choices the one is taken that leaves the fewest categories on one side only, then
+    the one nearest to the wanted number of videos.
 
     Args:
         categories_of: video id -> ids of the categories in it.
@@ -60,7 +60,7 @@ def choose_minival(categories_of: dict[int, set[int]], fraction: float, seed: in
         seed: of the choice.
 
     Returns:
-        Video ids; neither none nor all. Each category of two videos or more is on both sides if that was found.
+        Video ids; neither none nor all. Categories of two or more videos are on both sides if that was found.
 
     Raises:
         DataError: fewer than two videos, or a fraction outside (0, 1).

@@ -1,6 +1,6 @@
 """Annotation files in YouTube-VIS form (2019, 2021, OVIS) -> VideoSet. Masks stay encoded until asked for."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -170,7 +170,7 @@ def is_finite_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
 
 
-_ENTRIES = {
+_ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "bboxes": (is_bbox, "[x, y, w, h]"),
     "areas": (is_finite_number, "a number of pixels"),
     "segmentations": (lambda value: isinstance(value, dict | list), "a run-length mask or polygons"),

@@ -1,10 +1,11 @@
 """What each iteration logged: losses.jsonl, and the same for TensorBoard."""
 
 import json
+import math
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -31,13 +32,14 @@ class LossLog:
         self._file.close()
         self._writer.close()
 
-    def write(self, record: dict[str, Any]) -> None:
-        """Append one iteration."""
-        self._file.write(json.dumps(record) + "\n")
+    def write(self, record: dict[str, float]) -> None:
+        """Append one iteration; what is not finite (a gradient that a scaler skips) becomes null."""
+        plain = {key: value if math.isfinite(value) else None for key, value in record.items()}
+        self._file.write(json.dumps(plain, allow_nan=False) + "\n")
         self._file.flush()
         for key, value in record.items():
             if key not in ("iter", "epoch"):
-                self._writer.add_scalar(key, value, record["iter"])
+                self._writer.add_scalar(key, value, int(record["iter"]))
 
 
 def keep_iterations(path: Path, iteration: int) -> None:

@@ -3,8 +3,8 @@
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from vistrials.engine.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from vistrials.engine.interruption import Interrupted, StopRequest
@@ -19,25 +20,22 @@ from vistrials.engine.loss_log import LossLog
 from vistrials.engine.optimisation import build_optimizer, learning_rate_factor, total_iterations
 from vistrials.engine.reporting import Reporter
 from vistrials.engine.seeding import seed_step
-from vistrials.errors import DataError, VistrialsError
+from vistrials.errors import VistrialsError
 from vistrials.specs.training import TrainSpec
 
-_SHOWN_MEAN_ITERS = 50
+SHOWN_MEAN_ITERS = 50
 
 
 class TrainingError(VistrialsError):
     """A training that cannot go on."""
 
 
-class PairLoader(Protocol):
-    """Batches of an epoch; which ones follows from its seed and the epoch alone."""
+class BatchLoader(Protocol):
+    """Batches without end; each follows from the seed and its number alone."""
 
-    def __len__(self) -> int: ...
+    iters_per_epoch: int
 
     def __iter__(self) -> Iterator[Any]: ...
-
-    def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
-        """Choose the epoch (0-based) that the next iteration goes through, and the batch that it starts from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class TrainingFiles:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSummary:
-    """How a training went. `resumed_from`: steps that an earlier call had finished."""
+    """How a training went. `resumed_from`: steps that earlier calls had finished; `seconds`: of this call."""
 
     iterations: int
     resumed_from: int
@@ -61,7 +59,7 @@ class TrainingSummary:
 def fit(
     fabric: Fabric,
     model: nn.Module,
-    loader: PairLoader,
+    load_batches: Callable[[int], BatchLoader],
     spec: TrainSpec,
     files: TrainingFiles,
     *,
@@ -73,15 +71,15 @@ def fit(
     """Train a model to the end, going on from the checkpoint where there is one.
 
     Every step draws its random numbers from (seed, iteration, rank), so on the CPU a resumed training equals an
-    uninterrupted one bit for bit. With several processes the gradient is the mean over ranks, hence equal to one
-    process's only for losses that are means over images: losses divided by counts over the batch (sampled anchors,
-    RoIs) and batch statistics are taken per rank.
+    uninterrupted one bit for bit. With several processes the gradient is the mean over ranks: equal to one process's
+    where losses are means over images. Those divided by a count over the batch (sampled anchors, RoIs, positives)
+    weight each rank's images by its own count, and batch statistics are taken per rank.
 
     Args:
-        fabric: device, processes and precision.
-        model: batch -> dict of scalar tensors; those whose names start with "loss_" are summed and minimised. Left on
-            the device of `fabric`, trained.
-        loader: of this rank.
+        fabric: device, processes and precision, launched.
+        model: batch -> dict of scalar tensors; those whose names start with "loss_" are summed and minimised. Ends up
+            trained, on the device of `fabric`.
+        load_batches: number of the first batch -> loader of this rank.
         spec: optimiser, schedule, clip, lengths.
         files: where checkpoint and log live.
         seed: of the run.
@@ -92,58 +90,63 @@ def fit(
     Raises:
         TrainingError: a loss or the gradient is no longer finite.
         Interrupted: stopped by a signal, after the step was finished and saved.
-        CheckpointError: the checkpoint belongs to another spec.
-        DataError: the loader has no batch.
+        CheckpointError: the checkpoint is damaged or belongs to another spec.
     """
-    if len(loader) == 0:
-        raise DataError("training data: expected at least one batch of key frames, found none")
-    total_iters = total_iterations(spec, len(loader))
+    began = time.perf_counter()
     optimizer = build_optimizer(spec.optimizer, model.parameters(), fused=spec.precision != "16-mixed")
     wrapped_model, wrapped_optimizer = fabric.setup(model, optimizer)
     start = _resume(fabric, model, optimizer, files.checkpoint, digest)
+    loader = load_batches(start)
+    total_iters = total_iterations(spec, loader.iters_per_epoch)
     model.train()
-
     reporter.stage(title, total_iters)
     reporter.advance(start)
-    recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_SHOWN_MEAN_ITERS))
-    began = iteration_began = time.perf_counter()
-    with ExitStack() as stack:
-        stop = stack.enter_context(StopRequest())
-        log = _open_log(fabric, files, start, stack)
-        for iteration, batch in _numbered_batches(loader, start, total_iters, stop):
-            data_seconds = time.perf_counter() - iteration_began
-            seed_step(seed, iteration, fabric.global_rank)
-            lr = spec.optimizer.lr * learning_rate_factor(spec.schedule, iteration, total_iters, spec.epochs)
+    means = RunningMeans(SHOWN_MEAN_ITERS)
+
+    def save(iteration: int) -> None:
+        if fabric.is_global_zero:
+            scaler = fabric.strategy.precision.state_dict()
+            state = TrainingState(iteration, digest, model.state_dict(), optimizer.state_dict(), scaler)
+            save_checkpoint(files.checkpoint, state)
+
+    with StopRequest() as stop, _open_log(fabric, files, start) as log:
+        batches = _until_stopped(loader, stop)
+        for done in range(start, total_iters):
+            step_began = time.perf_counter()
+            batch = next(batches, None)
+            if batch is None:
+                save(done)
+                raise Interrupted(_how_to_go_on(done, total_iters))
+            data_seconds = time.perf_counter() - step_began
+
+            seed_step(seed, done, fabric.global_rank)
+            lr = spec.optimizer.lr * learning_rate_factor(spec.schedule, done, total_iters, spec.epochs)
             for group in optimizer.param_groups:
                 group["lr"] = lr
 
             scalars = wrapped_model(fabric.to_device(batch))
             total = sum_losses(scalars)
             fabric.backward(total)
-            values, stopping = _mean_over_ranks(fabric, {**scalars, "loss_total": total}, stop.requested)
-            _check_finite(values, iteration)
+            values, stopping = _mean_over_ranks(fabric, scalars | {"loss_total": total}, stop.requested)
+            _check_finite(values, done + 1)
+
             grad_norm = fabric.clip_gradients(
                 wrapped_model, wrapped_optimizer, max_norm=spec.clip_grad_norm or math.inf, error_if_nonfinite=False
             )
             values |= {"lr": lr, "grad_norm": float(grad_norm)}
-            if spec.precision != "16-mixed":  # whose scaler skips a step with such gradients and scales less
-                _check_finite({"grad_norm": values["grad_norm"]}, iteration)
+            if spec.precision != "16-mixed":  # whose scaler skips such a step and scales the next one less
+                _check_finite(values, done + 1)
             wrapped_optimizer.step()
             wrapped_optimizer.zero_grad()
 
-            done = iteration + 1
-            now = time.perf_counter()
-            values |= {"seconds": now - iteration_began, "data_seconds": data_seconds}
-            iteration_began = now
+            values |= {"seconds": time.perf_counter() - step_began, "data_seconds": data_seconds}
             if log is not None:
-                log.write({"iter": done, "epoch": 1 + iteration // len(loader), **values})
-            reporter.advance(1, **_running_means(recent, values))
-            if stopping or done == total_iters or done % spec.checkpoint_every_iters == 0:
-                _save(fabric, model, optimizer, files.checkpoint, digest, done)
-            if stopping and done < total_iters:
-                raise Interrupted(f"stopped after iteration {done} of {total_iters}; the same command goes on from there")
-        if stop.requested and start == total_iters:
-            raise Interrupted("stopped; the same command goes on from here")
+                log.write({"iter": done + 1, "epoch": 1 + done // loader.iters_per_epoch} | values)
+            reporter.advance(1, **means.update(values))
+            if stopping or (done + 1) % spec.checkpoint_every_iters == 0 or done + 1 == total_iters:
+                save(done + 1)
+            if stopping:
+                raise Interrupted(_how_to_go_on(done + 1, total_iters))
     return TrainingSummary(total_iters, start, time.perf_counter() - began)
 
 
@@ -152,4 +155,63 @@ def sum_losses(scalars: dict[str, Tensor]) -> Tensor:
     losses = [value for name, value in scalars.items() if name.startswith("loss_")]
     if not losses:
         raise TrainingError(f"the model returned no loss: expected names that start with loss_, found {list(scalars)}")
-    return torch.stack([loss.float() if loss.dtype == torch.float16 else loss for loss in losses]).sum()
+    return torch.stack(losses).sum()
+
+
+class RunningMeans:
+    """Means over the last `length` updates, name by name; names need not come every time."""
+
+    def __init__(self, length: int) -> None:
+        self._last: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=length))
+
+    def update(self, values: dict[str, float]) -> dict[str, float]:
+        """Take in new values; the means of all names seen so far."""
+        for name, value in values.items():
+            self._last[name].append(value)
+        return {name: sum(last) / len(last) for name, last in self._last.items()}
+
+
+def _resume(fabric: Fabric, model: nn.Module, optimizer: Optimizer, checkpoint: Path, digest: str) -> int:
+    """Put the checkpoint's state in place; the number of steps that it had finished, 0 without a checkpoint."""
+    if not checkpoint.exists():
+        return 0
+    state = load_checkpoint(checkpoint, digest)
+    model.load_state_dict(state.model)
+    optimizer.load_state_dict(state.optimizer)
+    fabric.strategy.precision.load_state_dict(state.grad_scaler)
+    return state.iteration
+
+
+def _open_log(fabric: Fabric, files: TrainingFiles, start: int) -> Any:
+    return LossLog(files.losses, files.tensorboard, start) if fabric.is_global_zero else nullcontext()
+
+
+def _until_stopped(loader: Iterable[Any], stop: StopRequest) -> Iterator[Any]:
+    """The batches, up to the moment when loader processes die of the Ctrl-C that stops the training as well."""
+    try:
+        yield from loader
+    except RuntimeError:
+        if not stop.requested:
+            raise
+
+
+def _mean_over_ranks(fabric: Fabric, scalars: dict[str, Tensor], stop: bool) -> tuple[dict[str, float], bool]:
+    """Scalars as floats, averaged over ranks in one message, and whether any rank was asked to stop."""
+    flag = next(iter(scalars.values())).new_full((), float(stop))
+    stacked = torch.stack([*(value.detach() for value in scalars.values()), flag])
+    *means, stopping = fabric.all_reduce(stacked, reduce_op="mean").tolist()
+    return dict(zip(scalars, means, strict=True)), stopping > 0
+
+
+def _check_finite(values: dict[str, float], iteration: int) -> None:
+    checked = {name: value for name, value in values.items() if name.startswith("loss_") or name == "grad_norm"}
+    broken = [f"{name} is {value}" for name, value in checked.items() if not math.isfinite(value)]
+    if broken:
+        raise TrainingError(
+            f"iteration {iteration}: {', '.join(broken)}: expected finite numbers; nothing of this step was saved; "
+            "lower train.optimizer.lr or train.clip_grad_norm, or check the data with `vistrials data check`"
+        )
+
+
+def _how_to_go_on(done: int, total_iters: int) -> str:
+    return f"stopped after iteration {done} of {total_iters}; the same command goes on from there"

@@ -179,7 +179,7 @@ def _intersections(line: _Line, predictions: Sequence[TrackMasks], truths: Seque
     table = np.empty((len(predictions), len(truths)), dtype=np.int64)
     for g, truth in enumerate(truths):
         # Sorted because with several mask sizes the line goes size by size, the track frame by frame.
-        bounds = np.sort(np.concatenate(line.intervals(truth)))
+        bounds = np.sort(np.concatenate(line.intervals(truth)), kind="stable")
         covered = _covered_before(ends, bounds) - _covered_before(starts, bounds)
         table[:, g] = np.diff(np.concatenate([[0], np.cumsum(covered)])[offsets])
     return table
@@ -196,7 +196,7 @@ def _covered_before(points: Int64s, bounds: Int64s) -> Int64s:
     constant[1::2] = total - ends
     constant[2::2] = total
     num_before = np.searchsorted(bounds, points, side="right")
-    return constant[num_before] + (num_before % 2) * points
+    return constant[num_before] + (num_before & 1) * points
 
 
 def _size_keys(sizes: Int64s) -> Int64s:

@@ -31,21 +31,26 @@ class FileSource(Spec):
     root: str | None = None
     """Folder of the data set; `--data DIR` sets it."""
     train_annotations: tuple[str, ...] = (
+        "minitrain.json",
+        "train/minitrain.json",
+        "annotations/minitrain.json",
         "train.json",
         "train.json.gz",
         "train/instances.json",
         "annotations/train.json",
     )
-    """Annotations to train on."""
+    """Annotations to train on; what `vistrials data split` wrote comes first, or training would see minival."""
     train_frames: tuple[str, ...] = ("train/JPEGImages", "JPEGImages", "train")
     """Folder that the file names of the training annotations start from."""
     valid_annotations: tuple[str, ...] = (
+        "minival.json",
+        "train/minival.json",
+        "annotations/minival.json",
         "valid.json",
         "valid.json.gz",
-        "minival.json",
         "valid/instances.json",
     )
-    """Annotations to score on (the official validation set has none: see `vistrials data split`)."""
+    """Annotations to score on; the official validation sets have none, so minival comes first."""
     valid_frames: tuple[str, ...] = ("valid/JPEGImages", "train/JPEGImages", "JPEGImages", "valid")
     """Folder that the file names of the validation annotations start from."""
 

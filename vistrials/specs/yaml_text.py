@@ -58,5 +58,12 @@ def parse_yaml(text: str, source: str) -> Any:
 
 def scalar_to_yaml(value: Any) -> str:
     """A number, string, null or flat list as YAML on one line."""
-    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=float("inf"), allow_unicode=True)
+    text = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        default_flow_style=True,
+        width=float("inf"),
+        allow_unicode=True,
+        sort_keys=False,
+    )
     return text.removesuffix("...\n").strip()

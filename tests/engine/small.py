@@ -1,0 +1,73 @@
+"""A model and a loader small enough to train in a test; losses are means over images."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vistrials.engine.training import TrainingFiles
+from vistrials.specs.training import AdamWSpec, CosineSchedule, SGDSpec, StepSchedule, TrainSpec
+
+ITERS_PER_EPOCH = 5
+BATCH_SIZE = 4
+
+
+class SmallModel(nn.Module):
+    """A convolution with noise (as the sampling of RoIs is) and a running mean (as batch norms have)."""
+
+    def __init__(self, noise: float = 0.1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 1)
+        self.frozen = nn.Parameter(torch.ones(1), requires_grad=False)
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self.noise = noise
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        self.seen += 1
+        features = self.conv(images).relu().mean((2, 3))
+        features = features + self.noise * torch.randn_like(features)
+        wanted = images.mean((1, 2, 3))
+        error = self.head(features).squeeze(1) - wanted
+        return {"loss_fit": error.pow(2).mean(), "loss_size": features.abs().mean() * 0.01, "acc": wanted.mean()}
+
+
+class SmallLoader:
+    """Batches by number: each follows from its number alone; a rank gets its slice."""
+
+    iters_per_epoch = ITERS_PER_EPOCH
+
+    def __init__(self, start: int, rank: int = 0, world_size: int = 1) -> None:
+        self.start, self.rank, self.world_size = start, rank, world_size
+
+    def __iter__(self) -> Iterator[Tensor]:
+        share = BATCH_SIZE // self.world_size
+        for number in count(self.start):
+            generator = torch.Generator().manual_seed(number)
+            images = torch.rand(BATCH_SIZE, 3, 6, 6, generator=generator)
+            yield images[self.rank * share : (self.rank + 1) * share]
+
+
+def small_spec(**changes: object) -> TrainSpec:
+    """Two epochs of AdamW, a checkpoint every fourth step."""
+    values = {
+        "epochs": 2,
+        "optimizer": AdamWSpec(lr=0.01),
+        "schedule": CosineSchedule(),
+        "checkpoint_every_iters": 4,
+        "clip_grad_norm": 1.0,
+    }
+    return TrainSpec(**(values | changes))
+
+
+def published_spec(**changes: object) -> TrainSpec:
+    """The same with SGD and steps."""
+    schedule = StepSchedule(milestones_epochs=(1,), warmup_iters=3)
+    return small_spec(optimizer=SGDSpec(lr=0.05), schedule=schedule, **changes)
+
+
+def files_in(folder: Path) -> TrainingFiles:
+    folder.mkdir(parents=True, exist_ok=True)
+    return TrainingFiles(folder / "checkpoint.pt", folder / "losses.jsonl", folder / "tensorboard")

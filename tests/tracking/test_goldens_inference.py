@@ -1,0 +1,162 @@
+"""Online inference over six real frames against the original program, in float64: propagation on and off."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.models.goldens import Golden, relative_error
+from tests.models.original_weights import load_deterministic_weights
+from vistrials.geometry import rle
+from vistrials.models.objprop import ObjProp, build_model
+from vistrials.specs.inference import InferenceSpec
+from vistrials.specs.model import ModelSpec, PropagationSpec, ProposalSpec, RPNSpec
+from vistrials.specs.trial import ReleasedBehaviour
+from vistrials.structures.frames import Frame
+from vistrials.tracking.online import OnlineTracker, TrackedObject
+
+SPEC = InferenceSpec(score_threshold=0.05, max_detections=40)
+TOLERANCE = 1e-8
+EDGE_PIXELS = 4  # of a whole frame's masks: the original resizes them with OpenCV in float32
+
+
+@pytest.fixture(scope="module")
+def goldens(shared_dir: Path) -> Path:
+    return shared_dir / "goldens"
+
+
+@pytest.fixture(scope="module")
+def inputs(goldens: Path) -> torch.Tensor:
+    return Golden(goldens / "full_infer_on.npz")["inputs"].double()
+
+
+@pytest.fixture(scope="module")
+def build(goldens: Path) -> Callable[[bool], ObjProp]:
+    proposals = ProposalSpec(num_before_nms=300, num_after_nms=300, max_num=300)
+    models = {}
+
+    def cached(propagate: bool) -> ObjProp:
+        if propagate not in models:
+            spec = ModelSpec(rpn=RPNSpec(proposals=proposals), propagation=PropagationSpec(at_inference=propagate))
+            models[propagate] = build_model(spec, num_categories=40).double().eval()
+            load_deterministic_weights(models[propagate], goldens, seed=9)
+        return models[propagate]
+
+    return cached
+
+
+def _frames(inputs: torch.Tensor, golden: Golden, rescale: bool) -> list[Frame]:
+    height, width = golden["meta_img_shape"][:2].tolist()
+    original = tuple(golden["meta_ori_shape"][:2].tolist()) if rescale else (height, width)
+    scale = float(golden["meta_scale_factor"]) if rescale else 1.0
+    return [Frame(image[:, :height, :width], scale, original) for image in inputs]
+
+
+def _mask_difference(objects: dict[int, TrackedObject], golden: Golden, frame: int, ids: set[int]) -> int:
+    """Pixels that differ, over the objects named."""
+    differing = 0
+    stored = zip(*(golden.raw(f"f{frame}_rle_{part}") for part in ("ids", "size", "counts")), strict=True)
+    for object_id, size, counts in stored:
+        if int(object_id) in ids:
+            expected = rle.decode({"size": size.tolist(), "counts": counts.decode()})
+            differing += int((objects[int(object_id)].mask.numpy() != expected).sum())
+    return differing
+
+
+def _compare(objects: dict[int, TrackedObject], golden: Golden, frame: int, with_propagated_boxes: bool) -> dict[str, float]:
+    ids = golden[f"f{frame}_res_ids"].tolist()
+    assert list(objects) == ids
+    assert [o.label - 1 for o in objects.values()] == golden[f"f{frame}_res_labels"].tolist()
+    propagated = golden[f"f{frame}_res_is_prop"].tolist()
+    assert [o.propagated for o in objects.values()] == propagated
+    boxes = torch.stack([o.box.double() for o in objects.values()])
+    scores = torch.tensor([o.score for o in objects.values()], dtype=torch.float64)
+    expected = golden[f"f{frame}_res_bboxes"]
+    detected = ~torch.tensor(propagated)
+    errors = {
+        "boxes": relative_error(boxes[detected], expected[detected, :4]),
+        "scores": relative_error(scores[detected], expected[detected, 4]),
+    }
+    if with_propagated_boxes and not detected.all():
+        errors["propagated boxes"] = relative_error(boxes[~detected], expected[~detected, :4])
+        # stored with float32 precision
+        assert relative_error(scores[~detected], expected[~detected, 4]) < 1e-6
+    return errors
+
+
+def _run(
+    model: ObjProp, inputs: torch.Tensor, golden: Golden, rescale: bool, released: ReleasedBehaviour, last: int = 6
+) -> float:
+    tracker = OnlineTracker(model, SPEC, released)
+    worst = 0.0
+    for k, frame in enumerate(_frames(inputs, golden, rescale)[:last]):
+        objects = tracker.step(frame)
+        errors = _compare(objects, golden, k, with_propagated_boxes=released.network_px_propagation)
+        ids = {i for i, o in objects.items() if released.network_px_propagation or not o.propagated}
+        assert _mask_difference(objects, golden, k, ids) <= EDGE_PIXELS, f"frame {k}"
+        worst = max(worst, *errors.values())
+    print(f"worst relative error {worst:.1e}")
+    return worst
+
+
+def test_propagation_off(goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp]) -> None:
+    golden = Golden(goldens / "full_infer_off.npz")
+    assert _run(build(False), inputs, golden, True, ReleasedBehaviour()) < TOLERANCE
+
+
+def test_propagation_on_in_network_pixels(goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp]) -> None:
+    golden = Golden(goldens / "full_infer_on_norescale.npz")
+    released = ReleasedBehaviour(network_px_propagation=True)
+    assert _run(build(True), inputs, golden, False, released) < TOLERANCE
+
+
+def test_propagation_on_as_released(goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp]) -> None:
+    """The released program multiplies propagated boxes by the scale once too often; the switch brings that back."""
+    golden = Golden(goldens / "full_infer_on.npz")
+    released = ReleasedBehaviour(network_px_propagation=True)
+    assert _run(build(True), inputs, golden, True, released) < TOLERANCE
+
+
+def test_propagated_masks_lie_on_the_original_frame(
+    goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp]
+) -> None:
+    """By default: what the released program adds in frame 1, mapped from padded network pixels to the frame."""
+    golden = Golden(goldens / "full_infer_on.npz")
+    frames = _frames(inputs, golden, True)
+    mapped, released = (
+        OnlineTracker(build(True), SPEC, ReleasedBehaviour(network_px_propagation=switch)) for switch in (False, True)
+    )
+    for frame in frames[:2]:
+        ours, theirs = mapped.step(frame), released.step(frame)
+    added = [i for i, o in theirs.items() if o.propagated]
+    assert added and added == [i for i, o in ours.items() if o.propagated]
+    for i in added:
+        assert ours[i].mask.shape == (240, 432)
+        shrunk = ours[i].mask[::4, ::4].numpy().mean()
+        expected = theirs[i].mask[:178, :320].numpy().mean()
+        assert np.isclose(shrunk, expected, atol=0.02)
+
+
+def test_intermediate_tensors(goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp]) -> None:
+    golden = Golden(goldens / "full_infer_on.npz")
+    model = build(True)
+    errors = {}
+    with torch.inference_mode():
+        levels = model.pyramid(inputs[:1])
+        for i, level in enumerate(levels):
+            flat = level.flatten()
+            errors[f"fpn {i}"] = relative_error(flat[:: max(1, len(flat) // 200)][:200], golden[f"f0_fpn{i}_sample"])
+        features = model.propagation.extract(levels).flatten()
+        errors["propagation features"] = relative_error(
+            features[:: max(1, len(features) // 200)][:200], golden["f0_prop_feat_sample"]
+        )
+        sizes = [tuple(level.shape[-2:]) for level in levels]
+        ((boxes, scores),) = model.rpn.propose(*model.rpn(levels), sizes, [(178, 320)])
+        errors["proposals"] = relative_error(torch.cat([boxes, scores[:, None]], dim=1), golden["f0_proposals"])
+        logits, deltas = model.box_head(model.box_features(levels, [boxes[:20]]))
+        errors["class logits"] = relative_error(logits, golden["f0_cls_score_head"])
+        errors["box deltas"] = relative_error(deltas, golden["f0_bbox_pred_head"])
+    print(errors)
+    assert max(errors.values()) < TOLERANCE

@@ -1,0 +1,317 @@
+"""Commands: parse, call what does the work, print. The only place that prints.
+
+Heavy imports stay inside the commands, so that help and mistakes answer at once.
+"""
+
+import errno
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from vistrials.errors import VistrialsError
+
+if TYPE_CHECKING:
+    from vistrials.specs.trial import TrialSpec
+
+EXIT_FAULTS_FOUND = 1
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+class _Commands(TyperGroup):
+    """Turns what a user can mend, and an interrupt, into one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        from vistrials.engine.interruption import Interrupted
+
+        try:
+            return super().invoke(ctx)
+        except (VistrialsError, OSError) as error:
+            if ctx.params.get("debug") or getattr(error, "errno", None) == errno.EPIPE:
+                raise
+            _show_error(str(error))
+            raise typer.Exit(EXIT_ERROR) from None
+        except (Interrupted, KeyboardInterrupt) as error:
+            if ctx.params.get("debug"):
+                raise
+            _show_error(str(error) or "interrupted")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _show_error(message: str) -> None:
+    from vistrials.display import show_error
+
+    show_error(message)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Reproducible trials of video instance segmentation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Make, check and split data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Trial = Annotated[
+    str, typer.Argument(metavar="TRIAL", help="Name of a trial, its YAML, or a run's spec.yaml.")
+]
+Profile = Annotated[
+    str | None,
+    typer.Option("--profile", "-p", help="Data set and size of the network (default demo).", show_default=False),
+]
+DataDir = Annotated[
+    Path | None, typer.Option("--data", help="Folder of a data set in YouTube-VIS form.", show_default=False)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="Change a setting; repeatable.", show_default=False),
+]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks instead of one-line errors.")
+    ] = False,
+) -> None:
+    """Reproducible trials of video instance segmentation."""
+
+
+@app.command("list")
+def list_command() -> None:
+    """Trials and profiles."""
+    from vistrials.display import show_table
+    from vistrials.specs.loading import list_profiles, list_trials
+
+    show_table(None, ("trial", ""), [(file.name, file.description) for file in list_trials()])
+    show_table("", ("profile", ""), [(file.name, file.description) for file in list_profiles()])
+
+
+@app.command()
+def show(
+    trial: Trial,
+    profile: Profile = None,
+    data: DataDir = None,
+    overrides: Overrides = None,
+    doc: Annotated[bool, typer.Option("--doc", help="Explain each field.")] = False,
+    categories: Annotated[
+        int | None, typer.Option(min=1, help="Categories to count parameters for (default 40; embedded data 8).")
+    ] = None,
+) -> None:
+    """A resolved trial: its settings as YAML, what differs from baseline, parameters."""
+    from vistrials.display import out, show_parameters, show_table, show_text
+    from vistrials.specs.loading import dump_spec, load_trial, trial_differences
+    from vistrials.specs.yaml_text import scalar_to_yaml
+
+    spec = _load(trial, profile, data, overrides)
+    baseline = load_trial("baseline", spec.profile)
+    show_text(dump_spec(spec, docs=doc))
+    out.print()
+    differences = [
+        (path, scalar_to_yaml(before), scalar_to_yaml(after))
+        for path, before, after in trial_differences(spec, baseline)
+    ]
+    if differences:
+        show_table("against baseline", ("setting", "baseline", spec.name), differences)
+    else:
+        show_text(f"no setting differs from baseline under {spec.profile}")
+    out.print()
+    num_categories = categories or _num_categories(spec)
+    show_parameters(
+        _count_parameters(spec, num_categories), _count_parameters(baseline, num_categories), num_categories
+    )
+
+
+@app.command()
+def check(
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE]...", help="Trials or profiles; all without.")
+    ] = None,
+) -> None:
+    """Validate trials under all profiles."""
+    from vistrials.display import show_error, show_text
+    from vistrials.specs.loading import list_profiles, list_trials, load_trial
+
+    trials, profiles = [file.name for file in list_trials()], [file.name for file in list_profiles()]
+    pairs = [(trial, profile) for trial in trials for profile in profiles]
+    if files:
+        pairs = [pair for file in files for pair in _pairs_of_file(file, trials, profiles)]
+    mistakes: dict[str, None] = {}
+    for trial, profile in pairs:
+        try:
+            load_trial(trial, profile)
+        except VistrialsError as error:
+            mistakes[str(error)] = None
+    for mistake in mistakes:
+        show_error(mistake)
+    if mistakes:
+        raise typer.Exit(EXIT_ERROR)
+    show_text(f"{len(pairs)} combinations of trial and profile are valid")
+
+
+@app.command()
+def evaluate(
+    ground_truth: Annotated[Path, typer.Argument(metavar="GT", help="Annotations (.json or .json.gz).")],
+    predictions: Annotated[Path, typer.Argument(metavar="PRED", help="Predictions (.json or .json.gz).")],
+    json_path: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
+) -> None:
+    """Score predictions, of this or any other program, against annotations."""
+    from vistrials.display import percent, show_table
+    from vistrials.evaluation.youtube_vis import evaluate_files
+
+    result = evaluate_files(ground_truth, predictions)
+    for warning in result.warnings:
+        _reporter().warning(warning)
+    show_table(
+        f"{result.num_predictions} predictions, {result.num_tracks} tracks, {result.num_videos} videos; in percent",
+        list(result.figures),
+        [[percent(value) for value in result.figures.values()]],
+    )
+    show_table("", ("category", "AP"), [(name, percent(ap)) for name, ap in result.ap_per_category.items()])
+    if json_path is not None:
+        json_path.write_text(json.dumps(result.to_dict(), indent=2) + "\n")
+
+
+@app.command()
+def version() -> None:
+    """Versions of vistrials and of what its figures depend on."""
+    import platform
+    from importlib.metadata import version as installed
+
+    from vistrials import __version__
+    from vistrials.display import show_text
+
+    libraries = ", ".join(f"{name} {installed(name)}" for name in ("torch", "torchvision", "numpy"))
+    show_text(f"vistrials {__version__} (python {platform.python_version()}, {libraries})")
+
+
+@data_app.command("synthesize")
+def synthesize_command(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Empty or new folder.")],
+    profile: Profile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Draw the embedded data set into a folder; sizes and seed are the profile's."""
+    from vistrials.data.synthetic import SyntheticSizes, synthesize
+    from vistrials.display import progress_bar, show_text
+    from vistrials.errors import SpecError
+    from vistrials.specs.data import SyntheticSource
+
+    source = _load("baseline", profile, None, overrides).data.source
+    if not isinstance(source, SyntheticSource):
+        raise SpecError(f"profile {profile}: expected data.source of kind synthetic, found {source.kind}")
+    sizes = SyntheticSizes(source.train, source.minival, source.occlusion)
+    with progress_bar("videos") as progress:
+        synthesize(directory, sizes, source.seed, progress)
+    show_text(str(directory))
+
+
+@data_app.command("check")
+def check_data_command(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Folder of a data set, or an annotation file.")
+    ],
+    frames: Annotated[Path | None, typer.Option(help="Frame folder of an annotation file.")] = None,
+    profile: Profile = None,
+    no_annotations: Annotated[
+        bool,
+        typer.Option("--no-annotations", help="Accept a file without tracks (official validation sets)."),
+    ] = False,
+) -> None:
+    """Find everything that is wrong with a data set."""
+    from vistrials.data.check import check_dataset
+    from vistrials.data.sources import resolve_split
+    from vistrials.display import progress_bar, show_table, show_text
+
+    if path.is_dir():
+        data = _load("baseline", profile or "youtube_vis_2019", path, None).data
+        found = [resolve_split(data, split) for split in ("train", "valid")]
+        parts: list[tuple[Path, Path | None]] = [(split.annotations, split.frames_dir) for split in found]
+    else:
+        parts = [(path, frames)]
+    sound = True
+    for annotations, frames_dir in parts:
+        with progress_bar("frames") as progress:
+            report = check_dataset(annotations, frames_dir, not no_annotations, progress)
+        looked = f"{report.num_frames_read} files read" if frames_dir else "not read: give --frames"
+        show_text(
+            f"{report.annotations}: {report.num_videos} videos, {report.num_frames} frames ({looked}), "
+            f"{report.num_categories} categories, {report.num_tracks} tracks, {report.num_masks} masks"
+        )
+        if report.problems:
+            rows = [(p.severity, str(p.count), p.kind, "\n".join(p.examples)) for p in report.problems]
+            show_table(None, ("", "count", "what", "first"), rows)
+        sound &= report.ok
+    if not sound:
+        raise typer.Exit(EXIT_FAULTS_FOUND)
+
+
+@data_app.command("split")
+def split_command(
+    train_json: Annotated[Path, typer.Argument(metavar="TRAIN.json", help="Annotations to split by video.")],
+    fraction: Annotated[float, typer.Option(help="Part of the videos that goes to minival.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write to (default: beside the input).")
+    ] = None,
+) -> None:
+    """Write minitrain.json and minival.json: the official validation sets have no public annotations."""
+    from vistrials.data.split import split_annotations
+    from vistrials.display import show_text
+
+    for path in split_annotations(train_json, fraction, seed, out_dir):
+        show_text(str(path))
+
+
+def _load(trial: str, profile: str | None, data: Path | None, overrides: list[str] | None) -> "TrialSpec":
+    from vistrials.specs.loading import load_trial
+
+    chosen = []
+    if data is not None:
+        root = json.dumps(str(data.resolve()))
+        chosen = [f"data.source={{kind: files, root: {root}}}", "data.splits=[valid]"]
+    return load_trial(trial, profile, [*chosen, *(overrides or [])])
+
+
+def _pairs_of_file(file: str, trials: list[str], profiles: list[str]) -> list[tuple[str, str]]:
+    if Path(file).parent.name == "profiles":
+        return [(trial, file) for trial in trials]
+    return [(file, profile) for profile in profiles]
+
+
+def _num_categories(spec: "TrialSpec") -> int:
+    from vistrials.data.synthetic_shapes import CATEGORY_NAMES
+
+    return len(CATEGORY_NAMES) if spec.data.source.kind == "synthetic" else 40
+
+
+def _count_parameters(spec: "TrialSpec", num_categories: int) -> dict[str, int]:
+    import torch
+
+    from vistrials.models.objprop import build_model
+
+    # Shapes are all that counting needs.
+    with torch.device("meta"):
+        model = build_model(spec.model, num_categories, spec.released_behaviour)
+    return {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
+
+
+def _reporter() -> Any:
+    from vistrials.display import RichReporter
+
+    return RichReporter()
+
+
+def main() -> None:
+    """Entry point of the `vistrials` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

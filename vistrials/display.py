@@ -1,0 +1,142 @@
+"""What the command line shows: progress, tables and one-line errors. Only cli.py uses it."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as Remaining
+from rich.table import Table
+from rich.text import Text
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def show_error(message: str) -> None:
+    """One line on stderr, whatever the message holds, never wrapped."""
+    err.print(Text("error: ", "bold red") + Text(" ".join(message.split())), soft_wrap=True)
+
+
+def show_text(text: str) -> None:
+    """Text as it is (YAML, paths), never wrapped, so that it can be piped."""
+    out.print(Text(text.rstrip("\n")), soft_wrap=True)
+
+
+def show_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; columns after the first are right-aligned where all their cells are numbers."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for position, column in enumerate(columns):
+        numeric = position > 0 and all(_is_number(row[position]) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=position == 0)
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    out.print(table)
+
+
+def percent(fraction: float) -> str:
+    """A fraction as a published figure: 0.303 -> 30.3; a dash where nothing was counted (-1)."""
+    return f"{100 * fraction:.1f}" if fraction >= 0 else "–"
+
+
+def count(number: int) -> str:
+    """12345 -> 12,345."""
+    return f"{number:,}"
+
+
+def signed(number: int) -> str:
+    """12345 -> +12,345; nothing for 0."""
+    return f"{number:+,}" if number else ""
+
+
+def show_parameters(own: Mapping[str, int], baseline: Mapping[str, int], num_categories: int) -> None:
+    """Parameter counts by module, beside the baseline's."""
+    modules = [*own, *(name for name in baseline if name not in own)]
+    rows = [
+        (name, count(own.get(name, 0)), signed(own.get(name, 0) - baseline.get(name, 0))) for name in modules
+    ]
+    totals = sum(own.values()), sum(baseline.values())
+    rows.append(("total", count(totals[0]), signed(totals[0] - totals[1])))
+    show_table(
+        f"parameters ({num_categories} categories)", ("module", "parameters", "against baseline"), rows
+    )
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for functions that call progress(done, total); silent where stderr is no terminal."""
+    with _bars() as bars:
+        task = bars.add_task(escape(name), total=None, values="")
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+class RichReporter:
+    """Draws the stages of a run as bars on a terminal, as one line each elsewhere."""
+
+    def __init__(self) -> None:
+        self._bars = _bars()
+        self._task: TaskID | None = None
+        self._name = ""
+        self._started = 0.0
+
+    def __enter__(self) -> "RichReporter":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end_stage(finished=exception[0] is None)
+        self._bars.stop()
+
+    def stage(self, name: str, total: int | None) -> None:
+        """Begin a stage of `total` steps, ending the one before it."""
+        self._end_stage(finished=True)
+        self._name, self._started = name, time.monotonic()
+        self._task = self._bars.add_task(escape(name), total=total, values="")
+
+    def advance(self, steps: int = 1, **values: float) -> None:
+        """Move the current stage on and show values beside it."""
+        if self._task is None:
+            return
+        shown = {"values": _format_values(values)} if values else {}
+        self._bars.update(self._task, advance=steps, **shown)
+
+    def message(self, text: str) -> None:
+        """One line of news."""
+        err.print(Text(text), soft_wrap=True)
+
+    def warning(self, text: str) -> None:
+        """One line that deserves attention."""
+        err.print(Text("warning: ", "yellow") + Text(text), soft_wrap=True)
+
+    def _end_stage(self, finished: bool) -> None:
+        if self._task is None:
+            return
+        self._bars.remove_task(self._task)
+        self._task = None
+        if finished:
+            self.message(f"{self._name}: {time.monotonic() - self._started:.1f} s")
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        Remaining(),
+        TextColumn("{task.fields[values]}", style="dim"),
+        console=err,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _format_values(values: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3g}" for name, value in values.items())
+
+
+def _is_number(cell: Any) -> bool:
+    return bool(cell == "" or cell == "–" or cell.replace(",", "").lstrip("+-").replace(".", "", 1).isdigit())
