@@ -1,6 +1,8 @@
 """Rooms import only from rows below their own, siblings never from each other, and some know no torch."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,3 +94,15 @@ def test_only_the_command_line_prints() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
     assert printing == []
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["vistrials.cli", "vistrials.specs.loading", "vistrials.evaluation.youtube_vis", "vistrials.errors"],
+)
+def test_importing_does_not_bring_torch(module: str) -> None:
+    code = f"import sys, {module}; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

@@ -63,7 +63,9 @@ Trial = Annotated[
 ]
 Profile = Annotated[
     str | None,
-    typer.Option("--profile", "-p", help="Data set and size of the network (default demo).", show_default=False),
+    typer.Option(
+        "--profile", "-p", help="Data set and size of the network (default demo).", show_default=False
+    ),
 ]
 DataDir = Annotated[
     Path | None, typer.Option("--data", help="Folder of a data set in YouTube-VIS form.", show_default=False)
@@ -72,6 +74,21 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Change a setting; repeatable.", show_default=False),
 ]
+
+
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the run; another seed, another run.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder of all runs.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Devices = Annotated[int, typer.Option(min=1, help="Devices of that kind to train on, a process each.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        show_default=False,
+        help="Start from these weights (init.weights); with --set train.max_iters=0 use them as they are.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Redo what is done already.")]
 
 
 @app.callback()
@@ -101,7 +118,8 @@ def show(
     overrides: Overrides = None,
     doc: Annotated[bool, typer.Option("--doc", help="Explain each field.")] = False,
     categories: Annotated[
-        int | None, typer.Option(min=1, help="Categories to count parameters for (default 40; embedded data 8).")
+        int | None,
+        typer.Option(min=1, help="Categories to count parameters for (default 40; embedded data 8)."),
     ] = None,
 ) -> None:
     """A resolved trial: its settings as YAML, what differs from baseline, parameters."""
@@ -109,7 +127,7 @@ def show(
     from vistrials.specs.loading import dump_spec, load_trial, trial_differences
     from vistrials.specs.yaml_text import scalar_to_yaml
 
-    spec = _load(trial, profile, data, overrides)
+    spec = load_trial(trial, profile, _all_overrides(data, None, overrides))
     baseline = load_trial("baseline", spec.profile)
     show_text(dump_spec(spec, docs=doc))
     out.print()
@@ -155,6 +173,51 @@ def check(
     show_text(f"{len(pairs)} combinations of trial and profile are valid")
 
 
+def _add_step(step: str, help_text: str) -> None:
+    """A command for a step of the pipeline; all of them say where and how to run in the same way."""
+
+    @app.command(step, help=help_text)
+    def command(
+        trial: Trial,
+        profile: Profile = None,
+        data: DataDir = None,
+        seed: Seed = 0,
+        results: Results = Path("results"),
+        device: Device = "auto",
+        devices: Devices = 1,
+        weights: Weights = None,
+        overrides: Overrides = None,
+        force: Force = False,
+    ) -> None:
+        from vistrials import pipeline
+        from vistrials.display import RichReporter, show_figures, show_text
+        from vistrials.specs.loading import load_trial
+
+        changes = _all_overrides(data, weights, overrides)
+        spec = load_trial(trial, profile, changes)
+        with RichReporter() as reporter:
+            directory = getattr(pipeline, step)(
+                spec,
+                results,
+                seed,
+                device=device,
+                num_devices=devices,
+                force=force,
+                overrides=changes,
+                reporter=reporter,
+            )
+        show_text(str(directory.path))
+        scored = [split for split in spec.data.splits if directory.is_evaluated(split)]
+        if scored and step != "train":
+            figures = {split: json.loads(directory.metrics(split).read_text())["figures"] for split in scored}
+            show_figures("split", figures)
+
+
+_add_step("run", "Train, infer and evaluate a trial, as far as that is not done.")
+_add_step("train", "Train a trial, going on where it was interrupted.")
+_add_step("infer", "Predict the splits of a trained trial.")
+
+
 @app.command()
 def evaluate(
     ground_truth: Annotated[Path, typer.Argument(metavar="GT", help="Annotations (.json or .json.gz).")],
@@ -162,17 +225,14 @@ def evaluate(
     json_path: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
 ) -> None:
     """Score predictions, of this or any other program, against annotations."""
-    from vistrials.display import percent, show_table
+    from vistrials.display import RichReporter, percent, show_figures, show_table, show_text
     from vistrials.evaluation.youtube_vis import evaluate_files
 
     result = evaluate_files(ground_truth, predictions)
     for warning in result.warnings:
-        _reporter().warning(warning)
-    show_table(
-        f"{result.num_predictions} predictions, {result.num_tracks} tracks, {result.num_videos} videos; in percent",
-        list(result.figures),
-        [[percent(value) for value in result.figures.values()]],
-    )
+        RichReporter().warning(warning)
+    show_text(f"{result.num_predictions} predictions, {result.num_tracks} tracks, {result.num_videos} videos")
+    show_figures("", {"all": result.figures})
     show_table("", ("category", "AP"), [(name, percent(ap)) for name, ap in result.ap_per_category.items()])
     if json_path is not None:
         json_path.write_text(json.dumps(result.to_dict(), indent=2) + "\n")
@@ -202,8 +262,9 @@ def synthesize_command(
     from vistrials.display import progress_bar, show_text
     from vistrials.errors import SpecError
     from vistrials.specs.data import SyntheticSource
+    from vistrials.specs.loading import load_trial
 
-    source = _load("baseline", profile, None, overrides).data.source
+    source = load_trial("baseline", profile, overrides or ()).data.source
     if not isinstance(source, SyntheticSource):
         raise SpecError(f"profile {profile}: expected data.source of kind synthetic, found {source.kind}")
     sizes = SyntheticSizes(source.train, source.minival, source.occlusion)
@@ -228,9 +289,11 @@ def check_data_command(
     from vistrials.data.check import check_dataset
     from vistrials.data.sources import resolve_split
     from vistrials.display import progress_bar, show_table, show_text
+    from vistrials.specs.loading import load_trial
 
     if path.is_dir():
-        data = _load("baseline", profile or "youtube_vis_2019", path, None).data
+        overrides = _all_overrides(path, None, None)
+        data = load_trial("baseline", profile or "youtube_vis_2019", overrides).data
         found = [resolve_split(data, split) for split in ("train", "valid")]
         parts: list[tuple[Path, Path | None]] = [(split.annotations, split.frames_dir) for split in found]
     else:
@@ -269,14 +332,15 @@ def split_command(
         show_text(str(path))
 
 
-def _load(trial: str, profile: str | None, data: Path | None, overrides: list[str] | None) -> "TrialSpec":
-    from vistrials.specs.loading import load_trial
-
+def _all_overrides(data: Path | None, weights: str | None, overrides: list[str] | None) -> list[str]:
+    """What --data and --weights mean, then what --set says."""
     chosen = []
     if data is not None:
         root = json.dumps(str(data.resolve()))
-        chosen = [f"data.source={{kind: files, root: {root}}}", "data.splits=[valid]"]
-    return load_trial(trial, profile, [*chosen, *(overrides or [])])
+        chosen += [f"data.source={{kind: files, root: {root}}}", "data.splits=[valid]"]
+    if weights is not None:
+        chosen.append(f"init.weights={json.dumps(weights)}")
+    return [*chosen, *(overrides or [])]
 
 
 def _pairs_of_file(file: str, trials: list[str], profiles: list[str]) -> list[tuple[str, str]]:
@@ -300,12 +364,6 @@ def _count_parameters(spec: "TrialSpec", num_categories: int) -> dict[str, int]:
     with torch.device("meta"):
         model = build_model(spec.model, num_categories, spec.released_behaviour)
     return {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
-
-
-def _reporter() -> Any:
-    from vistrials.display import RichReporter
-
-    return RichReporter()
 
 
 def main() -> None:

@@ -8,8 +8,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn as Remaining
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -51,6 +58,13 @@ def count(number: int) -> str:
 def signed(number: int) -> str:
     """12345 -> +12,345; nothing for 0."""
     return f"{number:+,}" if number else ""
+
+
+def show_figures(what: str, figures: Mapping[str, Mapping[str, float]]) -> None:
+    """Published figures in percent, a row for each of `what`."""
+    names = list(next(iter(figures.values())))
+    rows = [(row, *(percent(values[name]) for name in names)) for row, values in figures.items()]
+    show_table("in percent", (what, *names), rows)
 
 
 def show_parameters(own: Mapping[str, int], baseline: Mapping[str, int], num_categories: int) -> None:
@@ -101,8 +115,9 @@ class RichReporter:
         """Move the current stage on and show values beside it."""
         if self._task is None:
             return
-        shown = {"values": _format_values(values)} if values else {}
-        self._bars.update(self._task, advance=steps, **shown)
+        self._bars.advance(self._task, steps)
+        if values:
+            self._bars.update(self._task, values=_format_values(values))
 
     def message(self, text: str) -> None:
         """One line of news."""
@@ -127,7 +142,7 @@ def _bars() -> Progress:
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        Remaining(),
+        TimeRemainingColumn(),
         TextColumn("{task.fields[values]}", style="dim"),
         console=err,
         disable=not sys.stderr.isatty(),

@@ -31,7 +31,11 @@ class SmallModel(nn.Module):
         features = features + self.noise * torch.randn_like(features)
         wanted = images.mean((1, 2, 3))
         error = self.head(features).squeeze(1) - wanted
-        return {"loss_fit": error.pow(2).mean(), "loss_size": features.abs().mean() * 0.01, "acc": wanted.mean()}
+        return {
+            "loss_fit": error.pow(2).mean(),
+            "loss_size": features.abs().mean() * 0.01,
+            "acc": wanted.mean(),
+        }
 
 
 class SmallLoader:

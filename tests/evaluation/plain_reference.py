@@ -1,6 +1,6 @@
 """Average precision over tracks in its plainest form: one loop per index, masks merged pair by pair.
 
-Written apart from the package (it shares no code with it), so that the two can be held against each other. Slow.
+Written apart from the package (it shares no code with it), so that the two can be held against each other.
 """
 
 import numpy as np
@@ -60,7 +60,7 @@ def plain_evaluation(ground_truth, predictions):
 
 
 def outcomes(predicted, truths, threshold, area_range, ious):
-    """[(score, "right" | "wrong" | "ignored")] and the number of counted truths, of one video and category."""
+    """[(score, "right" | "wrong" | "ignored")] and how many truths count, in one video and category."""
     low, high = area_range
     ignore = [truth["crowd"] or truth["area"] < low or truth["area"] > high for truth in truths]
     taken = [False] * len(truths)

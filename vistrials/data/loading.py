@@ -132,7 +132,8 @@ class FramePairDataset:
 
     def _load_image(self, key: KeyFrame) -> Tensor:
         video = self.video_set.videos[key.video]
-        return resize_image(read_frame(self.video_set, video, key.frame), self._resized[key.video][0])
+        image = resize_image(read_frame(self.video_set, video, key.frame), self._resized[key.video][0])
+        return torch.from_numpy(np.ascontiguousarray(image))
 
     def _load_instances(self, key: KeyFrame) -> Instances:
         tracks = [t for t in self.video_set.videos[key.video].tracks if is_usable(t, key.frame)]
@@ -176,23 +177,24 @@ def collate(pairs: list[FramePair], size: tuple[int, int] | None = None) -> Fram
     image_sizes = [(pair.key_image.shape[1], pair.key_image.shape[2]) for pair in pairs]
     size = size or padded_size(image_sizes)
     return FramePairBatch(
-        key_images=torch.stack([_pad(pair.key_image, size) for pair in pairs]),
-        reference_images=torch.stack([_pad(pair.reference_image, size) for pair in pairs]),
+        key_images=_stack([pair.key_image for pair in pairs], size),
+        reference_images=_stack([pair.reference_image for pair in pairs], size),
         image_sizes=image_sizes,
         boxes=[pair.boxes for pair in pairs],
         labels=[pair.labels for pair in pairs],
-        masks=[_pad(pair.masks, size) for pair in pairs],
+        masks=[_stack([pair.masks], size)[0] for pair in pairs],
         reference_boxes=[pair.reference_boxes for pair in pairs],
         instance_match=[pair.instance_match for pair in pairs],
     )
 
 
-def _pad(image: Tensor, size: tuple[int, int]) -> Tensor:
-    if image.shape[1:] == size:
-        return image
-    padded = image.new_zeros(image.shape[0], *size)
-    padded[:, : image.shape[1], : image.shape[2]] = image
-    return padded
+def _stack(images: list[Tensor], size: tuple[int, int]) -> Tensor:
+    """Images of equal depth, (C, h, w) each, padded to one size -> (len(images), C, *size)."""
+    # In NumPy for the reason given in `normalise`.
+    stacked = np.zeros((len(images), len(images[0]), *size), images[0].numpy().dtype)
+    for target, image in zip(stacked, images, strict=True):
+        target[:, : image.shape[1], : image.shape[2]] = image
+    return torch.from_numpy(stacked)
 
 
 class PairBatches(Dataset[FramePairBatch]):

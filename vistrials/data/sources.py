@@ -67,7 +67,7 @@ def _resolve_files(source: FileSource, split: str) -> ResolvedSplit:
 
 
 def _folder_of_frames(annotations: Path, folders: list[Path]) -> Path:
-    """The first folder that holds the annotations' first frame: a part of train keeps its frames in train's."""
+    """The first folder that holds the first frame: minival, a part of train, has its frames in train's."""
     folders = [folder for folder in folders if not any(folder in other.parents for other in folders)]
     if len(folders) == 1:
         return folders[0]

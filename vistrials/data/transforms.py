@@ -75,8 +75,8 @@ def _nearest(source: int, target: int) -> NDArray[np.intp]:
 
 def normalise(image: Tensor) -> Tensor:
     """Subtract the mean, divide by the deviation. Args: uint8 RGB (3, h, w). Returns: float32 (3, h, w)."""
-    # In NumPy, as in `flip_image`: torch would hand small frames to its threads, which costs more than the work.
-    normalised = image.numpy().astype(np.float32)
+    # In NumPy, like the flip: torch hands even small frames to its threads, which may be kept waiting.
+    normalised = image.numpy().astype(np.float32, order="C")
     normalised -= MEAN
     normalised /= STD
     return torch.from_numpy(normalised)

@@ -1,6 +1,5 @@
-"""Two files: checkpoint.pt, from which a training goes on, and weights.safetensors, which everything else reads."""
+"""Two files: checkpoint.pt, from which a training goes on, and weights.safetensors for everything else."""
 
-import hashlib
 import os
 import pickle
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from vistrials.errors import CheckpointError
@@ -20,7 +19,7 @@ _NAMES_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """What a training goes on from. `iteration` counts finished steps; random numbers follow from it (seeding.py)."""
+    """What a training goes on from. `iteration` counts finished steps; random numbers follow from it."""
 
     iteration: int
     digest: str
@@ -47,10 +46,12 @@ def load_checkpoint(path: Path, digest: str) -> TrainingState:
     """
     content = _torch_load(path)
     if not isinstance(content, dict) or set(content) != set(TrainingState.__dataclass_fields__):
-        raise CheckpointError(f"{path}: not a training checkpoint of this version; delete it to train from the start")
+        raise CheckpointError(
+            f"{path}: not a training checkpoint of this version; delete it to train from the start"
+        )
     if content["digest"] != digest:
         raise CheckpointError(
-            f"{path}: belongs to another spec (expected digest {digest[:12]}, found {content['digest'][:12]}); "
+            f"{path}: belongs to another spec (digest {content['digest'][:12]}, expected {digest[:12]}); "
             "train from the start with --force, or into another folder with --results"
         )
     return TrainingState(**content)
@@ -68,7 +69,7 @@ def save_weights(path: Path, model: nn.Module, metadata: Mapping[str, str]) -> N
         key: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous().clone()
         for key, value in model.state_dict().items()
     }
-    _replace(path, lambda temporary: save_file(tensors, temporary, metadata=dict(metadata)))
+    _replace(path, lambda temporary: temporary.write_bytes(save(tensors, metadata=dict(metadata))))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -81,12 +82,6 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {}
     with _open_safetensors(path) as file:
         return dict(file.metadata() or {})
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +114,9 @@ def load_weights(
 ) -> WeightsReport:
     """Load weights from a file into a model, whole tensors only.
 
-    Layers that the file lacks keep their fresh values (a new head on a trained network) unless `allow_missing` is
-    off. A tensor of another shape, and a tensor that the model does not know, are refused unless `allow_mismatch`
-    is on: then the first stays fresh and the second is ignored.
+    Layers that the file lacks keep their fresh values (a new head on a trained network) unless
+    `allow_missing` is off. A tensor of another shape, and one that the model does not know, are refused
+    unless `allow_mismatch` is on: then the first stays fresh and the second is ignored.
 
     Args:
         model: changed in place; half-precision tensors of the file are cast to its dtype.
@@ -164,8 +159,8 @@ def load_weights(
     if report.missing and not allow_missing:
         key = report.missing[0]
         raise CheckpointError(
-            f"{path}: {key}: expected shape {tuple(expected[key].shape)}, found nothing{_and_more(report.missing)}; "
-            "these weights belong to another model"
+            f"{path}: {key}: expected shape {tuple(expected[key].shape)}, found nothing"
+            f"{_and_more(report.missing)}; these weights belong to another model"
         )
     model.load_state_dict({key: found[key] for key in report.loaded}, strict=False)
     return report
@@ -189,7 +184,9 @@ def _open_safetensors(path: Path) -> Any:
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error}); copy or train it again") from None
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file ({error}); copy or train it again"
+        ) from None
 
 
 def _torch_load(path: Path) -> Any:
@@ -198,10 +195,14 @@ def _torch_load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: not a file of tensors alone, so it is not loaded ({reason})") from None
+        raise CheckpointError(
+            f"{path}: not a file of tensors alone, so it is not loaded ({reason})"
+        ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path}: damaged or not a torch file ({reason}); copy or train it again") from None
+        raise CheckpointError(
+            f"{path}: damaged or not a torch file ({reason}); copy or train it again"
+        ) from None
 
 
 def _check_exists(path: Path) -> None:

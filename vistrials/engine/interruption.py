@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -18,8 +19,9 @@ class StopRequest:
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self) -> None:
+    def __init__(self, on_stop: Callable[[], None] | None = None) -> None:
         self.requested = False
+        self._on_stop = on_stop
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> Self:
@@ -37,3 +39,5 @@ class StopRequest:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
+        if self._on_stop is not None:
+            self._on_stop()

@@ -14,14 +14,16 @@ class LossLog:
     """Appends one JSON object per iteration; entering it drops what the checkpoint does not know.
 
     Keys: iter (1-based: steps finished), epoch (1-based), loss_*, other scalars of the model, loss_total, lr,
-    grad_norm (before the clip), seconds (of the whole iteration), data_seconds (part of it spent waiting for the batch).
+    grad_norm (before the clip), seconds (of the iteration), data_seconds (the part of it waiting for data).
     """
 
     def __init__(self, path: Path, tensorboard: Path, iteration: int) -> None:
         """Args: losses.jsonl; a folder for TensorBoard; how many iterations the training has finished."""
         keep_iterations(path, iteration)
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
-        self._writer = SummaryWriter(str(tensorboard), purge_step=iteration + 1, max_queue=1000, flush_secs=30)
+        self._writer = SummaryWriter(
+            str(tensorboard), purge_step=iteration + 1, max_queue=1000, flush_secs=30
+        )
 
     def __enter__(self) -> Self:
         return self

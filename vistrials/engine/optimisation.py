@@ -26,7 +26,7 @@ def build_optimizer(
 
 
 def total_iterations(spec: TrainSpec, iters_per_epoch: int) -> int:
-    """Optimiser steps of a whole training: `max_iters` where given (be it more or less than the epochs), else epochs."""
+    """Optimiser steps of a whole training: `max_iters` where given, more or less than the epochs have."""
     return spec.epochs * iters_per_epoch if spec.max_iters is None else spec.max_iters
 
 
@@ -37,12 +37,12 @@ def learning_rate_factor(
 
     step: `gamma` for every milestone passed, and on top of it the linear warm-up
     1 - (1 - iteration / warmup_iters) * (1 - warmup_start); published: 1 - (1 - iteration / 500) * 2/3.
-    A milestone lies at milestone / epochs of all iterations. For a training that runs its epochs that is the end of
-    the milestone's epoch, as published; for one that `max_iters` cuts short (or draws out) the steps move in
-    proportion, so that it still ends at the small learning rates. The warm-up keeps its number of iterations.
+    A milestone lies at milestone / epochs of all iterations. For a training that runs its epochs that is the
+    end of the milestone's epoch, as published; for one that `max_iters` cuts short (or draws out) the steps
+    move in proportion, so that it still ends at the small learning rates. The warm-up keeps its length.
 
-    cosine: a linear rise over the first `warmup_fraction` of the iterations, then half a cosine down. Counted at
-    the end of an iteration on the way up and at its start on the way down, so that no step has learning rate 0.
+    cosine: a linear rise over the first `warmup_fraction` of the iterations, then half a cosine down. On the
+    way up an iteration counts by its end, on the way down by its start: no step has learning rate 0.
 
     Args:
         schedule: of the spec.
@@ -54,7 +54,9 @@ def learning_rate_factor(
         A factor in (0, 1].
     """
     if schedule.kind == "step":
-        passed = sum(iteration * epochs >= milestone * total_iters for milestone in schedule.milestones_epochs)
+        passed = sum(
+            iteration * epochs >= milestone * total_iters for milestone in schedule.milestones_epochs
+        )
         factor = schedule.gamma**passed
         if iteration < schedule.warmup_iters:
             factor *= 1 - (1 - iteration / schedule.warmup_iters) * (1 - schedule.warmup_start)

@@ -6,14 +6,14 @@ from typing import Protocol
 class Reporter(Protocol):
     """Receives progress; the command line draws it.
 
-    A run is a sequence of stages. A new stage ends the one before it, the last one ends with the call that reported it.
+    A run is a sequence of stages: a new one ends the one before it, the end of the call ends the last one.
     """
 
     def stage(self, name: str, total: int | None) -> None:
-        """A stage begins: its name, such as "train masktrack_rcnn", and its number of steps (None where unknown)."""
+        """A stage begins: its name, such as "train baseline", and its number of steps (None if unknown)."""
 
     def advance(self, steps: int = 1, **values: float) -> None:
-        """The current stage is `steps` further; `values` are worth showing beside it (losses, seconds per frame)."""
+        """The current stage is `steps` further; `values` are worth showing beside it."""
 
     def message(self, text: str) -> None:
         """One line of news."""

@@ -21,7 +21,7 @@ def seed_everything(seed: int) -> None:
 
 
 def seed_step(seed: int, iteration: int, rank: int = 0) -> None:
-    """Seed everything for one training step, so that a step draws the same numbers whether or not training was resumed.
+    """Seed everything for one training step: it draws the same numbers in a resumed training.
 
     Args:
         seed: of the run.

@@ -1,4 +1,4 @@
-"""The training loop. It knows no category and no head: a model is something that turns a batch into losses."""
+"""The training loop. It knows no category and no head: a model is what turns a batch into losses."""
 
 import math
 import time
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -70,15 +70,16 @@ def fit(
 ) -> TrainingSummary:
     """Train a model to the end, going on from the checkpoint where there is one.
 
-    Every step draws its random numbers from (seed, iteration, rank), so on the CPU a resumed training equals an
-    uninterrupted one bit for bit. With several processes the gradient is the mean over ranks: equal to one process's
-    where losses are means over images. Those divided by a count over the batch (sampled anchors, RoIs, positives)
-    weight each rank's images by its own count, and batch statistics are taken per rank.
+    Every step draws its random numbers from (seed, iteration, rank), so on the CPU a resumed training equals
+    an uninterrupted one bit for bit. With several processes the gradient is the mean over ranks: equal to
+    that of one process where losses are means over images. Losses divided by a count over the batch (sampled
+    anchors, RoIs, positives) take the count of their rank, and so do batch statistics; there the two are
+    merely alike.
 
     Args:
         fabric: device, processes and precision, launched.
-        model: batch -> dict of scalar tensors; those whose names start with "loss_" are summed and minimised. Ends up
-            trained, on the device of `fabric`.
+        model: batch -> dict of scalar tensors; those whose names start with "loss_" are summed and minimised.
+            Ends up trained, on the device of `fabric`.
         load_batches: number of the first batch -> loader of this rank.
         spec: optimiser, schedule, clip, lengths.
         files: where checkpoint and log live.
@@ -131,9 +132,12 @@ def fit(
             _check_finite(values, done + 1)
 
             grad_norm = fabric.clip_gradients(
-                wrapped_model, wrapped_optimizer, max_norm=spec.clip_grad_norm or math.inf, error_if_nonfinite=False
+                wrapped_model,
+                wrapped_optimizer,
+                max_norm=spec.clip_grad_norm or math.inf,
+                error_if_nonfinite=False,
             )
-            values |= {"lr": lr, "grad_norm": float(grad_norm)}
+            values |= {"lr": lr, "grad_norm": float(cast(Tensor, grad_norm))}
             if spec.precision != "16-mixed":  # whose scaler skips such a step and scales the next one less
                 _check_finite(values, done + 1)
             wrapped_optimizer.step()
@@ -142,7 +146,8 @@ def fit(
             values |= {"seconds": time.perf_counter() - step_began, "data_seconds": data_seconds}
             if log is not None:
                 log.write({"iter": done + 1, "epoch": 1 + done // loader.iters_per_epoch} | values)
-            reporter.advance(1, **means.update(values))
+            shown = means.update({name: values[name] for name in ("loss_total", "seconds")})
+            reporter.advance(1, **shown, lr=lr)
             if stopping or (done + 1) % spec.checkpoint_every_iters == 0 or done + 1 == total_iters:
                 save(done + 1)
             if stopping:
@@ -154,7 +159,9 @@ def sum_losses(scalars: dict[str, Tensor]) -> Tensor:
     """The sum of all entries whose names start with "loss_"."""
     losses = [value for name, value in scalars.items() if name.startswith("loss_")]
     if not losses:
-        raise TrainingError(f"the model returned no loss: expected names that start with loss_, found {list(scalars)}")
+        raise TrainingError(
+            f"the model returned no loss: expected names that start with loss_, found {list(scalars)}"
+        )
     return torch.stack(losses).sum()
 
 
@@ -172,7 +179,7 @@ class RunningMeans:
 
 
 def _resume(fabric: Fabric, model: nn.Module, optimizer: Optimizer, checkpoint: Path, digest: str) -> int:
-    """Put the checkpoint's state in place; the number of steps that it had finished, 0 without a checkpoint."""
+    """Put the checkpoint's state in place; the number of steps that it had finished, 0 without one."""
     if not checkpoint.exists():
         return 0
     state = load_checkpoint(checkpoint, digest)
@@ -187,7 +194,7 @@ def _open_log(fabric: Fabric, files: TrainingFiles, start: int) -> Any:
 
 
 def _until_stopped(loader: Iterable[Any], stop: StopRequest) -> Iterator[Any]:
-    """The batches, up to the moment when loader processes die of the Ctrl-C that stops the training as well."""
+    """The batches, until loader processes die of the Ctrl-C that is to stop the training as well."""
     try:
         yield from loader
     except RuntimeError:
@@ -199,16 +206,19 @@ def _mean_over_ranks(fabric: Fabric, scalars: dict[str, Tensor], stop: bool) -> 
     """Scalars as floats, averaged over ranks in one message, and whether any rank was asked to stop."""
     flag = next(iter(scalars.values())).new_full((), float(stop))
     stacked = torch.stack([*(value.detach() for value in scalars.values()), flag])
-    *means, stopping = fabric.all_reduce(stacked, reduce_op="mean").tolist()
+    reduced = cast(Tensor, fabric.all_reduce(stacked, reduce_op="mean"))
+    *means, stopping = reduced.tolist()
     return dict(zip(scalars, means, strict=True)), stopping > 0
 
 
 def _check_finite(values: dict[str, float], iteration: int) -> None:
-    checked = {name: value for name, value in values.items() if name.startswith("loss_") or name == "grad_norm"}
+    checked = {
+        name: value for name, value in values.items() if name.startswith("loss_") or name == "grad_norm"
+    }
     broken = [f"{name} is {value}" for name, value in checked.items() if not math.isfinite(value)]
     if broken:
         raise TrainingError(
-            f"iteration {iteration}: {', '.join(broken)}: expected finite numbers; nothing of this step was saved; "
+            f"iteration {iteration}: {', '.join(broken)}: expected finite numbers; nothing of it was saved; "
             "lower train.optimizer.lr or train.clip_grad_norm, or check the data with `vistrials data check`"
         )
 

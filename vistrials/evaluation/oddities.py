@@ -29,14 +29,15 @@ def find_oddities(
         found = len(track.segmentations)
         if video.num_frames is not None and found != video.num_frames:
             yield (
-                f"{kind} with more or fewer segmentations than their video has frames: only common frames count",
+                f"{kind} with more or fewer segmentations than their video has frames, of which the"
+                " common ones count",
                 f"{where}: {found} instead of {video.num_frames}",
             )
         other_size = (mask.sizes != (video.height, video.width)).any(axis=1) & (mask.sizes > 0).all(axis=1)
         if other_size.any():
             height, width = mask.sizes[other_size][0]
             yield (
-                f"{kind} with masks of another size than their video: these overlap no mask of its size",
+                f"{kind} with masks of another size than their video, which overlap no mask of its size",
                 f"{where}: {height} x {width} instead of {video.height} x {video.width}",
             )
 
@@ -46,4 +47,4 @@ def summarise(oddities: Iterable[Oddity]) -> list[str]:
     places: dict[str, list[str]] = defaultdict(list)
     for oddity, where in oddities:
         places[oddity].append(where)
-    return [f"{len(where)} {oddity} (first: {where[0]})" for oddity, where in sorted(places.items())]
+    return [f"{oddity}: {len(where)} (first: {where[0]})" for oddity, where in sorted(places.items())]

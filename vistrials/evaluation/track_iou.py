@@ -186,9 +186,9 @@ def _intersections(line: _Line, predictions: Sequence[TrackMasks], truths: Seque
 
 
 def _covered_before(points: Int64s, bounds: Int64s) -> Int64s:
-    """How much of disjoint intervals, given as start, end, start, end .. in ascending order, is before each point.
+    """How much of disjoint intervals, given as ascending start, end, start, end .., is before each point.
 
-    After b bounds that is a constant (b even: between intervals) or a constant plus the point (b odd: inside one).
+    Past b bounds that is a constant (b even: between intervals) or a constant plus the point (b odd: inside).
     """
     starts, ends = bounds[0::2], bounds[1::2]
     total = np.cumsum(ends - starts)

@@ -290,7 +290,7 @@ def _checked_polygon(polygon: Any) -> list[float]:
     try:
         points = np.asarray(polygon)
     except ValueError:
-        points = np.empty(0)
+        points = np.empty((0, 0))
     if points.ndim != 1 or points.dtype.kind not in "iuf":
         raise DataError(f"a polygon is {_short(polygon)}; expected a list of numbers [x0, y0, x1, y1, ..]")
     if len(points) < 6 or len(points) % 2:
@@ -349,8 +349,8 @@ def _read_values(
 def _undo_differences(values: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """Runs from their differences: from a mask's fourth on, each value is relative to the run two before.
 
-    Two running sums, over the even and over the odd places of the whole array, do it for all masks at once; what
-    they held when a mask began is taken off again. A mask's first value belongs to no chain.
+    Two running sums, over the even and over the odd places of the whole array, do it for all masks at once;
+    what they held when a mask began is taken off again. A mask's first value belongs to no chain.
     """
     first = offsets[:-1]
     running = np.empty_like(values)

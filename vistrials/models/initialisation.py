@@ -17,9 +17,12 @@ def xavier_(layer: Layer) -> None:
     _zero_bias(layer)
 
 
-def kaiming_(layer: Layer) -> None:
-    """Weights from the Kaiming normal distribution by fan-out, for ReLU."""
-    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+def kaiming_(layer: nn.Conv2d | nn.ConvTranspose2d, fan_out: int | None = None) -> None:
+    """Weights from the Kaiming normal distribution for ReLU, by PyTorch's fan-out or the one given."""
+    if fan_out is None:
+        nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    else:
+        nn.init.normal_(layer.weight, std=(2 / fan_out) ** 0.5)
     _zero_bias(layer)
 
 

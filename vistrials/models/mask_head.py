@@ -22,8 +22,9 @@ class MaskHead(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True))
         self.upsample = nn.ConvTranspose2d(widths[-1], spec.channels, 2, stride=2)
         self.logits = nn.Conv2d(spec.channels, 1 if spec.class_agnostic else num_categories + 1, 1)
-        for layer in (*self.convs, self.upsample, self.logits):
+        for layer in (*self.convs, self.upsample):
             kaiming_(layer)
+        kaiming_(self.logits, fan_out=num_categories + 1)  # one shared map starts like one of K + 1
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """RoI features (n, C, s, s), labels (n,) in 1..K -> logits of the labels' maps (n, 2s, 2s)."""

@@ -30,11 +30,12 @@ class PropagationHead(nn.Module):
         self.mask_convs = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for _ in range(spec.num_mask_convs))
         self.upsample = nn.ConvTranspose2d(c, c, 2, stride=2)  # starts from PyTorch's default, as published
         self.logits = nn.Conv2d(c, 1 if spec.class_agnostic else num_categories + 1, 1)
-        for module in (*self.features, *self.mask_convs, self.logits):
+        for module in (*self.features, *self.mask_convs):
             if isinstance(module, nn.Conv2d):
                 kaiming_(module)
             elif isinstance(module, nn.BatchNorm2d):
                 nn.init.ones_(module.bias)
+        kaiming_(self.logits, fan_out=num_categories + 1)  # one shared map starts like one of K + 1
 
     def extract(self, levels: list[Tensor]) -> Tensor:
         """P2..P5 (B, C, ...) -> propagation features (B, C', H, W) at stride 8."""

@@ -94,7 +94,7 @@ def _resolve(
     trial: str, profile: str, overrides: Sequence[str], where: str = ""
 ) -> tuple[TrialSpec, list[Layer]]:
     near = Path(trial).parent if _is_path(trial) else None
-    profiles = _chain(profile, "profile", near)
+    profiles = _chain(profile, "profile", near, where)
     trials = _chain(trial, "trial", near, where)
     applying = [file.name for file in profiles]
     known = {path.stem for path in _candidates("profile", near)} | set(applying)

@@ -1,0 +1,132 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tests.data.builders import small_document
+from vistrials.data.sampling import (
+    KeyFrame,
+    annotated_frames,
+    choose_reference,
+    count_batches,
+    group_key_frames,
+    is_usable,
+    match_instances,
+    plan_batches,
+)
+from vistrials.data.youtube_vis import build_video_set
+from vistrials.structures.video import AnnotatedTrack
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+def one_frame(bbox=(1, 1, 4, 4), area=16, segmentation=((1, 1, 4, 1, 4, 4),), crowd=False):
+    return AnnotatedTrack(1, 7, crowd, [None if bbox is None else list(bbox)], [area], [segmentation])
+
+
+@pytest.mark.parametrize(
+    ("track", "expected"),
+    [
+        (one_frame(), True),
+        (one_frame(bbox=(1, 1, 1, 1), area=1), True),
+        (one_frame(bbox=None), False),
+        (one_frame(area=None), False),
+        (one_frame(area=0), False),
+        (one_frame(area=-3), False),
+        (one_frame(segmentation=None), False),
+        (one_frame(segmentation=[]), False),
+        (one_frame(bbox=(1, 1, 0.9, 4)), False),
+        (one_frame(bbox=(1, 1, 4, 0.9)), False),
+        (one_frame(crowd=True), False),
+    ],
+)
+def test_usable_instances(track, expected):
+    assert is_usable(track, 0) is expected
+
+
+def test_frames_with_a_crowd_alone_are_not_annotated():
+    videos = build_video_set(small_document(), "frames", "x").videos
+    assert [annotated_frames(video) for video in videos] == [[0, 1, 3], [0, 1], [0, 1, 2]]
+
+
+def test_random_reference_is_uniform_over_the_others():
+    generator = rng()
+    counts = Counter(choose_reference([0, 2, 5, 9], 5, "random", generator) for _ in range(3000))
+    assert set(counts) == {0, 2, 9}
+    # 1000 each expected, standard deviation sqrt(3000 * 1/3 * 2/3) = 25.8: five of them.
+    assert all(abs(count - 1000) < 130 for count in counts.values())
+
+
+def test_ordered_reference_is_the_nearest_earlier():
+    annotated = [1, 2, 5, 9]
+    assert [choose_reference(annotated, key, "ordered", rng()) for key in annotated] == [2, 1, 2, 5]
+
+
+def test_window_reference():
+    generator = rng()
+    annotated = [0, 2, 3, 5, 20]
+    found = {
+        key: {choose_reference(annotated, key, "window:2", generator) for _ in range(60)} for key in annotated
+    }
+    assert found == {0: {2}, 2: {0, 3}, 3: {2, 5}, 5: {3}, 20: {5}}  # 20 has none near: the nearest
+
+
+@pytest.mark.parametrize("sampling", ["random", "ordered", "window:3"])
+def test_a_lone_frame_is_its_own_reference(sampling):
+    assert choose_reference([4], 4, sampling, rng()) == 4
+
+
+def test_instance_match_is_one_based_with_zero_for_absent():
+    assert match_instances([11, 12, 13], [13, 40, 11]) == [3, 0, 1]
+    assert match_instances([0], [0]) == [1]  # an id of 0 is an id like any other
+    assert match_instances([], [3]) == []
+
+
+def test_groups_by_orientation_and_by_video():
+    videos = build_video_set(small_document(), "frames", "x").videos
+    annotated = [annotated_frames(video) for video in videos]
+    keys, groups = group_key_frames(videos, annotated, "orientation")
+    assert keys == [KeyFrame(0, 0), (0, 1), (0, 3), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2)]
+    assert sorted(group.tolist() for group in groups) == [[0, 1, 2, 3, 4], [5, 6, 7]]
+    _, groups = group_key_frames(videos, annotated, "video_chunks")
+    assert [group.tolist() for group in groups] == [[0, 1, 2], [3, 4], [5, 6, 7]]
+    _, groups = group_key_frames(videos, [[], [1], []], "video_chunks")
+    assert [group.tolist() for group in groups] == [[0]]
+    assert group_key_frames(videos, [[], [], []], "orientation") == ([], [])
+
+
+def test_orientation_batches_fill_up_each_group_and_never_mix_them():
+    groups = [np.arange(10), np.arange(10, 13)]
+    plan = plan_batches(groups, 4, "orientation", rng())
+    assert plan.shape == (3 + 1, 4) == (count_batches(groups, 4), 4)
+    assert all(len({index >= 10 for index in batch}) == 1 for batch in plan.tolist())
+    counts = Counter(plan.flatten().tolist())
+    assert set(counts) == set(range(13))
+    assert sorted(counts.values()) == [1] * 10 + [2] * 3  # 12 - 10 repeats of the wide, 4 - 3 of the high
+
+
+def test_a_group_far_below_the_batch_is_repeated_as_often_as_needed():
+    plan = plan_batches([np.array([5, 6])], 7, "orientation", rng())
+    assert sorted(Counter(plan[0].tolist()).values()) == [3, 4]
+
+
+def test_video_chunks_are_consecutive_and_only_their_order_is_shuffled():
+    groups = [np.arange(8), np.arange(8, 14)]
+    chunks = {(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11), (12, 13, 8, 9)}
+    orders = set()
+    generator = rng()
+    for _ in range(20):
+        plan = [tuple(batch) for batch in plan_batches(groups, 4, "video_chunks", generator).tolist()]
+        assert set(plan) == chunks
+        orders.add(tuple(plan))
+    assert len(orders) > 5
+
+
+def test_orientation_shuffles_within_the_group():
+    first, second = (
+        plan_batches([np.arange(40)], 4, "orientation", np.random.default_rng(s)) for s in (0, 1)
+    )
+    assert not np.array_equal(first, second)
+    assert sorted(first.flatten()) == sorted(second.flatten()) == list(range(40))

@@ -1,0 +1,131 @@
+import json
+import random
+import shutil
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.data.builders import make_document, make_track, make_video
+from vistrials.data.split import choose_minival, split_annotations
+from vistrials.data.youtube_vis import load_video_set
+from vistrials.errors import DataError
+
+SIZE = (8, 8)
+
+
+def write(path, categories_of):
+    """One track per category of each video."""
+    videos = [make_video(video, 1, SIZE) for video in categories_of]
+    tracks = [
+        make_track(100 * video + category, video, category, [(1, 1, 4, 4)], SIZE)
+        for video, categories in categories_of.items()
+        for category in categories
+    ]
+    document = make_document(videos, tracks)
+    document["info"] = {"version": "1"}
+    path.write_text(json.dumps(document))
+    return path
+
+
+CATEGORIES_OF = {video: [(7, 3, 300)[video % 3]] + ([7] if video % 6 == 1 else []) for video in range(30)}
+
+
+def test_both_files_together_are_the_input(tmp_path):
+    source = write(tmp_path / "train.json", CATEGORIES_OF)
+    train, minival = split_annotations(source, fraction=0.2)
+    assert (train, minival) == (tmp_path / "minitrain.json", tmp_path / "minival.json")
+    whole, first, second = (json.loads(path.read_text()) for path in (source, train, minival))
+    for key in ("categories", "info"):
+        assert first[key] == second[key] == whole[key]
+    for key in ("videos", "annotations"):
+        assert sorted(first[key] + second[key], key=str) == sorted(whole[key], key=str)
+    assert len(second["videos"]) == 6
+    for path in (train, minival):
+        video_ids = {video.id for video in load_video_set(path, tmp_path).videos}
+        tracks = json.loads(path.read_text())["annotations"]
+        assert {track["video_id"] for track in tracks} == video_ids
+
+
+def test_each_category_gets_its_part(tmp_path):
+    minival = choose_minival({video: {video % 3} for video in range(60)}, 0.2, seed=0)
+    assert len(minival) == 12
+    assert [sum(video % 3 == category for video in minival) for category in range(3)] == [4, 4, 4]
+
+
+def test_rare_categories_are_on_both_sides():
+    # 50 videos of category 0; categories 1..8 in two videos each, partly together with 0.
+    categories_of = {video: {0} for video in range(50)}
+    for category in range(1, 9):
+        categories_of[100 + category] = {category}
+        categories_of[200 + category] = {category, 0}
+    minival = choose_minival(categories_of, 0.1, seed=0)
+    for category in range(9):
+        videos = {video for video, categories in categories_of.items() if category in categories}
+        assert 0 < len(videos & minival) < len(videos)
+
+
+def test_a_category_of_one_video_does_not_empty_a_side():
+    assert choose_minival({1: {1}, 2: {2}}, 0.5, 0) in ({1}, {2})
+    assert choose_minival({1: {1}, 2: set(), 3: set()}, 0.9, 0) != {1, 2, 3}
+
+
+def test_the_order_of_the_file_does_not_matter(tmp_path):
+    sides = set()
+    for attempt in range(4):
+        order = list(CATEGORIES_OF)
+        random.Random(attempt).shuffle(order)
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        source = write(folder / "train.json", {video: CATEGORIES_OF[video] for video in order})
+        _, minival = split_annotations(source, fraction=0.2, seed=3)
+        sides.add(frozenset(video["id"] for video in json.loads(minival.read_text())["videos"]))
+    assert len(sides) == 1
+
+
+def test_seeds_differ_and_repeat():
+    categories_of = {video: {video % 3} for video in range(60)}
+    chosen = [frozenset(choose_minival(categories_of, 0.2, seed)) for seed in (0, 1, 2, 0)]
+    assert len(set(chosen)) == 3
+    assert chosen[0] == chosen[3]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(st.integers(0, 1000), st.sets(st.integers(0, 6), max_size=3), min_size=2, max_size=25),
+    st.floats(0.01, 0.99),
+    st.integers(0, 5),
+)
+def test_no_split_is_one_sided(categories_of, fraction, seed):
+    minival = choose_minival(categories_of, fraction, seed)
+    assert minival < categories_of.keys()
+    assert minival
+    for category in set().union(*categories_of.values()):
+        videos = {video for video, categories in categories_of.items() if category in categories}
+        # Train must know what minival asks for.
+        assert len(videos) < 2 or not videos <= minival
+
+
+def test_other_output_folder_and_gzipped_input(tmp_path):
+    import gzip
+
+    source = write(tmp_path / "train.json", CATEGORIES_OF)
+    packed = tmp_path / "train.json.gz"
+    packed.write_bytes(gzip.compress(source.read_bytes()))
+    train, minival = split_annotations(packed, out_dir=tmp_path / "new" / "folder")
+    assert train.parent == minival.parent == tmp_path / "new" / "folder"
+    assert len(json.loads(minival.read_text())["videos"]) == 3
+
+
+def test_refusals(tmp_path):
+    source = write(tmp_path / "train.json", CATEGORIES_OF)
+    for fraction in (0, 1, -1, float("nan")):
+        with pytest.raises(DataError, match="expected a number between 0 and 1"):
+            split_annotations(source, fraction=fraction)
+    with pytest.raises(DataError, match="at least 2 videos, found 1"):
+        split_annotations(write(tmp_path / "one.json", {1: [7]}))
+    shutil.copy(source, tmp_path / "minitrain.json")
+    with pytest.raises(DataError, match="would replace it; choose another output folder"):
+        split_annotations(tmp_path / "minitrain.json")
+    with pytest.raises(DataError, match="no annotations"):
+        split_annotations(write(tmp_path / "none.json", {1: [], 2: []}))

@@ -1,0 +1,187 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from vistrials.engine.checkpoint import (
+    TrainingState,
+    load_checkpoint,
+    load_weights,
+    read_metadata,
+    save_checkpoint,
+    save_weights,
+)
+from vistrials.errors import CheckpointError
+
+
+def model(outputs: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, outputs))
+
+
+def one_line(caught: pytest.ExceptionInfo[CheckpointError]) -> str:
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_weights_come_back_with_their_metadata(tmp_path: Path) -> None:
+    path, original, other = tmp_path / "weights.safetensors", model(), model()
+    save_weights(path, original, {"trial": "baseline", "iteration": "12"})
+    report = load_weights(other, path, allow_missing=False)
+    assert all(torch.equal(other.state_dict()[key], value) for key, value in original.state_dict().items())
+    assert set(report.loaded) == set(original.state_dict())
+    assert report.missing == report.unexpected == report.mismatched == ()
+    assert read_metadata(path) == {"trial": "baseline", "iteration": "12"}
+
+
+def test_saved_weights_are_float32_and_readable_by_others(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, model().double(), {})
+    other = model()
+    load_weights(other, path)
+    assert all(v.dtype in (torch.float32, torch.int64) for v in other.state_dict().values())
+    assert path.stat().st_mode & 0o044  # not for the owner alone, whatever made the temporary file
+
+
+def test_half_precision_is_cast_up(tmp_path: Path) -> None:
+    path, original, other = tmp_path / "half.safetensors", model(), model()
+    halves = {key: v.half() if v.is_floating_point() else v for key, v in original.state_dict().items()}
+    save_file(halves, path)
+    load_weights(other, path)
+    assert other[0].weight.dtype == torch.float32
+    assert torch.equal(other[0].weight, original[0].weight.half().float())
+
+
+def test_layers_absent_from_the_file_stay_fresh(tmp_path: Path) -> None:
+    path, bigger = tmp_path / "weights.safetensors", model().append(nn.Linear(3, 2))
+    fresh = bigger[3].weight.clone()
+    save_weights(path, model(), {})
+    report = load_weights(bigger, path)
+    assert report.missing == ("3.bias", "3.weight")
+    assert torch.equal(bigger[3].weight, fresh)
+    assert "2 fresh, absent from the file (3.bias, 3.weight)" in report.summary()
+    with pytest.raises(
+        CheckpointError, match=r"3\.bias: expected shape \(2,\), found nothing \(and 1 more\)"
+    ):
+        load_weights(bigger, path, allow_missing=False)
+
+
+def test_another_shape_is_refused_with_both_shapes_or_left_fresh(tmp_path: Path) -> None:
+    path, other = tmp_path / "weights.safetensors", model(outputs=7)
+    fresh, stem = other[2].weight.clone(), model()
+    save_weights(path, stem, {})
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(other, path)
+    assert f"{path}: 2.bias: expected shape (7,), found (3,) (and 1 more)" in one_line(caught)
+    report = load_weights(other, path, allow_mismatch=True)
+    assert report.mismatched == ("2.bias", "2.weight")
+    assert torch.equal(other[2].weight, fresh)
+    assert torch.equal(other[0].weight, stem[0].weight)
+
+
+def test_unknown_tensors_are_refused_or_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, model().append(nn.Linear(3, 2)), {})
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(model(), path)
+    assert "3.bias: the model has no such tensor (and 1 more)" in one_line(caught)
+    assert load_weights(model(), path, allow_mismatch=True).unexpected == ("3.bias", "3.weight")
+
+
+def test_a_refused_file_changes_nothing(tmp_path: Path) -> None:
+    path, other = tmp_path / "weights.safetensors", model(outputs=7)
+    before = {key: value.clone() for key, value in other.state_dict().items()}
+    save_weights(path, model(), {})
+    with pytest.raises(CheckpointError):
+        load_weights(other, path)
+    assert all(torch.equal(before[key], value) for key, value in other.state_dict().items())
+
+
+def test_a_file_of_another_model_altogether_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"encoder.weight": torch.zeros(3)}, path)
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(model(), path, allow_mismatch=True)
+    assert "no tensor fits" in one_line(caught) and "encoder.weight" in one_line(caught)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda s: s, lambda s: {"model": s, "iteration": 3}, lambda s: {"state_dict": s}]
+)
+def test_torch_files_serve_as_initial_weights(tmp_path: Path, wrap) -> None:
+    path, original, other = tmp_path / "weights.pth", model(), model()
+    torch.save(wrap(original.state_dict()), path)
+    load_weights(other, path)
+    assert torch.equal(other[0].weight, original[0].weight)
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
+@pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04" + bytes(40)])
+def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(model(), path)
+    assert str(path) in one_line(caught)
+
+
+@pytest.mark.parametrize("name", ["absent.safetensors", "absent.pt"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_weights(model(), tmp_path / name)
+
+
+class Exploit:
+    def __reduce__(self):
+        return print, ("code from a file was run",)
+
+
+def test_a_file_with_code_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save({"weight": Exploit()}, path)
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(model(), path)
+    one_line(caught)
+    assert capsys.readouterr().out == ""
+
+
+def state(digest: str = "a" * 64) -> TrainingState:
+    return TrainingState(5, digest, model().state_dict(), {"state": {}, "param_groups": []}, {})
+
+
+def test_a_training_state_comes_back(tmp_path: Path) -> None:
+    path, saved = tmp_path / "checkpoint.pt", state()
+    save_checkpoint(path, saved)
+    loaded = load_checkpoint(path, saved.digest)
+    assert (loaded.iteration, loaded.digest) == (5, saved.digest)
+    assert all(torch.equal(loaded.model[key], value) for key, value in saved.model.items())
+
+
+def test_a_training_state_of_another_spec_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "checkpoint.pt", state())
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(tmp_path / "checkpoint.pt", "b" * 64)
+    assert "--force" in one_line(caught)
+
+
+def test_plain_weights_are_no_training_state(tmp_path: Path) -> None:
+    torch.save(model().state_dict(), tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="not a training checkpoint"):
+        load_checkpoint(tmp_path / "checkpoint.pt", "")
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, old = tmp_path / "checkpoint.pt", state()
+    save_checkpoint(path, old)
+
+    def half_write(content: object, file: Path) -> None:
+        Path(file).write_bytes(b"half of it")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", half_write)
+    with pytest.raises(CheckpointError, match="no space left"):
+        save_checkpoint(path, old)
+    assert load_checkpoint(path, old.digest).iteration == 5
+    assert list(tmp_path.iterdir()) == [path]

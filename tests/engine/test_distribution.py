@@ -1,0 +1,89 @@
+"""Two processes equal one at the same global batch. The losses of the small model are means over images, so the mean
+of the ranks' gradients is the gradient of the whole batch; losses divided by a count of sampled anchors or RoIs would
+agree only as far as the ranks' counts do."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from tests.engine.small import SmallLoader, SmallModel, files_in, published_spec
+from vistrials.engine.checkpoint import load_weights, save_weights
+from vistrials.engine.devices import build_fabric
+from vistrials.engine.distribution import launch
+from vistrials.engine.reporting import Reporter, SilentReporter
+from vistrials.engine.training import TrainingError, fit
+from vistrials.errors import VistrialsError
+
+
+class Recording(SilentReporter):
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int | None]] = []
+        self.num_steps = 0
+
+    def stage(self, name: str, total: int | None) -> None:
+        self.stages.append((name, total))
+
+    def advance(self, steps: int = 1, **values: float) -> None:
+        self.num_steps += steps
+
+
+def train(fabric: Fabric, reporter: Reporter, folder: Path) -> int:
+    torch.manual_seed(fabric.global_rank)  # ranks that start apart are brought together
+    model = SmallModel(noise=0.0)
+    if fabric.is_global_zero:
+        load_weights(model, folder / "start.safetensors")
+    fit(
+        fabric,
+        model,
+        lambda start: SmallLoader(start, fabric.global_rank, fabric.world_size),
+        published_spec(),
+        files_in(folder),
+        seed=0,
+        digest="",
+        reporter=reporter,
+    )
+    if fabric.is_global_zero:
+        save_weights(folder / "end.safetensors", model, {})
+    return fabric.world_size
+
+
+def fail(fabric: Fabric, reporter: Reporter) -> None:
+    raise TrainingError("a line for the user")
+
+
+def train_with(folder: Path, num_devices: int) -> tuple[SmallModel, list[dict[str, float]], Recording]:
+    folder.mkdir()
+    torch.manual_seed(1)
+    save_weights(folder / "start.safetensors", SmallModel(), {})
+    reporter = Recording()
+    fabric = build_fabric(torch.device("cpu"), "32-true", num_devices)
+    assert launch(fabric, train, reporter, folder) == num_devices
+    model = SmallModel()
+    load_weights(model, folder / "end.safetensors")
+    records = [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
+    return model, records, reporter
+
+
+# Starting two processes takes about 10 s on two cores, most of it their imports.
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    one, one_log, _ = train_with(tmp_path / "one", 1)
+    two, two_log, reporter = train_with(tmp_path / "two", 2)
+    for name, value in one.named_parameters():
+        # Measured: 1.5e-8 at most; sums are taken in another order.
+        torch.testing.assert_close(two.get_parameter(name), value, rtol=1e-5, atol=1e-6)
+    assert [record["iter"] for record in two_log] == [record["iter"] for record in one_log]
+    for name in ("loss_fit", "loss_size", "acc", "loss_total", "grad_norm", "lr"):
+        for ours, theirs in zip(two_log, one_log, strict=True):
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-4, abs=1e-7)
+    assert reporter.stages == [("train", 10)]
+    assert reporter.num_steps == 10
+
+
+def test_an_error_in_a_process_comes_home_as_it_is() -> None:
+    with pytest.raises(TrainingError, match="^a line for the user$"):
+        launch(build_fabric(torch.device("cpu"), "32-true", 2), fail, SilentReporter())
+    with pytest.raises(VistrialsError, match="^a line for the user$"):
+        launch(build_fabric(torch.device("cpu"), "32-true", 1), fail, SilentReporter())

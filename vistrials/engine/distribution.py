@@ -1,0 +1,80 @@
+"""One function on one or several processes, with progress and errors coming home to the caller."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing import active_children, get_context
+from typing import Any, TypeVar
+
+from lightning_fabric import Fabric
+
+from vistrials.engine.interruption import Interrupted, StopRequest
+from vistrials.engine.reporting import Reporter, SilentReporter
+from vistrials.errors import VistrialsError
+
+T = TypeVar("T")
+
+
+def launch(fabric: Fabric, function: Callable[..., T], reporter: Reporter, *args: Any) -> T:
+    """Call `function(fabric, reporter, *args)` on every process of `fabric`.
+
+    A single process is this one. Several are spawned: function and arguments are pickled, rank 0 reports for
+    all.
+
+    Returns:
+        What rank 0 returned.
+
+    Raises:
+        VistrialsError, Interrupted: as the function raised them on rank 0.
+    """
+    if fabric.world_size == 1:
+        return function(fabric, reporter, *args)
+    queue = get_context("spawn").SimpleQueue()
+    relay = threading.Thread(target=_relay, args=(queue, reporter), daemon=True)
+    relay.start()
+    with StopRequest(on_stop=_tell_children):
+        outcome = fabric.launch(_call, function, queue, *args)  # type: ignore[arg-type]
+    queue.put(None)
+    relay.join()
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _call(fabric: Fabric, function: Callable[..., T], queue: Any, *args: Any) -> T | Exception:
+    reporter = _QueueReporter(queue) if fabric.is_global_zero else SilentReporter()
+    try:
+        return function(fabric, reporter, *args)
+    except (VistrialsError, Interrupted) as error:
+        return error
+
+
+class _QueueReporter:
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+
+    def stage(self, name: str, total: int | None) -> None:
+        self._queue.put(("stage", (name, total), {}))
+
+    def advance(self, steps: int = 1, **values: float) -> None:
+        self._queue.put(("advance", (steps,), values))
+
+    def message(self, text: str) -> None:
+        self._queue.put(("message", (text,), {}))
+
+    def warning(self, text: str) -> None:
+        self._queue.put(("warning", (text,), {}))
+
+
+def _relay(queue: Any, reporter: Reporter) -> None:
+    while (call := queue.get()) is not None:
+        name, args, values = call
+        getattr(reporter, name)(*args, **values)
+
+
+def _tell_children() -> None:
+    # Ctrl-C in a terminal reaches them anyway; a signal to this process alone does not. Twice does no harm.
+    for child in active_children():
+        if child.pid is not None:
+            os.kill(child.pid, signal.SIGTERM)

@@ -1,0 +1,142 @@
+"""A model over all videos of a split -> predictions.json, video by video, in memory that does not grow."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vistrials.data.frames import iter_frames
+from vistrials.engine.interruption import Interrupted, StopRequest
+from vistrials.engine.reporting import Reporter
+from vistrials.models.objprop import ObjProp
+from vistrials.specs.inference import InferenceSpec
+from vistrials.specs.trial import ReleasedBehaviour
+from vistrials.structures.frames import Frame
+from vistrials.structures.video import Video, VideoSet
+from vistrials.tracking.online import track_video
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionFiles:
+    """Where predictions end up, and where finished videos wait for the others."""
+
+    predictions: Path
+    partial: Path
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceSummary:
+    """How an inference went; `seconds` is the time spent on its videos, reading frames included."""
+
+    videos: int
+    frames: int
+    tracks: int
+    seconds: float
+
+
+def infer(
+    model: ObjProp,
+    video_set: VideoSet,
+    image_size_px: tuple[int, int],
+    spec: InferenceSpec,
+    released: ReleasedBehaviour,
+    files: PredictionFiles,
+    *,
+    digest: str,
+    reporter: Reporter,
+    title: str = "infer",
+) -> InferenceSummary:
+    """Predict the tracks of all videos, going on after the videos that are finished.
+
+    Each finished video is a line of the partial file, whose first line holds `digest`; a file of another
+    digest is thrown away. In the end the tracks, in the order of the videos, become one JSON list.
+
+    Args:
+        model: with its weights, on its device; put into evaluation mode.
+        video_set: videos, with or without annotations.
+        image_size_px: (long, short) edge that frames are fitted into.
+        spec: thresholds and association.
+        released: accidents of the released program.
+        files: where to write.
+        digest: of everything that changes the predictions: weights, spec, data.
+        reporter: hears of each video; steps are frames.
+        title: of the stage, for the reporter.
+
+    Raises:
+        Interrupted: stopped by a signal; finished videos are kept.
+        DataError: a frame is missing or broken.
+    """
+    model.eval()
+    category_ids = [category.id for category in video_set.categories]
+    finished = _open_partial(files.partial, digest)
+    reporter.stage(title, sum(len(video) for video in video_set.videos))
+    with StopRequest() as stop, open(files.partial, "a", encoding="utf-8") as partial:
+        for number, video in enumerate(video_set.videos):
+            if number < finished:
+                reporter.advance(len(video))
+                continue
+            began = time.perf_counter()
+            frames = _until_stopped(iter_frames(video_set, video, image_size_px), stop, number, video_set)
+            tracks = track_video(model, frames, video.id, category_ids, spec, released)
+            seconds = time.perf_counter() - began
+            row = {
+                "video_id": video.id,
+                "frames": len(video),
+                "seconds": round(seconds, 4),
+                "tracks": [track.to_json() for track in tracks],
+            }
+            partial.write(json.dumps(row) + "\n")
+            partial.flush()
+            reporter.advance(len(video), seconds_per_frame=seconds / len(video))
+    return _assemble(files, video_set.videos)
+
+
+def _until_stopped(
+    frames: Iterator[Frame], stop: StopRequest, number: int, video_set: VideoSet
+) -> Iterator[Frame]:
+    for frame in frames:
+        if stop.requested:
+            done = f"{number} of {len(video_set.videos)} videos"
+            raise Interrupted(f"stopped after {done}; the same command goes on from there")
+        yield frame
+
+
+def _open_partial(path: Path, digest: str) -> int:
+    """Make the partial file begin with the header of this digest; the number of finished videos in it."""
+    header = json.dumps({"digest": digest}) + "\n"
+    if path.exists():
+        with open(path, "rb+") as file:
+            if file.readline() == header.encode():
+                finished, whole = 0, file.tell()
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break  # torn by a power cut
+                    finished, whole = finished + 1, whole + len(line)
+                file.truncate(whole)
+                return finished
+    path.write_text(header, encoding="utf-8")
+    return 0
+
+
+def _assemble(files: PredictionFiles, videos: tuple[Video, ...]) -> InferenceSummary:
+    """Join the lines of the partial file, one in memory at a time."""
+    num_frames, num_tracks, seconds = 0, 0, 0.0
+    temporary = files.predictions.with_name(f".{files.predictions.name}.tmp")
+    with open(files.partial, encoding="utf-8") as lines, open(temporary, "w", encoding="utf-8") as out:
+        next(lines)
+        out.write("[")
+        for line in lines:
+            row = json.loads(line)
+            num_frames, seconds = num_frames + row["frames"], seconds + row["seconds"]
+            for track in row["tracks"]:
+                out.write(",\n" if num_tracks else "\n")
+                out.write(json.dumps(track))
+                num_tracks += 1
+        out.write("\n]\n")
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(temporary, files.predictions)
+    files.partial.unlink()
+    return InferenceSummary(len(videos), num_frames, num_tracks, round(seconds, 3))

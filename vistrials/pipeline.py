@@ -1,0 +1,357 @@
+"""A trial spec -> its parts -> a finished run; the only file that joins data, models, engine and runs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from vistrials.data.loading import build_pair_loader
+from vistrials.data.sources import ResolvedSplit, resolve_split
+from vistrials.data.youtube_vis import load_video_set
+from vistrials.engine.checkpoint import load_weights, read_metadata, save_weights
+from vistrials.engine.devices import build_fabric, choose_device
+from vistrials.engine.distribution import launch
+from vistrials.engine.inference import PredictionFiles
+from vistrials.engine.inference import infer as infer_split
+from vistrials.engine.reporting import Reporter, SilentReporter
+from vistrials.engine.seeding import seed_everything
+from vistrials.engine.training import TrainingFiles, fit
+from vistrials.errors import CheckpointError, DataError, RunError
+from vistrials.evaluation.youtube_vis import evaluate_files
+from vistrials.models.objprop import build_model
+from vistrials.runs.directory import RunDirectory, result_digest
+from vistrials.runs.provenance import (
+    describe_device,
+    record_data,
+    record_stage,
+    sha256_of,
+    update_provenance,
+)
+from vistrials.specs.loading import load_trial
+from vistrials.specs.training import InitSpec
+from vistrials.specs.trial import TrialSpec
+from vistrials.structures.json_file import save_json_atomic
+from vistrials.structures.video import VideoSet
+
+_SHIPPED = Path(__file__).resolve().parent / "weights"
+_SHIPPED_PREFIX = "shipped:"
+
+
+STAGES = ("train", "infer", "evaluate")
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What to run, and where and how."""
+
+    spec: TrialSpec
+    directory: RunDirectory
+    device: torch.device
+    num_devices: int
+    overrides: tuple[str, ...]
+    reporter: Reporter
+
+    @property
+    def seed(self) -> int:
+        return self.directory.seed
+
+
+def run(
+    spec: TrialSpec,
+    results_dir: Path | str = "results",
+    seed: int = 0,
+    *,
+    device: str = "auto",
+    num_devices: int = 1,
+    force: bool = False,
+    stages: Sequence[str] = STAGES,
+    overrides: Sequence[str] = (),
+    reporter: Reporter | None = None,
+) -> RunDirectory:
+    """Bring a run to its end: train, infer and evaluate as far as that is not done.
+
+    A trial that starts from another one has that one trained first, under the same profile, data and seed.
+
+    Args:
+        spec: the resolved trial; everything that changes the result is in it.
+        results_dir: the run lives in results_dir/<profile>/<trial>/seed<N>/.
+        seed: of the run, 0 or more.
+        device: auto, cpu, cuda, cuda:N or mps.
+        num_devices: processes to train on; inference runs on one.
+        force: redo the stages asked for, and drop what follows from them.
+        stages: some of `STAGES`, to do no more than these.
+        overrides: those that went into the spec, for the record.
+        reporter: hears of stages, progress, news and warnings.
+
+    Returns:
+        The folder of the run, with the paths of what it holds.
+
+    Raises:
+        RunError: the folder holds a run of another spec or data, another process works on it, or a stage
+            asked
+            for needs one that is neither done nor asked for.
+        VistrialsError: anything else that the user can mend, in one line.
+        Interrupted: stopped by a signal; the same call goes on from there.
+    """
+    directory = RunDirectory.for_spec(spec, results_dir, seed)
+    job = _Job(
+        spec, directory, choose_device(device), num_devices, tuple(overrides), reporter or SilentReporter()
+    )
+    if "train" not in stages and not directory.spec.exists():
+        raise RunError(f"{directory.path}: no such run yet; `vistrials run {spec.name}` makes it")
+    with directory.lock():
+        if force:
+            _discard(directory, stages, spec.data.splits)
+        _prepare(job)
+        todo = [split for split in spec.data.splits if not directory.is_evaluated(split)]
+        if not todo:
+            job.reporter.message(f"{directory.path}: done already; --force redoes it")
+        # Published results come without weights and predictions: what is scored needs neither.
+        if "train" in stages and any(not directory.is_inferred(split) for split in todo):
+            _train(job)
+        for split in todo:
+            if "infer" in stages:
+                _infer(job, split)
+            if "evaluate" in stages:
+                _evaluate(job, split)
+    return directory
+
+
+def _discard(directory: RunDirectory, stages: Sequence[str], splits: Sequence[str]) -> None:
+    """Remove what the stages made, and what was made from that."""
+    if "train" in stages:
+        directory.clear()
+    for split in splits:
+        if "infer" in stages:
+            directory.clear_split(split)
+        directory.metrics(split).unlink(missing_ok=True)
+
+
+def _prepare(job: _Job) -> None:
+    job.directory.prepare(job.spec)
+    if not job.directory.provenance.exists():
+        update_provenance(
+            job.directory.provenance,
+            trial=job.spec.name,
+            profile=job.spec.profile,
+            seed=job.seed,
+            overrides=list(job.overrides),
+        )
+
+
+def _train(job: _Job) -> None:
+    spec, directory = job.spec, job.directory
+    if directory.is_trained():
+        return
+    directory.check_trainable()
+    fabric = build_fabric(job.device, spec.train.precision, job.num_devices)
+    start = _find_start(job)
+    data = resolve_split(spec.data, "train")
+    data_digest = record_data(directory.provenance, "train", data.annotations)
+    digest = result_digest(spec, data_digest, str(job.seed))
+    with record_stage(
+        directory.provenance, "train", describe_device(str(job.device), job.num_devices)
+    ) as entry:
+        arguments = (spec, directory, data, start, digest)
+        entry |= launch(fabric, _train_process, job.reporter, *arguments)
+
+
+def _train_process(
+    fabric: Fabric,
+    reporter: Reporter,
+    spec: TrialSpec,
+    directory: RunDirectory,
+    data: ResolvedSplit,
+    start: "_Start",
+    digest: str,
+) -> dict[str, Any]:
+    """One process of a training; rank 0 writes the files. Returns entries for the record of the stage."""
+    seed_everything(directory.seed)
+    video_set = load_video_set(data.annotations, data.frames_dir)
+    model = build_model(spec.model, video_set.num_categories, spec.released_behaviour)
+    if not directory.checkpoint.exists():
+        report = start.apply(model, spec.init, reporter)
+        if fabric.is_global_zero:
+            update_provenance(directory.provenance, initial_weights=report)
+    if fabric.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(fabric.device)
+    summary = fit(
+        fabric,
+        model,
+        lambda start_iter: build_pair_loader(
+            video_set,
+            spec.data,
+            spec.train,
+            directory.seed,
+            fabric.global_rank,
+            fabric.world_size,
+            start_iter,
+        ),
+        spec.train,
+        TrainingFiles(directory.checkpoint, directory.losses, directory.tensorboard),
+        seed=directory.seed,
+        digest=digest,
+        reporter=reporter,
+        title=f"train {spec.name}",
+    )
+    if fabric.is_global_zero:
+        save_weights(
+            directory.weights, model, _weights_metadata(spec, directory, video_set, summary.iterations)
+        )
+        # All it has beyond the weights is what a training needs that goes on, and this one is over.
+        directory.checkpoint.unlink(missing_ok=True)
+    entry: dict[str, Any] = {"iterations": summary.iterations}
+    if fabric.device.type == "cuda":
+        entry["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_allocated(fabric.device) / 2**20)
+    return entry
+
+
+def _weights_metadata(
+    spec: TrialSpec, directory: RunDirectory, video_set: VideoSet, iterations: int
+) -> dict[str, str]:
+    return {
+        "trial": spec.name,
+        "profile": spec.profile,
+        "seed": str(directory.seed),
+        "iteration": str(iterations),
+        "spec_sha256": sha256_of(directory.spec),
+        "num_categories": str(video_set.num_categories),
+        "category_names": json.dumps([category.name for category in video_set.categories]),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a training starts from: a file of weights, or None for the backbone alone."""
+
+    source: str
+    weights: Path | None
+
+    def apply(self, model: nn.Module, init: InitSpec, reporter: Reporter) -> dict[str, Any]:
+        """Put the weights into a fresh model; the record of it for provenance.json."""
+        if self.weights is not None:
+            report = load_weights(model, self.weights, allow_mismatch=init.allow_mismatch)
+            reporter.message(f"starts from {self.source}: {report.summary()}")
+            return {"source": self.source, "sha256": sha256_of(self.weights), "report": report.summary()}
+        from vistrials.models.initial_weights import load_backbone
+
+        warning = load_backbone(model, init.backbone)
+        if warning is not None:
+            reporter.warning(warning)
+        return {"source": self.source, "sha256": None, "report": warning}
+
+
+def _find_start(job: _Job) -> _Start:
+    """init.weights > init.from > init.backbone; a trial to start from is trained first."""
+    init = job.spec.init
+    if init.weights is not None:
+        return _Start(init.weights, _weights_file(init.weights))
+    if init.from_trial is None:
+        return _Start(f"backbone {init.backbone}", None)
+    earlier = _job_of_start(job, init.from_trial)
+    with earlier.directory.lock():
+        _prepare(earlier)
+        if not earlier.directory.is_trained():
+            job.reporter.message(f"{job.spec.name} starts from {earlier.spec.name}, which is trained first")
+            _train(earlier)
+    return _Start(f"trial {earlier.spec.name}, seed {job.seed}", earlier.directory.weights)
+
+
+def _job_of_start(job: _Job, trial: str) -> _Job:
+    """The trial that another one starts from, on the same data."""
+    spec = load_trial(trial, job.spec.profile)
+    data = spec.data.model_copy(update={"source": job.spec.data.source, "splits": job.spec.data.splits})
+    spec = spec.model_copy(update={"data": data})
+    directory = RunDirectory.for_spec(spec, job.directory.results_dir, job.seed)
+    return _Job(spec, directory, job.device, job.num_devices, (), job.reporter)
+
+
+def _weights_file(name: str) -> Path:
+    if not name.startswith(_SHIPPED_PREFIX):
+        return Path(name).expanduser()
+    path = _SHIPPED / f"{name.removeprefix(_SHIPPED_PREFIX)}.safetensors"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in _SHIPPED.glob("*.safetensors"))) or "none"
+        raise CheckpointError(f"init.weights: {name}: no such weights in this package; it has {known}")
+    return path
+
+
+def _infer(job: _Job, split: str) -> None:
+    spec, directory = job.spec, job.directory
+    if directory.is_inferred(split):
+        return
+    if not directory.is_trained():
+        raise RunError(f"{directory.path}: not trained yet; `vistrials run {spec.name}` does that first")
+    data = resolve_split(spec.data, split)
+    data_digest = record_data(directory.provenance, split, data.annotations)
+    video_set = load_video_set(data.annotations, data.frames_dir, require_annotations=False)
+    _check_categories(directory.weights, video_set, data.annotations)
+    model = build_model(spec.model, video_set.num_categories, spec.released_behaviour)
+    load_weights(model, directory.weights, allow_missing=False)
+    with record_stage(directory.provenance, f"infer/{split}", describe_device(str(job.device))) as entry:
+        weights_digest = sha256_of(directory.weights)
+        summary = infer_split(
+            model.to(job.device),
+            video_set,
+            spec.data.image_size_px,
+            spec.inference,
+            spec.released_behaviour,
+            PredictionFiles(directory.predictions(split), directory.partial_predictions(split)),
+            digest=result_digest(
+                spec, data_digest, weights_digest, sections=("model", "inference", "released_behaviour")
+            ),
+            reporter=job.reporter,
+            title=f"infer {spec.name} on {split}",
+        )
+        entry |= {
+            "weights_sha256": weights_digest,
+            "videos": summary.videos,
+            "frames": summary.frames,
+            "tracks": summary.tracks,
+            "seconds_per_frame": round(summary.seconds / summary.frames, 5),
+        }
+
+
+def _check_categories(weights: Path, video_set: VideoSet, annotations: Path) -> None:
+    """A label means the same in the data that trained the weights and in the data to predict."""
+    found = [category.name for category in video_set.categories]
+    expected = json.loads(read_metadata(weights).get("category_names", json.dumps(found)))
+    if found != expected:
+        first = next((pair for pair in zip(expected, found, strict=False) if pair[0] != pair[1]), None)
+        detail = f"{first[0]!r} was trained where {first[1]!r} is listed" if first else "the others agree"
+        raise DataError(
+            f"{annotations}: expected the {len(expected)} categories of the training data in their order, "
+            f"found {len(found)}: {detail}"
+        )
+
+
+def _evaluate(job: _Job, split: str) -> None:
+    spec, directory = job.spec, job.directory
+    if directory.is_evaluated(split):
+        return
+    if not directory.is_inferred(split):
+        raise RunError(
+            f"{directory.path}: split {split} is not predicted yet; `vistrials run {spec.name}` does it first"
+        )
+    data = resolve_split(spec.data, split)
+    record_data(directory.provenance, split, data.annotations)
+    video_set = load_video_set(data.annotations, data.frames_dir, require_annotations=False)
+    if not any(video.tracks for video in video_set.videos):
+        job.reporter.warning(
+            f"{data.annotations.name} has no annotations, so split {split} is predicted but not scored; "
+            "`vistrials data split TRAIN.json` makes a split that can be scored here, "
+            f"and {directory.predictions(split)} is what an evaluation server reads"
+        )
+        return
+    with record_stage(directory.provenance, f"evaluate/{split}", describe_device("cpu")):
+        job.reporter.stage(f"evaluate {spec.name} on {split}", None)
+        evaluation = evaluate_files(data.annotations, directory.predictions(split))
+        for warning in evaluation.warnings:
+            job.reporter.warning(f"{split}: {warning}")
+        figures = {"trial": spec.name, "profile": spec.profile, "seed": job.seed, "split": split}
+        save_json_atomic(directory.metrics(split), figures | evaluation.to_dict(), indent=2)

@@ -1,0 +1,223 @@
+"""The folder of one run, results/<profile>/<trial>/seed<N>/: the only owner of file names.
+
+What is done follows from which files are there; each is written whole or not at all.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from vistrials.errors import RunError, SpecError
+from vistrials.specs.loading import dump_spec, parse_spec, trial_differences
+from vistrials.specs.trial import TrialSpec
+
+# Where data lie and how fast things go, not what comes out. The data's content is checked by its digest.
+_WITHOUT_EFFECT = frozenset(
+    {"data.source.root", "train.num_workers", "train.cache_frames", "train.checkpoint_every_iters"}
+)
+_DIFFERENCES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """Paths of one run. Files of `main_split` carry no suffix: metrics.json, but metrics-occlusion.json."""
+
+    results_dir: Path
+    profile: str
+    trial: str
+    seed: int
+    main_split: str
+
+    @classmethod
+    def for_spec(cls, spec: TrialSpec, results_dir: Path | str, seed: int) -> Self:
+        """The run of a spec and a seed.
+
+        Raises:
+            SpecError: the seed is negative.
+        """
+        if seed < 0:
+            raise SpecError(f"seed: expected 0 or more, found {seed}")
+        return cls(Path(results_dir), spec.profile, spec.name, seed, spec.data.splits[0])
+
+    @property
+    def path(self) -> Path:
+        return self.results_dir / self.profile / self.trial / f"seed{self.seed}"
+
+    @property
+    def spec(self) -> Path:
+        return self.path / "spec.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def losses(self) -> Path:
+        return self.path / "losses.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    def predictions(self, split: str | None = None) -> Path:
+        """Predictions of a split, the main one by default."""
+        return self.path / f"predictions{self._suffix(split)}.json"
+
+    def partial_predictions(self, split: str | None = None) -> Path:
+        """Predictions of the videos finished so far."""
+        return self.path / f"predictions{self._suffix(split)}.partial.jsonl"
+
+    def metrics(self, split: str | None = None) -> Path:
+        """Figures of a split, the main one by default."""
+        return self.path / f"metrics{self._suffix(split)}.json"
+
+    def _suffix(self, split: str | None) -> str:
+        return "" if split in (None, self.main_split) else f"-{split}"
+
+    def is_trained(self) -> bool:
+        """Whether the final weights are here."""
+        return self.weights.exists()
+
+    def is_inferred(self, split: str) -> bool:
+        """Whether all predictions of a split are here."""
+        return self.predictions(split).exists()
+
+    def is_evaluated(self, split: str) -> bool:
+        """Whether the figures of a split are here."""
+        return self.metrics(split).exists()
+
+    def prepare(self, spec: TrialSpec) -> None:
+        """Make the folder, or make sure that what lies in it comes from this very spec.
+
+        Raises:
+            RunError: it comes from another spec, or from nobody knows which.
+        """
+        if self.spec.exists():
+            self._check_spec(spec)
+            return
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise RunError(
+                f"{self.path}: has files but no spec.yaml, so nobody knows what they come from; "
+                "clear it with --force, or choose another folder with --results"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            temporary = self.path / ".spec.yaml.tmp"
+            temporary.write_text(dump_spec(spec), encoding="utf-8")
+            os.replace(temporary, self.spec)
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: cannot be written ({error.strerror or error}); see --results"
+            ) from None
+
+    def _check_spec(self, spec: TrialSpec) -> None:
+        try:
+            recorded = parse_spec(self.spec.read_text(encoding="utf-8"), str(self.spec))
+        except (SpecError, OSError, UnicodeDecodeError) as error:
+            raise RunError(
+                f"{error}; the run was made by another version or damaged: redo it with --force, "
+                "or choose another folder with --results"
+            ) from None
+        differences = [d for d in trial_differences(spec, recorded) if d[0] not in _WITHOUT_EFFECT]
+        if differences:
+            first = differences[:_DIFFERENCES_SHOWN]
+            shown = ", ".join(f"{path} ({old!r} there, {new!r} asked for)" for path, old, new in first)
+            if len(differences) > len(first):
+                shown += f" and {len(differences) - len(first)} more"
+            raise RunError(
+                f"{self.path}: holds a run of another spec: {shown}; "
+                "redo it with --force, or choose another folder with --results"
+            )
+
+    def clear(self) -> None:
+        """Remove everything that runs write here; other files stay, and nothing is done any more."""
+        if self.tensorboard.is_dir():
+            shutil.rmtree(self.tensorboard)
+        names = ("spec.yaml", "provenance.json", "losses.jsonl", "checkpoint.pt", "weights.safetensors")
+        for file in [*(self.path / name for name in names), *self._outputs_after_training()]:
+            file.unlink(missing_ok=True)
+
+    def clear_split(self, split: str) -> None:
+        """Remove predictions and figures of a split."""
+        for file in (self.predictions(split), self.partial_predictions(split), self.metrics(split)):
+            file.unlink(missing_ok=True)
+
+    def check_trainable(self) -> None:
+        """Refuse to train anew beside predictions or figures that come from weights no longer here.
+
+        Raises:
+            RunError: there are some.
+        """
+        outputs = self._outputs_after_training()
+        if outputs and not self.is_trained():
+            raise RunError(
+                f"{self.path}: has {outputs[0].name} but not the weights that it comes from; "
+                "redo the run with --force, or choose another folder with --results"
+            )
+
+    def _outputs_after_training(self) -> list[Path]:
+        return sorted(
+            path for kind in ("predictions", "metrics") for path in self.path.glob(f"{kind}*.json*")
+        )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out of this run for a while; given up by the system if this process dies.
+
+        Raises:
+            RunError: another process works on it.
+        """
+        try:
+            import fcntl
+        except ImportError:  # not on Windows, where nothing else depends on it
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise RunError(
+                f"{self.path}: another process works on this run; wait for it or stop it"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def result_digest(spec: TrialSpec, *more: str, sections: Sequence[str] = ()) -> str:
+    """SHA-256 of what changes a result: the spec without fields that have no effect on it, and further text.
+
+    Args:
+        spec: of the run.
+        more: such as digests of files.
+        sections: of the spec to look at; all by default.
+    """
+    content = spec.model_dump(mode="json", by_alias=True, exclude={"description"})
+    for path in _WITHOUT_EFFECT:
+        *parents, name = path.split(".")
+        section = content
+        for parent in parents:
+            section = section[parent]
+        section.pop(name, None)
+    if sections:
+        content = {name: content[name] for name in sections}
+    return hashlib.sha256(json.dumps([content, *more], sort_keys=True).encode()).hexdigest()
