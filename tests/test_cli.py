@@ -210,3 +210,41 @@ def test_data_synthesize_draws_the_profiles_sizes(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'shapes'}\n")
     assert len(json.loads((tmp_path / "shapes" / "train.json").read_text())["videos"]) == 2
     assert vistrials("data", "synthesize", tmp_path / "x", "-p", "ovis").exit_code == 2
+
+
+# --- run, train, infer
+
+
+def test_a_run_goes_through_once_and_is_then_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISTRIALS_CACHE", str(tmp_path / "cache"))
+    settings = [
+        *("data.source.train=[2,2]", "data.source.minival=[1,2]", "data.source.occlusion=[1,16]"),
+        *("data.splits=[minival]", "train.max_iters=1", "train.batch_size=1"),
+        *("init={from: null, weights: null, backbone: random}", "model.propagation=null"),
+    ]
+    where = ["--profile", "smoke", "--seed", "3", "--results", tmp_path / "results", "--device", "cpu"]
+    changes = [part for setting in settings for part in ("--set", setting)]
+    folder = tmp_path / "results" / "smoke" / "baseline" / "seed3"
+
+    assert vistrials("infer", "baseline", *where, *changes).exit_code == 2
+    trained = vistrials("train", "baseline", *where, *changes)
+    assert (trained.exit_code, trained.stdout) == (0, f"{folder}\n"), trained.stderr
+    assert parse_spec((folder / "spec.yaml").read_text()) == load_trial("baseline", "smoke", settings)
+
+    # The recorded spec alone finishes the run.
+    result = vistrials("run", folder / "spec.yaml", "--seed", "3", "--results", tmp_path / "results")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, str(folder))
+    assert "minival" in result.stdout and "AP50" in result.stdout
+    assert set(json.loads((folder / "metrics.json").read_text())["figures"]) >= {"AP", "AR10"}
+
+    again = vistrials("run", "baseline", *where, *changes)
+    assert again.exit_code == 0 and "done already" in again.stderr
+
+    other = vistrials("run", "baseline", *where, *changes, "--set", "train.epochs=30")
+    assert other.exit_code == 2 and "train.epochs (12 there, 30 asked for)" in other.stderr
+
+
+def test_a_run_needs_to_know_where_files_lie(tmp_path: Path) -> None:
+    arguments = ("run", "masktrack_rcnn", "-p", "youtube_vis_2019", "--set", "init.backbone=random")
+    result = vistrials(*arguments, "--results", tmp_path)
+    assert result.exit_code == 2 and "--data DIR" in result.stderr and result.stderr.count("\n") == 1

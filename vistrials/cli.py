@@ -173,10 +173,10 @@ def check(
     show_text(f"{len(pairs)} combinations of trial and profile are valid")
 
 
-def _add_step(step: str, help_text: str) -> None:
-    """A command for a step of the pipeline; all of them say where and how to run in the same way."""
+def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) -> None:
+    """A command for stages of the pipeline; all of them say where and how to run in the same way."""
 
-    @app.command(step, help=help_text)
+    @app.command(name, help=help_text)
     def command(
         trial: Trial,
         profile: Profile = None,
@@ -196,26 +196,31 @@ def _add_step(step: str, help_text: str) -> None:
         changes = _all_overrides(data, weights, overrides)
         spec = load_trial(trial, profile, changes)
         with RichReporter() as reporter:
-            directory = getattr(pipeline, step)(
+            directory = pipeline.run(
                 spec,
                 results,
                 seed,
                 device=device,
                 num_devices=devices,
                 force=force,
+                stages=stages,
                 overrides=changes,
                 reporter=reporter,
             )
         show_text(str(directory.path))
         scored = [split for split in spec.data.splits if directory.is_evaluated(split)]
-        if scored and step != "train":
+        if scored and "evaluate" in stages:
             figures = {split: json.loads(directory.metrics(split).read_text())["figures"] for split in scored}
             show_figures("split", figures)
 
 
-_add_step("run", "Train, infer and evaluate a trial, as far as that is not done.")
-_add_step("train", "Train a trial, going on where it was interrupted.")
-_add_step("infer", "Predict the splits of a trained trial.")
+_add_pipeline_command(
+    "run",
+    ("train", "infer", "evaluate"),
+    "Train, infer and evaluate a trial, as far as that is not done.",
+)
+_add_pipeline_command("train", ("train",), "Train a trial, going on where it was interrupted.")
+_add_pipeline_command("infer", ("infer",), "Predict the splits of a trained trial.")
 
 
 @app.command()

@@ -108,11 +108,14 @@ def run(
         if force:
             _discard(directory, stages, spec.data.splits)
         _prepare(job)
-        todo = [split for split in spec.data.splits if not directory.is_evaluated(split)]
+        todo = list(spec.data.splits)
+        if "evaluate" in stages:
+            # Published results come without weights and predictions: what is scored needs neither.
+            todo = [split for split in todo if not directory.is_evaluated(split)]
         if not todo:
             job.reporter.message(f"{directory.path}: done already; --force redoes it")
-        # Published results come without weights and predictions: what is scored needs neither.
-        if "train" in stages and any(not directory.is_inferred(split) for split in todo):
+        unpredicted = [split for split in todo if not directory.is_inferred(split)]
+        if "train" in stages and (unpredicted or "infer" not in stages):
             _train(job)
         for split in todo:
             if "infer" in stages:

@@ -12,9 +12,6 @@ from vistrials.data.check_masks import mask_boxes
 from vistrials.errors import DataError
 from vistrials.geometry.rle import box, decode_runs, encode, foreground_intervals
 
-# The small set's own peculiarity: no problem.
-SOUND: set[tuple[str, str]] = set()
-
 
 def check(tmp_path, document, **options):
     path = tmp_path / "train.json"
@@ -40,7 +37,6 @@ def test_a_sound_set(tmp_path):
     assert progress == [(9, 9)]
 
 
-SQUARE = {"size": [48, 64], "counts": [0, 48 * 64]}
 FIRST = ("annotations", 0)
 CASES = [
     # top level

@@ -45,6 +45,13 @@ def test_saved_weights_are_float32_and_readable_by_others(tmp_path: Path) -> Non
     assert path.stat().st_mode & 0o044  # not for the owner alone, whatever made the temporary file
 
 
+def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
+    original, metadata = model(), {name: name for name in "abcdefgh"}
+    for name in "xyz":
+        save_weights(tmp_path / name, original, metadata)
+    assert len({(tmp_path / name).read_bytes() for name in "xyz"}) == 1
+
+
 def test_half_precision_is_cast_up(tmp_path: Path) -> None:
     path, original, other = tmp_path / "half.safetensors", model(), model()
     halves = {key: v.half() if v.is_floating_point() else v for key, v in original.state_dict().items()}

@@ -1,6 +1,8 @@
-"""Two processes equal one at the same global batch. The losses of the small model are means over images, so the mean
-of the ranks' gradients is the gradient of the whole batch; losses divided by a count of sampled anchors or RoIs would
-agree only as far as the ranks' counts do."""
+"""Two processes equal one at the same global batch.
+
+The losses of the small model are means over images, so the mean of the ranks' gradients is the gradient of
+the whole batch. Losses divided by a count of sampled anchors or RoIs agree only as far as the counts do.
+"""
 
 import json
 from pathlib import Path
@@ -67,21 +69,22 @@ def train_with(folder: Path, num_devices: int) -> tuple[SmallModel, list[dict[st
     return model, records, reporter
 
 
-# Starting two processes takes about 10 s on two cores, most of it their imports.
+# Starting two processes takes some 10 s on two cores, most of it their imports.
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     one, one_log, _ = train_with(tmp_path / "one", 1)
     two, two_log, reporter = train_with(tmp_path / "two", 2)
     for name, value in one.named_parameters():
-        # Measured: 1.5e-8 at most; sums are taken in another order.
+        # Measured: equal; logged figures differ by up to 2.1e-7, since sums are taken in another order.
         torch.testing.assert_close(two.get_parameter(name), value, rtol=1e-5, atol=1e-6)
     assert [record["iter"] for record in two_log] == [record["iter"] for record in one_log]
     for name in ("loss_fit", "loss_size", "acc", "loss_total", "grad_norm", "lr"):
         for ours, theirs in zip(two_log, one_log, strict=True):
-            assert ours[name] == pytest.approx(theirs[name], rel=1e-4, abs=1e-7)
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-5)
     assert reporter.stages == [("train", 10)]
     assert reporter.num_steps == 10
 
 
+@pytest.mark.slow
 def test_an_error_in_a_process_comes_home_as_it_is() -> None:
     with pytest.raises(TrainingError, match="^a line for the user$"):
         launch(build_fabric(torch.device("cpu"), "32-true", 2), fail, SilentReporter())

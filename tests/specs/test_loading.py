@@ -197,7 +197,7 @@ def test_an_empty_section_changes_nothing(write: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["train.optimizer.lr=1e-3", "train.optimizer={lr: 0.001}", "train.optimizer.lr= .001"]
+    "text", ["train.optimizer.lr=1e-3", "train={optimizer: {lr: 0.001}}", "train.optimizer.lr= .001"]
 )
 def test_override_values_are_yaml(text: str) -> None:
     assert load_trial("baseline", "youtube_vis_2019", [text]).train.optimizer.lr == 0.001
@@ -291,11 +291,11 @@ def test_the_layer_that_wrote_the_value_is_blamed(write: Any) -> None:
     ("override", "message"),
     [
         ("train.epochs", "expected KEY.KEY=VALUE"),
-        ("train=3", "expected a key below a section"),
+        ("train=3", "train: expected a mapping, found 3"),
         ("trian.epochs=3", "did you mean 'train'?"),
         ("train.epoch=3", "train.epoch: unknown key; did you mean 'epochs'?"),
         ("train.epochs=0", "train.epochs: expected greater than 0, found 0"),
-        ("name.x=3", "expected a key below a section"),
+        ("name.x=3", "name: unknown section"),
         ("train.epochs=[1", "expected YAML"),
     ],
 )

@@ -9,7 +9,7 @@ from vistrials.data.youtube_vis import PER_FRAME_KEYS, is_bbox, is_finite_number
 
 Record = dict[str, Any]
 
-BOX_OUTSIDE_TOLERANCE_PX = 1.0
+BOX_OUTSIDE_TOLERANCE_PX = 0.5
 
 
 def check_annotations(

@@ -1,5 +1,6 @@
 """Two files: checkpoint.pt, from which a training goes on, and weights.safetensors for everything else."""
 
+import json
 import os
 import pickle
 from collections.abc import Callable, Mapping
@@ -69,7 +70,8 @@ def save_weights(path: Path, model: nn.Module, metadata: Mapping[str, str]) -> N
         key: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous().clone()
         for key, value in model.state_dict().items()
     }
-    _replace(path, lambda temporary: temporary.write_bytes(save(tensors, metadata=dict(metadata))))
+    content = _with_sorted_header(save(tensors, metadata=dict(metadata)))
+    _replace(path, lambda temporary: temporary.write_bytes(content))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -177,6 +179,17 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f"{path}: expected a dictionary of tensors, found {type(content).__name__}")
     return content
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """The same safetensors file with a header that depends on the tensors alone.
+
+    The library orders metadata by chance, so that equal weights would differ in their SHA-256.
+    """
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 def _open_safetensors(path: Path) -> Any:

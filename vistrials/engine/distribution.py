@@ -33,6 +33,8 @@ def launch(fabric: Fabric, function: Callable[..., T], reporter: Reporter, *args
     queue = get_context("spawn").SimpleQueue()
     relay = threading.Thread(target=_relay, args=(queue, reporter), daemon=True)
     relay.start()
+    # Rank by rank torch would remark that every parameter was used, which the next step may change.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     with StopRequest(on_stop=_tell_children):
         outcome = fabric.launch(_call, function, queue, *args)  # type: ignore[arg-type]
     queue.put(None)

@@ -183,9 +183,11 @@ def _override_layer(text: str) -> Layer:
     keys = [key.strip() for key in path.split(".")]
     if not equals or not all(keys):
         raise SpecError(f"{source}: expected KEY.KEY=VALUE, such as train.epochs=1")
-    if len(keys) < 2 or keys[0] not in _SECTIONS:
-        raise SpecError(f"{source}: expected a key below a section{did_you_mean(keys[0], _SECTIONS)}")
+    if keys[0] not in _SECTIONS:
+        raise SpecError(f"{source}: {keys[0]}: unknown section{did_you_mean(keys[0], _SECTIONS)}")
     values = parse_yaml(value, source)
+    if len(keys) == 1:
+        values = _as_mapping(values, f"{source}: {keys[0]}")
     for key in reversed(keys):
         values = {key: values}
     return Layer(source, values)

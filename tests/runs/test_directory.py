@@ -1,0 +1,147 @@
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from vistrials.errors import RunError, SpecError
+from vistrials.runs.directory import RunDirectory, result_digest
+from vistrials.specs.data import DataSpec, FileSource
+from vistrials.specs.trial import TrialSpec
+
+
+def spec(**train: object) -> TrialSpec:
+    data = DataSpec(source=FileSource(root="/data"), splits=("minival", "occlusion"))
+    return TrialSpec(name="baseline", profile="demo", data=data, train=train)
+
+
+def folder_of(tmp_path: Path, made_from: TrialSpec) -> RunDirectory:
+    return RunDirectory.for_spec(made_from, tmp_path, 3)
+
+
+def test_names(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    assert run.path == tmp_path / "demo" / "baseline" / "seed3"
+    assert run.predictions().name == run.predictions("minival").name == "predictions.json"
+    assert run.predictions("occlusion").name == "predictions-occlusion.json"
+    assert run.metrics("minival").name == "metrics.json"
+    assert run.metrics("occlusion").name == "metrics-occlusion.json"
+    assert run.partial_predictions("occlusion").name == "predictions-occlusion.partial.jsonl"
+
+
+def test_a_negative_seed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="0 or more, found -1"):
+        RunDirectory.for_spec(spec(), tmp_path, -1)
+
+
+def test_what_is_done_follows_from_the_files(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    assert not run.is_trained() and not run.is_inferred("minival") and not run.is_evaluated("minival")
+    run.weights.touch()
+    run.predictions("minival").touch()
+    assert run.is_trained() and run.is_inferred("minival") and not run.is_inferred("occlusion")
+
+
+def test_the_same_spec_comes_back_to_its_run(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    written = run.spec.read_text()
+    run.prepare(spec())
+    assert run.spec.read_text() == written
+
+
+def test_another_spec_is_refused_by_its_fields(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    with pytest.raises(RunError) as caught:
+        run.prepare(spec(batch_size=8, max_iters=5, epochs=13, clip_grad_norm=1.0))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "train.epochs (12 there, 13 asked for)" in message
+    assert "and 1 more" in message
+    assert "--force" in message and "--results" in message
+
+
+def test_what_has_no_effect_on_the_result_may_change(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    run.prepare(spec(num_workers=0, cache_frames=True, checkpoint_every_iters=7))
+    moved = spec().model_copy(update={"description": "new words"})
+    run.prepare(moved)
+    elsewhere = DataSpec(source=FileSource(root="/elsewhere"), splits=("minival", "occlusion"))
+    run.prepare(spec().model_copy(update={"data": elsewhere}))
+
+
+def test_files_without_a_spec_are_refused(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.path.mkdir(parents=True)
+    run.weights.touch()
+    with pytest.raises(RunError, match=r"no spec\.yaml"):
+        run.prepare(spec())
+
+
+def test_a_damaged_spec_is_refused(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    run.spec.write_text("name: [")
+    with pytest.raises(RunError, match="--force"):
+        run.prepare(spec())
+
+
+def test_clear_removes_what_runs_write_and_nothing_else(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    for path in (run.weights, run.losses, run.checkpoint, run.provenance, run.metrics("occlusion")):
+        path.touch()
+    run.partial_predictions("occlusion").touch()
+    run.tensorboard.mkdir()
+    (run.tensorboard / "events").touch()
+    (run.path / "notes.txt").touch()
+    run.clear()
+    assert [path.name for path in run.path.iterdir()] == ["notes.txt"]
+
+
+def test_figures_without_their_weights_are_not_mixed_with_a_new_training(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    run.check_trainable()
+    run.metrics().touch()
+    with pytest.raises(RunError, match=r"metrics\.json but not the weights"):
+        run.check_trainable()
+    run.weights.touch()
+    run.check_trainable()
+
+
+def _try_to_lock(run: RunDirectory, connection) -> None:
+    try:
+        with run.lock():
+            connection.send("locked")
+    except RunError as error:
+        connection.send(str(error))
+
+
+def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    context = multiprocessing.get_context("fork")
+
+    def try_in_another_process() -> str:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_try_to_lock, args=(run, theirs))
+        process.start()
+        answer = ours.recv()
+        process.join()
+        return answer
+
+    with run.lock():
+        assert "another process works on this run" in try_in_another_process()
+    assert try_in_another_process() == "locked"
+
+
+def test_the_digest_follows_the_result() -> None:
+    digest = result_digest(spec(), "data", "0")
+    assert digest == result_digest(spec(num_workers=0), "data", "0")
+    assert digest != result_digest(spec(batch_size=8), "data", "0")
+    assert digest != result_digest(spec(), "other data", "0")
+    assert digest != result_digest(spec(), "data", "1")
+    inference = result_digest(spec(), "w", sections=("model", "inference"))
+    assert inference == result_digest(spec(batch_size=8), "w", sections=("model", "inference"))

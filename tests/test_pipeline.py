@@ -1,0 +1,269 @@
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.engine.tiny_videos import NUM_FRAMES, write_tiny_data_set
+from vistrials import pipeline
+from vistrials.engine.checkpoint import read_metadata
+from vistrials.engine.interruption import Interrupted
+from vistrials.engine.reporting import SilentReporter
+from vistrials.errors import CheckpointError, DataError, RunError
+from vistrials.runs.directory import RunDirectory
+from vistrials.specs.trial import TrialSpec
+
+TINY: dict[str, Any] = {
+    "model": {
+        "backbone": {"depth": 18, "base_width": 8, "frozen_stages": -1, "norm": "batch_stats"},
+        "fpn": {"channels": 8, "num_levels": 4},
+        "rpn": {
+            "anchors": {"scale": 3},
+            "sampler": {"num": 8, "positive_fraction": 0.5},
+            "proposals": {"num_before_nms": 10, "num_after_nms": 8, "max_num": 8},
+        },
+        "box_head": {"fc_channels": 16, "sampler": {"num": 8, "positive_fraction": 0.5}},
+        "track_head": {"fc_channels": 16},
+        "mask_head": {"num_convs": 1, "channels": 8},
+        "propagation": {"channels": 8, "num_mask_convs": 1},
+    },
+    "train": {
+        "max_iters": 3,
+        "batch_size": 2,
+        "optimizer": {"kind": "adamw", "lr": 1e-3},
+        "schedule": {"kind": "cosine"},
+        "checkpoint_every_iters": 1,
+        "num_workers": 0,
+    },
+    "inference": {"max_detections": 3},
+}
+
+
+class Recording(SilentReporter):
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.messages: list[str] = []
+        self.warnings: list[str] = []
+
+    def stage(self, name: str, total: int | None) -> None:
+        self.stages.append(name)
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@pytest.fixture(autouse=True)
+def no_download(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Backbone weights are not fetched; returns the sources that were asked for."""
+    asked: list[str] = []
+
+    def load_backbone(model: torch.nn.Module, source: str) -> str | None:
+        asked.append(source)
+        return f"{source} weights are out of reach" if source == "imagenet" else None
+
+    fake = SimpleNamespace(load_backbone=load_backbone)
+    monkeypatch.setitem(sys.modules, "vistrials.models.initial_weights", fake)
+    return asked
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_tiny_data_set(tmp_path / "data")
+
+
+def tiny_spec(data: Path, name: str = "tiny", **changes: Any) -> TrialSpec:
+    sections: dict[str, Any] = {
+        **TINY,
+        "data": {"source": {"kind": "files", "root": str(data)}, "image_size_px": [64, 48]},
+        "init": {"backbone": "random"},
+    }
+    for section, values in changes.items():
+        sections[section] = {**sections.get(section, {}), **values}
+    return TrialSpec.model_validate({"name": name, "profile": "tiny", **sections})
+
+
+def run(spec: TrialSpec, tmp_path: Path, **how: Any) -> tuple[RunDirectory, Recording]:
+    reporter = Recording()
+    return pipeline.run(spec, tmp_path / "results", device="cpu", reporter=reporter, **how), reporter
+
+
+def load(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def content(directory: RunDirectory) -> dict[str, bytes]:
+    names = ("losses.jsonl", "weights.safetensors", "predictions.json", "metrics.json")
+    return {name: (directory.path / name).read_bytes() for name in names}
+
+
+def test_a_run_goes_from_spec_to_figures_and_then_rests(data: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(data)
+    directory, reporter = run(spec, tmp_path, overrides=["train.max_iters=3"])
+    assert reporter.stages == ["train tiny", "infer tiny on valid", "evaluate tiny on valid"]
+    names = {"spec.yaml", "provenance.json", "losses.jsonl", "tensorboard", "weights.safetensors"}
+    assert {path.name for path in directory.path.iterdir()} == names | {"predictions.json", "metrics.json"}
+
+    losses = [json.loads(line) for line in directory.losses.read_text().splitlines()]
+    assert [record["iter"] for record in losses] == [1, 2, 3]
+    assert "loss_propmask" in losses[0]
+    for row in load(directory.predictions()):
+        assert row["video_id"] in (7, 3) and row["category_id"] in (5, 9)
+        assert len(row["segmentations"]) == NUM_FRAMES
+    metrics = load(directory.metrics())
+    assert metrics["split"] == "valid" and set(metrics["AP_per_category"]) == {"five", "nine"}
+    metadata = read_metadata(directory.weights)
+    assert (metadata["trial"], metadata["iteration"], metadata["num_categories"]) == ("tiny", "3", "2")
+    provenance = load(directory.provenance)
+    assert provenance["overrides"] == ["train.max_iters=3"]
+    assert set(provenance["stages"]) == {"train", "infer/valid", "evaluate/valid"}
+    assert provenance["stages"]["infer/valid"]["frames"] == 2 * NUM_FRAMES
+    assert set(provenance["data"]) == {"train", "valid"}
+
+    before = content(directory)
+    _, reporter = run(spec, tmp_path)
+    assert reporter.stages == [] and "done already" in reporter.messages[0]
+    assert content(directory) == before
+
+
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = tiny_spec(data)
+    whole, _ = run(spec, tmp_path / "whole")
+    real = pipeline.build_pair_loader
+
+    def interrupting(*arguments: Any) -> Any:
+        loader = real(*arguments)
+
+        class Interrupting:
+            iters_per_epoch = loader.iters_per_epoch
+
+            def __iter__(self) -> Iterator[Any]:
+                for number, batch in enumerate(loader):
+                    if number == 1:
+                        os.kill(os.getpid(), signal.SIGINT)
+                    yield batch
+
+        return Interrupting()
+
+    monkeypatch.setattr(pipeline, "build_pair_loader", interrupting)
+    with pytest.raises(Interrupted, match="after iteration 2 of 3"):
+        run(spec, tmp_path / "cut")
+    monkeypatch.setattr(pipeline, "build_pair_loader", real)
+    cut, _ = run(spec, tmp_path / "cut")
+    assert cut.weights.read_bytes() == whole.weights.read_bytes()
+    assert cut.predictions().read_bytes() == whole.predictions().read_bytes()
+    assert load(cut.provenance)["stages"]["train"]["sessions"] == 2
+
+
+def test_force_redoes_what_is_asked_for_and_what_follows_from_it(data: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(data, train={"max_iters": 1})
+    directory, _ = run(spec, tmp_path)
+    _, reporter = run(spec, tmp_path, force=True, stages=["evaluate"])
+    assert reporter.stages == ["evaluate tiny on valid"]
+    _, reporter = run(spec, tmp_path, force=True, stages=["infer"])
+    assert reporter.stages == ["infer tiny on valid"]
+    assert not directory.metrics().exists()
+    changed = tiny_spec(data, train={"max_iters": 2})
+    with pytest.raises(RunError, match=r"train\.max_iters \(1 there, 2 asked for\)"):
+        run(changed, tmp_path)
+    _, reporter = run(changed, tmp_path, force=True)
+    assert reporter.stages == ["train tiny", "infer tiny on valid", "evaluate tiny on valid"]
+
+
+def test_stages_alone(data: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(data, train={"max_iters": 0})
+    with pytest.raises(RunError, match="no such run yet"):
+        run(spec, tmp_path, stages=["infer"])
+    directory, _ = run(spec, tmp_path, stages=["train"])
+    assert directory.is_trained() and not directory.is_inferred("valid")
+    with pytest.raises(RunError, match="split valid is not predicted yet"):
+        run(spec, tmp_path, stages=["evaluate"])
+
+
+def test_no_iterations_keep_the_initial_weights(data: Path, tmp_path: Path) -> None:
+    first, _ = run(tiny_spec(data, "first"), tmp_path, stages=["train"])
+    spec = tiny_spec(data, "second", train={"max_iters": 0}, init={"weights": str(first.weights)})
+    second, _ = run(spec, tmp_path, stages=["train"])
+    assert second.losses.read_text() == ""
+    from safetensors.torch import load_file
+
+    ours, theirs = load_file(second.weights), load_file(first.weights)
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    start = load(second.provenance)["initial_weights"]
+    assert start["source"] == str(first.weights) and len(start["sha256"]) == 64
+
+
+def test_the_trial_to_start_from_is_trained_first(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_download: list[str]
+) -> None:
+    no_propagation = {**TINY["model"], "propagation": None}
+    first = tiny_spec(Path("/elsewhere"), "first", model=no_propagation, train={"max_iters": 1})
+    monkeypatch.setattr(pipeline, "load_trial", lambda name, profile: {"first": first}[name])
+    spec = tiny_spec(data, "second", train={"max_iters": 1}, init={"from": "first"})
+    directory, reporter = run(spec, tmp_path, stages=["train"])
+    assert reporter.stages == ["train first", "train second"]
+    assert "second starts from first, which is trained first" in reporter.messages
+    assert no_download == ["random"]
+    assert any("fresh, absent from the file (propagation." in text for text in reporter.messages)
+    assert load(directory.provenance)["initial_weights"]["source"] == "trial first, seed 0"
+    _, reporter = run(
+        tiny_spec(data, "third", train={"max_iters": 0}, init={"from": "first"}), tmp_path, stages=["train"]
+    )
+    assert reporter.stages == ["train third"]
+
+
+def test_a_backbone_out_of_reach_is_warned_of_and_recorded(data: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(data, train={"max_iters": 0}, init={"backbone": "imagenet"})
+    directory, reporter = run(spec, tmp_path, stages=["train"])
+    assert reporter.warnings == ["imagenet weights are out of reach"]
+    assert load(directory.provenance)["initial_weights"]["report"] == reporter.warnings[0]
+
+
+def test_shipped_weights_that_are_not_there_are_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="shipped:nothing: no such weights in this package"):
+        run(tiny_spec(data, init={"weights": "shipped:nothing"}), tmp_path)
+
+
+def test_a_split_without_annotations_is_predicted_but_not_scored(tmp_path: Path) -> None:
+    data = write_tiny_data_set(tmp_path / "data", valid_annotated=False)
+    spec = tiny_spec(data, train={"max_iters": 0})
+    directory, reporter = run(spec, tmp_path)
+    assert directory.is_inferred("valid") and not directory.is_evaluated("valid")
+    assert "vistrials data split" in reporter.warnings[0]
+
+
+def test_changed_annotations_are_not_mixed_in(data: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(data, train={"max_iters": 0})
+    run(spec, tmp_path, stages=["train", "infer"])
+    (data / "valid.json").write_text((data / "valid.json").read_text() + " ")
+    with pytest.raises(RunError, match="annotations of split valid have changed"):
+        run(spec, tmp_path)
+
+
+def test_categories_in_another_order_are_refused(data: Path, tmp_path: Path) -> None:
+    document = load(data / "valid.json")
+    document["categories"].reverse()
+    (data / "valid.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match="'five' was trained where 'nine' is listed"):
+        run(tiny_spec(data, train={"max_iters": 0}), tmp_path)
+
+
+def test_published_figures_rest_although_weights_and_predictions_are_gone(data: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(data, train={"max_iters": 0})
+    directory, _ = run(spec, tmp_path)
+    directory.weights.unlink()
+    directory.predictions().unlink()
+    _, reporter = run(spec, tmp_path)
+    assert reporter.stages == []
+    with pytest.raises(RunError, match="not the weights"):
+        run(tiny_spec(data, train={"max_iters": 0}), tmp_path, stages=["train"])
