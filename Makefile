@@ -33,7 +33,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/vistrials run baseline --profile demo
-	$(BIN)/vistrials visualize results/demo/baseline/seed0
+	$(BIN)/vistrials visualize results/demo/baseline/seed0 --out results/demo/baseline/seed0/strip.png
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -68,7 +68,7 @@ def test_help_of_a_fresh_process_answers_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["data"], *([c] for c in ("list", "show", "check", "evaluate", "version"))]
+    "command", [[], ["data"], *([c] for c in ("list", "show", "run", "evaluate", "visualize"))]
 )
 def test_every_command_explains_itself(command: list[str]) -> None:
     result = vistrials(*command, "--help")
@@ -236,6 +236,10 @@ def test_a_run_goes_through_once_and_is_then_done(tmp_path: Path, monkeypatch: p
     assert (result.exit_code, result.stdout.splitlines()[0]) == (0, str(folder))
     assert "minival" in result.stdout and "AP50" in result.stdout
     assert set(json.loads((folder / "metrics.json").read_text())["figures"]) >= {"AP", "AR10"}
+
+    drawn = vistrials("visualize", folder, "--out", tmp_path / "strip.png", "--frame", "0", "--frame", "1")
+    assert (drawn.exit_code, drawn.stdout) == (0, f"{tmp_path / 'strip.png'}\n"), drawn.stderr
+    assert (tmp_path / "strip.png").read_bytes().startswith(b"\x89PNG")
 
     again = vistrials("run", "baseline", *where, *changes)
     assert again.exit_code == 0 and "done already" in again.stderr

@@ -244,6 +244,39 @@ def evaluate(
 
 
 @app.command()
+def visualize(
+    run_folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a run: results/PROFILE/TRIAL/seedN.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="PNG to write (default: named after what it shows).", show_default=False),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Split that the run predicted (default: its first).", show_default=False),
+    ] = None,
+    video: Annotated[
+        int | None, typer.Option(help="Video id (default: the one with most objects).", show_default=False)
+    ] = None,
+    num_frames: Annotated[int, typer.Option("--frames", min=1, help="Frames, evenly spread.")] = 4,
+    frames: Annotated[
+        list[int] | None,
+        typer.Option("--frame", help="This frame, from 0; repeatable.", show_default=False),
+    ] = None,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave predictions below out.")] = 0.3,
+) -> None:
+    """Draw frames of a video with the ground truth and what a run predicted."""
+    from vistrials import pipeline
+    from vistrials.display import show_text
+
+    path = pipeline.visualize(
+        run_folder, out, split=split, video_id=video, frames=frames or num_frames, min_score=min_score
+    )
+    show_text(str(path))
+
+
+@app.command()
 def version() -> None:
     """Versions of vistrials and of what its figures depend on."""
     import platform

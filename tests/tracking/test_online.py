@@ -93,7 +93,7 @@ def test_masks_fill_the_box_at_the_size_of_the_frame() -> None:
 
 def test_lost_objects_are_propagated_with_the_mean_of_their_scores_and_their_last_label() -> None:
     script = [[(0, 1, 0.9)], [(0, 2, 0.5)], [], []]
-    found = steps(ScriptedNetwork(script, constant_propagation()))
+    found = steps(ScriptedNetwork(script, constant_propagation()), InferenceSpec(association={"label_weight": 0}))
     assert [list(objects) for objects in found] == [[0], [0], [0], [0]]
     added = found[2][0]
     assert added.propagated and added.label == 2

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from lightning_fabric import Fabric
 
+from vistrials.engine.devices import flush_denormals
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.errors import VistrialsError
@@ -45,6 +46,7 @@ def launch(fabric: Fabric, function: Callable[..., T], reporter: Reporter, *args
 
 
 def _call(fabric: Fabric, function: Callable[..., T], queue: Any, *args: Any) -> T | Exception:
+    flush_denormals()
     reporter = _QueueReporter(queue) if fabric.is_global_zero else SilentReporter()
     try:
         return function(fabric, reporter, *args)

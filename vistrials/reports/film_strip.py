@@ -1,4 +1,4 @@
-"""Film strips: frames side by side, a row for the ground truth and one for each run, a colour for each track."""
+"""Film strips: frames side by side, a row for the ground truth and for each run, a colour for each track."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,23 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-# The first seven are Okabe and Ito's, black left out. Each of the others is the colour farthest in CIELAB from
-# those before it for the worst of three eyes: normal, without red cones, without green cones.
-PALETTE: tuple[tuple[int, int, int], ...] = (
+Colour = tuple[int, int, int]
+Pixels = NDArray[np.uint8]
+
+# The first seven are Okabe and Ito's, black left out. Each of the others is the colour farthest in CIELAB
+# from those before it for the worst of three eyes: normal, without red cones, without green cones.
+PALETTE: tuple[Colour, ...] = (
     *((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (240, 228, 66), (86, 180, 233)),
     *((213, 94, 0), (0, 0, 255), (105, 105, 255), (225, 240, 180), (90, 75, 30), (0, 255, 255)),
     *((255, 0, 90), (150, 0, 105), (180, 240, 120), (120, 0, 180), (120, 150, 255), (195, 165, 75)),
     *((240, 165, 165), (135, 45, 75)),
 )
 
+_NEAREST, _BICUBIC = Image.Resampling.NEAREST, Image.Resampling.BICUBIC
 _FRAME_WIDTHS_PX = (320, 640)
 _FILL_OPACITY = 0.4
 _HALO_BRIGHTNESS = 0.3
 _LEAST_IOU = 0.1  # below, two masks touch rather than show the same object
 _LABEL_WEIGHT = 10  # how much worse it is to cover a label than to cover a mask
-
-Colour = tuple[int, int, int]
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ def render_film_strip(frames: Sequence[Pixels], rows: Sequence[StripRow], number
     width, height = size = _shown_size(frames[0])
     font = _font(width // 22)
     band, gap = round(1.6 * font.size), width // 80
-    canvas = Image.new("RGB", ((width + gap) * len(frames) - gap, (band + height) * len(rows) + band), "white")
+    extent = ((width + gap) * len(frames) - gap, (band + height) * len(rows) + band)
+    canvas = Image.new("RGB", extent, "white")
     draw = ImageDraw.Draw(canvas)
     for column, number in enumerate(numbers):
         centre = column * (width + gap) + width // 2
@@ -93,9 +95,8 @@ def assign_colours(rows: Sequence[StripRow]) -> list[dict[int, Colour]]:
     chosen: list[dict[int, int]] = []
     num_used = 0
     for row in rows:
-        own = dict(_match_tracks(rows[0], row) if chosen else ())
-        first = chosen[0] if chosen else {}
-        own = {track: first[other] for track, other in own.items()}
+        matches = _match_tracks(rows[0], row) if chosen else []
+        own = {track: chosen[0][other] for track, other in matches}
         for track in sorted({item.track for objects in row.objects for item in objects} - own.keys()):
             own[track] = num_used
             num_used += 1
@@ -130,13 +131,13 @@ def _shown_size(frame: Pixels) -> tuple[int, int]:
 def _draw_frame(
     frame: Pixels, objects: Sequence[StripObject], colours: dict[int, Colour], size: tuple[int, int]
 ) -> Image.Image:
-    pixels = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC), np.float32).copy()
+    pixels = np.asarray(Image.fromarray(frame).resize(size, _BICUBIC), np.float32).copy()
     # Small objects last, so that none is hidden by a larger one.
     objects = sorted(objects, key=lambda item: -item.mask.sum())
-    masks = [Image.fromarray(item.mask).resize(size, Image.Resampling.NEAREST).convert("L") for item in objects]
+    masks = [Image.fromarray(item.mask).convert("L").resize(size, _NEAREST) for item in objects]
     for item, mask in zip(objects, masks, strict=True):
         inside = np.asarray(mask) > 0
-        pixels[inside] += _FILL_OPACITY * (np.float32(colours[item.track]) - pixels[inside])
+        pixels[inside] += _FILL_OPACITY * (np.asarray(colours[item.track]) - pixels[inside])
     for item, mask in zip(objects, masks, strict=True):
         inside, core, around = (
             np.asarray(image) > 0
@@ -177,9 +178,9 @@ def _draw_labels(
         x0, y0 = min(corners, key=lambda at: int(cost[at[1] : at[1] + height, at[0] : at[0] + width].sum()))
         cost[y0 : y0 + height, x0 : x0 + width] = _LABEL_WEIGHT
         colour = colours[item.track]
-        luminance = np.dot(colour, (0.299, 0.587, 0.114))
+        ink = "black" if np.dot(colour, (0.299, 0.587, 0.114)) > 120 else "white"
         draw.rectangle((x0, y0, x0 + width - 1, y0 + height - 1), fill=colour)
-        draw.text((x0 + 3, y0 + height // 2), text, "black" if luminance > 120 else "white", font, anchor="lm")
+        draw.text((x0 + 3, y0 + height // 2), text, ink, font, anchor="lm")
 
 
 @lru_cache

@@ -45,6 +45,29 @@ class RunDirectory:
             raise SpecError(f"seed: expected 0 or more, found {seed}")
         return cls(Path(results_dir), spec.profile, spec.name, seed, spec.data.splits[0])
 
+    @classmethod
+    def open(cls, path: Path | str) -> tuple[Self, TrialSpec]:
+        """A run found by its folder, and the spec that is recorded there.
+
+        Raises:
+            RunError: the folder holds no run, or has other names than its spec.
+        """
+        path = Path(path).resolve()
+        if not (path / "spec.yaml").exists():
+            raise RunError(
+                f"{path}: no run here (there is no spec.yaml); expected the folder "
+                "<profile>/<trial>/seed<N> of one; `vistrials run TRIAL` makes it"
+            )
+        spec, seed = _read_spec(path / "spec.yaml"), path.name.removeprefix("seed")
+        if seed.isdecimal():
+            directory = cls.for_spec(spec, path.parent.parent.parent, int(seed))
+            if directory.path == path:
+                return directory, spec
+        raise RunError(
+            f"{path}: expected a folder {spec.profile}/{spec.name}/seed<N>, as its spec.yaml says; "
+            "give it these names back"
+        )
+
     @property
     def path(self) -> Path:
         return self.results_dir / self.profile / self.trial / f"seed{self.seed}"
@@ -125,13 +148,7 @@ class RunDirectory:
             ) from None
 
     def _check_spec(self, spec: TrialSpec) -> None:
-        try:
-            recorded = parse_spec(self.spec.read_text(encoding="utf-8"), str(self.spec))
-        except (SpecError, OSError, UnicodeDecodeError) as error:
-            raise RunError(
-                f"{error}; the run was made by another version or damaged: redo it with --force, "
-                "or choose another folder with --results"
-            ) from None
+        recorded = _read_spec(self.spec)
         differences = [d for d in trial_differences(spec, recorded) if d[0] not in _WITHOUT_EFFECT]
         if differences:
             first = differences[:_DIFFERENCES_SHOWN]
@@ -201,6 +218,16 @@ class RunDirectory:
             yield
         finally:
             os.close(descriptor)
+
+
+def _read_spec(path: Path) -> TrialSpec:
+    try:
+        return parse_spec(path.read_text(encoding="utf-8"), str(path))
+    except (SpecError, OSError, UnicodeDecodeError) as error:
+        raise RunError(
+            f"{error}; the run was made by another version or damaged: redo it with --force, "
+            "or choose another folder with --results"
+        ) from None
 
 
 def result_digest(spec: TrialSpec, *more: str, sections: Sequence[str] = ()) -> str:

@@ -1,6 +1,6 @@
 """What a result came from: code, machine, data, initial weights, and the time and memory of each stage.
 
-Written to provenance.json, which is meant to be published: it holds no paths of the machine and no host name.
+Written to provenance.json, which is meant to be published: no host name, and no paths but those in overrides.
 """
 
 import hashlib

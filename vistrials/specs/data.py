@@ -24,7 +24,11 @@ class SyntheticSource(Spec):
 
 
 class FileSource(Spec):
-    """A data set in YouTube-VIS form; each field lists candidates below the root, the first found counts."""
+    """A data set in YouTube-VIS form.
+
+    Each field lists candidates below the root; of annotations the first that exists is taken, of frame folders
+    the one that holds the first frame.
+    """
 
     kind: Literal["files"] = "files"
     """Files on disk."""
@@ -39,7 +43,7 @@ class FileSource(Spec):
         "train/instances.json",
         "annotations/train.json",
     )
-    """Annotations to train on; what `vistrials data split` wrote comes first, or training would see minival."""
+    """Annotations to train on; what `vistrials data split` wrote comes first, to keep minival out."""
     train_frames: tuple[str, ...] = ("train/JPEGImages", "JPEGImages", "train")
     """Folder that the file names of the training annotations start from."""
     valid_annotations: tuple[str, ...] = (
