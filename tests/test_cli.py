@@ -67,9 +67,7 @@ def test_help_of_a_fresh_process_answers_at_once() -> None:
     assert min(seconds) < 1.0
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["data"], *([c] for c in ("list", "show", "run", "evaluate", "visualize"))]
-)
+@pytest.mark.parametrize("command", [[], ["data"], *([c] for c in ("list", "show", "run", "evaluate", "visualize"))])
 def test_every_command_explains_itself(command: list[str]) -> None:
     result = vistrials(*command, "--help")
     assert result.exit_code == 0 and "Usage" in result.output
@@ -169,9 +167,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 # --- evaluate, data
 
 
-def test_evaluate_scores_the_truth_itself_perfectly_and_writes_json(
-    annotations: Path, tmp_path: Path
-) -> None:
+def test_evaluate_scores_the_truth_itself_perfectly_and_writes_json(annotations: Path, tmp_path: Path) -> None:
     truth = json.loads(annotations.read_text())["annotations"]
     keys = ("video_id", "category_id", "segmentations")
     predictions = [{"score": 0.5, **{key: track[key] for key in keys}} for track in truth]
@@ -237,7 +233,7 @@ def test_a_run_goes_through_once_and_is_then_done(tmp_path: Path, monkeypatch: p
     assert "minival" in result.stdout and "AP50" in result.stdout
     assert set(json.loads((folder / "metrics.json").read_text())["figures"]) >= {"AP", "AR10"}
 
-    drawn = vistrials("visualize", folder, "--out", tmp_path / "strip.png", "--frame", "0", "--frame", "1")
+    drawn = vistrials("visualize", folder, "--out", tmp_path / "strip.png", "--at", "0,1")
     assert (drawn.exit_code, drawn.stdout) == (0, f"{tmp_path / 'strip.png'}\n"), drawn.stderr
     assert (tmp_path / "strip.png").read_bytes().startswith(b"\x89PNG")
 

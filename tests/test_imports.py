@@ -102,7 +102,5 @@ def test_only_the_command_line_prints() -> None:
 )
 def test_importing_does_not_bring_torch(module: str) -> None:
     code = f"import sys, {module}; print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from vistrials.errors import VistrialsError
+from vistrials.errors import SpecError, VistrialsError
 
 if TYPE_CHECKING:
     from vistrials.specs.trial import TrialSpec
@@ -58,14 +58,10 @@ app = typer.Typer(
 data_app = typer.Typer(help="Make, check and split data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-Trial = Annotated[
-    str, typer.Argument(metavar="TRIAL", help="Name of a trial, its YAML, or a run's spec.yaml.")
-]
+Trial = Annotated[str, typer.Argument(metavar="TRIAL", help="Name of a trial, its YAML, or a run's spec.yaml.")]
 Profile = Annotated[
     str | None,
-    typer.Option(
-        "--profile", "-p", help="Data set and size of the network (default demo).", show_default=False
-    ),
+    typer.Option("--profile", "-p", help="Data set and size of the network (default demo).", show_default=False),
 ]
 DataDir = Annotated[
     Path | None, typer.Option("--data", help="Folder of a data set in YouTube-VIS form.", show_default=False)
@@ -93,9 +89,7 @@ Force = Annotated[bool, typer.Option("--force", help="Redo what is done already.
 
 @app.callback()
 def _options(
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks instead of one-line errors.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks instead of one-line errors.")] = False,
 ) -> None:
     """Reproducible trials of video instance segmentation."""
 
@@ -245,13 +239,13 @@ def evaluate(
 
 @app.command()
 def visualize(
-    run_folder: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a run: results/PROFILE/TRIAL/seedN.")
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="Folder of a run (results/PROFILE/TRIAL/seedN), or its trial."),
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="PNG to write (default: named after what it shows).", show_default=False),
-    ] = None,
+    profile: Profile = None,
+    seed: Seed = 0,
+    results: Results = Path("results"),
     split: Annotated[
         str | None,
         typer.Option(help="Split that the run predicted (default: its first).", show_default=False),
@@ -260,19 +254,27 @@ def visualize(
         int | None, typer.Option(help="Video id (default: the one with most objects).", show_default=False)
     ] = None,
     num_frames: Annotated[int, typer.Option("--frames", min=1, help="Frames, evenly spread.")] = 4,
-    frames: Annotated[
-        list[int] | None,
-        typer.Option("--frame", help="This frame, from 0; repeatable.", show_default=False),
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,...", help="These frames instead, from 0.", show_default=False),
     ] = None,
     min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave predictions below out.")] = 0.3,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="PNG (default: named after what it shows).", show_default=False),
+    ] = None,
 ) -> None:
-    """Draw frames of a video with the ground truth and what a run predicted."""
+    """Draw frames of a video with the ground truth and what a run predicted.
+
+    Profile, seed and results folder matter where a trial is named; a folder says them itself.
+    """
+    frames = num_frames if at is None else _frame_numbers(at)
+    folder = _run_folder(run, profile, seed, results)
+
     from vistrials import pipeline
     from vistrials.display import show_text
 
-    path = pipeline.visualize(
-        run_folder, out, split=split, video_id=video, frames=frames or num_frames, min_score=min_score
-    )
+    path = pipeline.visualize(folder, out, split=split, video_id=video, frames=frames, min_score=min_score)
     show_text(str(path))
 
 
@@ -298,7 +300,6 @@ def synthesize_command(
     """Draw the embedded data set into a folder; sizes and seed are the profile's."""
     from vistrials.data.synthetic import SyntheticSizes, synthesize
     from vistrials.display import progress_bar, show_text
-    from vistrials.errors import SpecError
     from vistrials.specs.data import SyntheticSource
     from vistrials.specs.loading import load_trial
 
@@ -313,9 +314,7 @@ def synthesize_command(
 
 @data_app.command("check")
 def check_data_command(
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="Folder of a data set, or an annotation file.")
-    ],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of a data set, or an annotation file.")],
     frames: Annotated[Path | None, typer.Option(help="Frame folder of an annotation file.")] = None,
     profile: Profile = None,
     no_annotations: Annotated[
@@ -379,6 +378,24 @@ def _all_overrides(data: Path | None, weights: str | None, overrides: list[str] 
     if weights is not None:
         chosen.append(f"init.weights={json.dumps(weights)}")
     return [*chosen, *(overrides or [])]
+
+
+def _frame_numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise SpecError(f"--at {text}: expected frame numbers, such as 0,7,15") from None
+
+
+def _run_folder(run: str, profile: str | None, seed: int, results: Path) -> Path:
+    """The folder of a run that is given as such, or by its trial."""
+    is_yaml = run.endswith((".yaml", ".yml"))
+    if (Path(run) / "spec.yaml").is_file() or ("/" in run and not is_yaml):
+        return Path(run)
+    from vistrials.runs.directory import RunDirectory
+    from vistrials.specs.loading import load_trial
+
+    return RunDirectory.for_spec(load_trial(run, profile), results, seed).path
 
 
 def _pairs_of_file(file: str, trials: list[str], profiles: list[str]) -> list[tuple[str, str]]:

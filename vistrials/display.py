@@ -70,14 +70,10 @@ def show_figures(what: str, figures: Mapping[str, Mapping[str, float]]) -> None:
 def show_parameters(own: Mapping[str, int], baseline: Mapping[str, int], num_categories: int) -> None:
     """Parameter counts by module, beside the baseline's."""
     modules = [*own, *(name for name in baseline if name not in own)]
-    rows = [
-        (name, count(own.get(name, 0)), signed(own.get(name, 0) - baseline.get(name, 0))) for name in modules
-    ]
+    rows = [(name, count(own.get(name, 0)), signed(own.get(name, 0) - baseline.get(name, 0))) for name in modules]
     totals = sum(own.values()), sum(baseline.values())
     rows.append(("total", count(totals[0]), signed(totals[0] - totals[1])))
-    show_table(
-        f"parameters ({num_categories} categories)", ("module", "parameters", "against baseline"), rows
-    )
+    show_table(f"parameters ({num_categories} categories)", ("module", "parameters", "against baseline"), rows)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
 
 
 def load_part(module: nn.Module, part: str, golden: Golden, prefix: str, original_part: str) -> None:
-    """Weights of one part from a golden file: our `part`.x is the original's `original_part`.y, stored under `prefix` + y."""
+    """Weights of one part from a golden file, where the original's `original_part`.y is stored under `prefix` + y."""
     state = {}
     for name in module.state_dict():
         original = original_name(f"{part}.{name}")
@@ -44,11 +44,15 @@ def load_part(module: nn.Module, part: str, golden: Golden, prefix: str, origina
     module.load_state_dict(state)
 
 
-def gradient_errors(module: nn.Module, part: str, golden: Golden, prefix: str, original_part: str) -> dict[str, float]:
+def gradient_errors(
+    module: nn.Module, part: str, golden: Golden, prefix: str, original_part: str
+) -> dict[str, float]:
     """Relative error of every parameter's gradient against the stored one."""
     errors = {}
     for name, parameter in module.named_parameters():
         original = original_name(f"{part}.{name}")
         assert original is not None and parameter.grad is not None
-        errors[name] = relative_error(parameter.grad, golden[prefix + original.removeprefix(original_part + ".")])
+        errors[name] = relative_error(
+            parameter.grad, golden[prefix + original.removeprefix(original_part + ".")]
+        )
     return errors

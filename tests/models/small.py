@@ -12,8 +12,8 @@ from vistrials.specs.model import (
     ModelSpec,
     PropagationSpec,
     ProposalSpec,
-    RPNSpec,
     RoISpec,
+    RPNSpec,
     TrackHeadSpec,
 )
 from vistrials.structures.frames import FramePairBatch
@@ -39,7 +39,9 @@ def small_model(**changes) -> ObjProp:
     return build_model(small_spec(**changes), num_categories=3)
 
 
-def make_batch(instances: list[int], references: list[int] | None = None, size: tuple[int, int] = (64, 96)) -> FramePairBatch:
+def make_batch(
+    instances: list[int], references: list[int] | None = None, size: tuple[int, int] = (64, 96)
+) -> FramePairBatch:
     """A batch of random images with so many instances each; the reference frame shows the first of them."""
     generator = torch.Generator().manual_seed(0)
     references = references if references is not None else instances

@@ -2,13 +2,20 @@ import pytest
 import torch
 
 from tests.models.small import make_batch, small_model
+from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import NeckSpec, PropagationSpec, WeightedAffinitySpec
 from vistrials.structures.frames import Frame
-from vistrials.specs.inference import InferenceSpec
 
 LOSSES = {
-    "loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "loss_bbox", "loss_match", "loss_mask", "loss_propattn", "loss_propmask",
-}  # fmt: skip
+    "loss_rpn_cls",
+    "loss_rpn_bbox",
+    "loss_cls",
+    "loss_bbox",
+    "loss_match",
+    "loss_mask",
+    "loss_propattn",
+    "loss_propmask",
+}
 
 
 def _total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -23,7 +30,10 @@ def test_published_losses() -> None:
 
 def test_masktrack_has_no_propagation_losses() -> None:
     losses = small_model(propagation=None)(make_batch([2, 1]))
-    assert {name for name in losses if name.startswith("loss_")} == LOSSES - {"loss_propattn", "loss_propmask"}
+    assert {name for name in losses if name.startswith("loss_")} == LOSSES - {
+        "loss_propattn",
+        "loss_propmask",
+    }
 
 
 @pytest.mark.parametrize(
@@ -31,7 +41,9 @@ def test_masktrack_has_no_propagation_losses() -> None:
     [([0, 0], [0, 0]), ([0, 2], [1, 2]), ([2, 1], [0, 0]), ([1], [3])],
     ids=["nothing", "one image empty", "no references", "one positive image"],
 )
-def test_images_without_ground_truth_give_losses_with_a_graph(instances: list[int], references: list[int]) -> None:
+def test_images_without_ground_truth_give_losses_with_a_graph(
+    instances: list[int], references: list[int]
+) -> None:
     model = small_model()
     losses = model(make_batch(instances, references))
     if sum(instances) == 0:
@@ -82,11 +94,14 @@ def test_neck_reads_the_previous_frame_at_inference_unless_switched_off() -> Non
     frames = torch.randn(2, 1, 3, 64, 96)
     outcomes = {}
     for at_inference in (True, False):
-        model = small_model(neck=NeckSpec(levels=(0, 1, 2, 3), gamma_init=5.0, at_inference=at_inference)).eval()
+        model = small_model(
+            neck=NeckSpec(levels=(0, 1, 2, 3), gamma_init=5.0, at_inference=at_inference)
+        ).eval()
         with torch.inference_mode():
             first, second = (model.pyramid(image) for image in frames)
             found = [
-                model.detect(second, (64, 96), 1.0, InferenceSpec(), previous).boxes for previous in (None, first)
+                model.detect(second, (64, 96), 1.0, InferenceSpec(), previous).boxes
+                for previous in (None, first)
             ]
         outcomes[at_inference] = found[0].shape == found[1].shape and torch.allclose(found[0], found[1])
     assert outcomes == {True: False, False: True}

@@ -122,8 +122,7 @@ def test_a_label_at_the_border_stays_in_the_frame() -> None:
         plain = StripRow("x", [[thing(0, mask, label="")]])
         named = StripRow("x", [[thing(0, mask, 0.87, "hourglass")]])
         small, large = (
-            where(cell(render_film_strip(black(1), [row], [0]), 0, 0), PALETTE[0]).sum()
-            for row in (plain, named)
+            where(cell(render_film_strip(black(1), [row], [0]), 0, 0), PALETTE[0]).sum() for row in (plain, named)
         )
         # "hourglass 0.87" at 13 pixels: a box of about 16 x 90, of which the text leaves more than half.
         assert large - small > 16 * 90 / 2

@@ -131,9 +131,7 @@ def test_masktrack_rcnn_settings_of_the_real_data_do_not_reach_the_demo() -> Non
 
 def test_the_order_of_the_layers(write: Any) -> None:
     write("profiles/base", "train: {epochs: 21, batch_size: 1, num_workers: 1, checkpoint_every_iters: 1}")
-    write(
-        "profiles/child", "extends: base\ntrain: {batch_size: 2, num_workers: 2, checkpoint_every_iters: 2}"
-    )
+    write("profiles/child", "extends: base\ntrain: {batch_size: 2, num_workers: 2, checkpoint_every_iters: 2}")
     write("root", "train: {num_workers: 3}\nper_profile:\n  base: {train: {checkpoint_every_iters: 3}}")
     write("leaf", "extends: root\ninit: {backbone: random}")
     train = load_trial("leaf", "child", ["train.checkpoint_every_iters=4"]).train
@@ -170,8 +168,7 @@ def test_null_removes_a_part_and_a_mapping_brings_it_back_with_defaults(write: A
     assert again is not None and again.channels == 256
     renamed = load_trial("renamed", "p").model.propagation
     assert (
-        renamed is not None
-        and renamed.affinity.model_dump().items() >= {"scope": "shared", "init": "random"}.items()
+        renamed is not None and renamed.affinity.model_dump().items() >= {"scope": "shared", "init": "random"}.items()
     )
 
 

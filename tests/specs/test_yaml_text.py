@@ -39,9 +39,7 @@ def test_broken_yaml_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "value", [None, True, 0.1, 1e-7, "no", "1e-3", "", "a: b # c", "ü", [1, "x", None], []]
-)
+@pytest.mark.parametrize("value", [None, True, 0.1, 1e-7, "no", "1e-3", "", "a: b # c", "ü", [1, "x", None], []])
 def test_scalars_read_back(value: object) -> None:
     text = scalar_to_yaml(value)
     assert "\n" not in text

@@ -20,7 +20,9 @@ SIZE = (32, 64)
 class ScriptedNetwork(torch.nn.Module):
     """Detects what the script says: per frame a list of (x1, label, score) of 10 x 10 boxes at the top."""
 
-    def __init__(self, script: list[list[tuple[int, int, float]]], propagation: SimpleNamespace | None = None) -> None:
+    def __init__(
+        self, script: list[list[tuple[int, int, float]]], propagation: SimpleNamespace | None = None
+    ) -> None:
         super().__init__()
         self.anything = torch.nn.Parameter(torch.zeros(1))
         self.script = script
@@ -35,7 +37,9 @@ class ScriptedNetwork(torch.nn.Module):
     def detect(self, levels, image_size, scale, spec, previous) -> Detections:
         rows = self.script[self.frame]
         boxes = torch.tensor([[x, 0, x + 9, 9] for x, _, _ in rows], dtype=torch.float32).reshape(-1, 4)
-        return Detections(boxes, torch.tensor([s for _, _, s in rows]), torch.tensor([l for _, l, _ in rows]).long())
+        return Detections(
+            boxes, torch.tensor([s for _, _, s in rows]), torch.tensor([label for _, label, _ in rows]).long()
+        )
 
     def embed(self, levels, boxes) -> Tensor:
         return torch.ones(len(boxes), 2)
@@ -93,7 +97,9 @@ def test_masks_fill_the_box_at_the_size_of_the_frame() -> None:
 
 def test_lost_objects_are_propagated_with_the_mean_of_their_scores_and_their_last_label() -> None:
     script = [[(0, 1, 0.9)], [(0, 2, 0.5)], [], []]
-    found = steps(ScriptedNetwork(script, constant_propagation()), InferenceSpec(association={"label_weight": 0}))
+    found = steps(
+        ScriptedNetwork(script, constant_propagation()), InferenceSpec(association={"label_weight": 0})
+    )
     assert [list(objects) for objects in found] == [[0], [0], [0], [0]]
     added = found[2][0]
     assert added.propagated and added.label == 2

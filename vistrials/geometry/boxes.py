@@ -30,7 +30,7 @@ def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def encode(boxes: Tensor, targets: Tensor, stds: tuple[float, float, float, float] = (1, 1, 1, 1)) -> Tensor:
-    """Deltas (dx, dy, dw, dh) that turn `boxes` into `targets`, divided by `stds`. Args: (N, 4) each. Returns: (N, 4)."""
+    """Deltas (dx, dy, dw, dh) that turn `boxes` into `targets`, divided by `stds`; all are (N, 4)."""
     pw, ph = sides(boxes)
     gw, gh = sides(targets)
     centre_shift = (targets[:, :2] + targets[:, 2:] - boxes[:, :2] - boxes[:, 2:]) * 0.5
@@ -71,7 +71,8 @@ def decode(
 def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
     """Indices kept by non-maximum suppression of inclusive boxes, ascending.
 
-    Args: boxes (N, 4); scores (N,); a box is suppressed where its IoU with a better one is above `iou`. Returns: (M,) int64.
+    Args: boxes (N, 4); scores (N,); a box is suppressed where its IoU with a better one is above `iou`.
+    Returns: (M,) int64.
     """
     widened = boxes + boxes.new_tensor([0, 0, 1, 1])
     return exclusive_nms(widened, scores, iou).sort().values

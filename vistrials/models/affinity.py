@@ -12,7 +12,9 @@ class Affinity(nn.Module):
     Source: ObjProp (arXiv 2111.07529), section 3.2; W from the trial "weighted inter-frame affinity". Without scaling.
     """
 
-    def __init__(self, spec: PlainAffinitySpec | WeightedAffinitySpec, channels: int, num_categories: int) -> None:
+    def __init__(
+        self, spec: PlainAffinitySpec | WeightedAffinitySpec, channels: int, num_categories: int
+    ) -> None:
         super().__init__()
         self.scope = None if isinstance(spec, PlainAffinitySpec) else spec.scope
         if isinstance(spec, WeightedAffinitySpec):
@@ -25,7 +27,9 @@ class Affinity(nn.Module):
         """Whether the affinity depends on the object's category."""
         return self.scope == "per_category"
 
-    def forward(self, key: Tensor, reference: Tensor, sample: int | None = None, label: int | None = None) -> Tensor:
+    def forward(
+        self, key: Tensor, reference: Tensor, sample: int | None = None, label: int | None = None
+    ) -> Tensor:
         """Affinity of one frame pair.
 
         Args:
@@ -50,17 +54,19 @@ class Affinity(nn.Module):
         if self.scope == "per_sample" and sample is not None:
             if sample >= len(self.weight):
                 raise ValueError(
-                    f"model.propagation.affinity.num_samples is {len(self.weight)} but the batch has a position {sample}; "
-                    "raise it to the number of pairs per device"
+                    f"model.propagation.affinity.num_samples is {len(self.weight)} but the batch has a position "
+                    f"{sample}; raise it to the number of pairs per device"
                 )
             return self.weight[sample]
         return None
 
 
 def spatial_weight(height: int, width: int, sigma: float, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """exp(-d^2 / sigma^2), d the distance in cells between reference and key cell. Returns: (S, S), S = height * width."""
+    """exp(-d^2 / sigma^2), d the distance in cells between reference and key cell: (S, S), S = height * width."""
     y, x = torch.meshgrid(
-        torch.arange(height, device=device, dtype=dtype), torch.arange(width, device=device, dtype=dtype), indexing="ij"
+        torch.arange(height, device=device, dtype=dtype),
+        torch.arange(width, device=device, dtype=dtype),
+        indexing="ij",
     )
     y, x = y.flatten(), x.flatten()
     squared_distance = (y[:, None] - y) ** 2 + (x[:, None] - x) ** 2

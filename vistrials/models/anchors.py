@@ -9,7 +9,7 @@ from vistrials.specs.model import AnchorSpec
 
 
 def base_anchors(stride: int, spec: AnchorSpec) -> Tensor:
-    """The anchors of the cell at the origin. Returns: (A, 4) float64, corners rounded to integers; one row per ratio."""
+    """The anchors of the cell at the origin: (A, 4) float64, corners rounded to integers, one row per ratio."""
     centre = (stride - 1) / 2
     rows = []
     for ratio in spec.ratios:

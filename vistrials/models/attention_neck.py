@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from vistrials.models.initialisation import xavier_
+from vistrials.models.layers import convolutions
 from vistrials.specs.model import NeckSpec
 
 
@@ -24,7 +25,7 @@ class AttentionNeck(nn.Module):
         self.gamma = nn.Parameter(torch.full((1,), spec.gamma_init))
 
     def forward(self, key_levels: list[Tensor], reference_levels: list[Tensor]) -> list[Tensor]:
-        """Both (B, C, H, W) per level. Returns: the enriched key levels; levels that it does not serve are unchanged."""
+        """Both (B, C, H, W) per level -> the enriched key levels; levels that it does not serve are unchanged."""
         return [
             self._attend(x, reference) if level in self.levels else x
             for level, (x, reference) in enumerate(zip(key_levels, reference_levels, strict=True))
@@ -38,8 +39,7 @@ class AttentionNeck(nn.Module):
 
 def _branch(channels: int, num_convs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for _ in range(num_convs):
-        conv = nn.Conv2d(channels, channels, 3, padding=1)
+    for conv in convolutions(channels, channels, num_convs):
         xavier_(conv)
         layers += [conv, nn.ReLU()]
     return nn.Sequential(*layers)

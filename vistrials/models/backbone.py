@@ -5,7 +5,9 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from vistrials.specs.model import BackboneSpec
 
-_BLOCKS_PER_STAGE = {
+_Block = type[BasicBlock | Bottleneck]
+
+_BLOCKS_PER_STAGE: dict[int, tuple[_Block, tuple[int, int, int, int]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
     50: (Bottleneck, (3, 4, 6, 3)),
@@ -32,7 +34,9 @@ class Backbone(nn.Module):
         channels = spec.base_width
         for stage, count in enumerate(counts):
             width = spec.base_width * 2**stage
-            self.add_module(f"layer{stage + 1}", _stage(block, channels, width, count, stride=1 if stage == 0 else 2))
+            self.add_module(
+                f"layer{stage + 1}", _stage(block, channels, width, count, stride=1 if stage == 0 else 2)
+            )
             channels = width * block.expansion
             self.out_channels.append(channels)
         for module in self.modules():
@@ -44,7 +48,7 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         features = []
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+        for stage in self._stages():
             x = stage(x)
             features.append(x)
         return features
@@ -60,12 +64,14 @@ class Backbone(nn.Module):
         return self
 
     def _frozen_parts(self) -> list[nn.Module]:
-        stages = [self.layer1, self.layer2, self.layer3, self.layer4]
         stem = [self.conv1, self.bn1] if self.spec.frozen_stages >= 0 else []
-        return [*stem, *stages[: max(self.spec.frozen_stages, 0)]]
+        return [*stem, *self._stages()[: max(self.spec.frozen_stages, 0)]]
+
+    def _stages(self) -> list[nn.Module]:
+        return [self.get_submodule(f"layer{stage}") for stage in (1, 2, 3, 4)]
 
 
-def _stage(block: type, in_channels: int, width: int, count: int, stride: int) -> nn.Sequential:
+def _stage(block: _Block, in_channels: int, width: int, count: int, stride: int) -> nn.Sequential:
     out_channels = width * block.expansion
     downsample = None
     if stride != 1 or in_channels != out_channels:

@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy, relu
 
 from vistrials.geometry import boxes as box_ops
 from vistrials.models.initialisation import normal_, xavier_
+from vistrials.models.layers import fully_connected
 from vistrials.models.losses import smooth_l1
 from vistrials.models.matching import assign, sample
 from vistrials.specs.inference import InferenceSpec
@@ -62,12 +63,12 @@ class BoxHead(nn.Module):
     def __init__(self, spec: BoxHeadSpec, channels: int, num_categories: int) -> None:
         super().__init__()
         self.spec = spec
-        widths = [channels * spec.roi_size**2] + [spec.fc_channels] * spec.num_fcs
-        self.fcs = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        fcs = fully_connected(channels * spec.roi_size**2, spec.fc_channels, spec.num_fcs)
         self.logits = nn.Linear(spec.fc_channels, num_categories + 1)
         self.deltas = nn.Linear(spec.fc_channels, 4 * (num_categories + 1))
-        for fc in self.fcs:
+        for fc in fcs:
             xavier_(fc)
+        self.fcs = nn.ModuleList(fcs)
         normal_(self.logits, 0.01)
         normal_(self.deltas, 0.001)
 
@@ -79,7 +80,12 @@ class BoxHead(nn.Module):
         return self.logits(x), self.deltas(x)
 
     def loss(
-        self, logits: Tensor, deltas: Tensor, rois: list[SampledRoIs], boxes: list[Tensor], labels: list[Tensor]
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        rois: list[SampledRoIs],
+        boxes: list[Tensor],
+        labels: list[Tensor],
     ) -> dict[str, Tensor]:
         """loss_cls, loss_bbox, both over the number of sampled RoIs, and acc, the fraction classified right.
 
@@ -87,8 +93,8 @@ class BoxHead(nn.Module):
         """
         targets = torch.cat(
             [
-                torch.cat([l[r.truth_index], l.new_zeros(len(r.boxes) - r.num_positives)])
-                for r, l in zip(rois, labels, strict=True)
+                torch.cat([truth[r.truth_index], truth.new_zeros(len(r.boxes) - r.num_positives)])
+                for r, truth in zip(rois, labels, strict=True)
             ]
         )
         count = max(len(targets), 1)
@@ -123,7 +129,11 @@ class BoxHead(nn.Module):
         scores = logits.softmax(dim=1)
         boxes = box_ops.decode(proposals, deltas, self.spec.delta_stds, image_size) / scale
         boxes = boxes.reshape(len(boxes), -1, 4)
-        found_boxes, found_scores, found_labels = [boxes[:0, 0]], [scores[:0, 0]], [proposals.new_zeros(0, dtype=torch.long)]
+        found_boxes, found_scores, found_labels = (
+            [boxes[:0, 0]],
+            [scores[:0, 0]],
+            [proposals.new_zeros(0, dtype=torch.long)],
+        )
         for label in range(1, scores.shape[1]):
             rows = (scores[:, label] > spec.score_threshold).nonzero().flatten()
             if len(rows) == 0:
@@ -132,7 +142,11 @@ class BoxHead(nn.Module):
             found_boxes.append(boxes[rows, label])
             found_scores.append(scores[rows, label])
             found_labels.append(torch.full_like(rows, label))
-        all_boxes, all_scores, all_labels = torch.cat(found_boxes), torch.cat(found_scores), torch.cat(found_labels)
+        all_boxes, all_scores, all_labels = (
+            torch.cat(found_boxes),
+            torch.cat(found_scores),
+            torch.cat(found_labels),
+        )
         if len(all_scores) > spec.max_detections:
             all_scores, order = all_scores.topk(spec.max_detections)
             all_boxes, all_labels = all_boxes[order], all_labels[order]

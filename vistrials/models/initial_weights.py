@@ -27,8 +27,9 @@ def load_backbone(model: ObjProp, source: str) -> str | None:
             state = _imagenet(model) if source == "imagenet" else _coco(model)
         except (URLError, OSError, ValueError) as error:
             return (
-                f"init.backbone: no {source} weights here ({error}), so the backbone starts from random numbers: training "
-                "takes many times longer and AP stays far lower; give a file with --set init.backbone=FILE, or connect once"
+                f"init.backbone: no {source} weights here ({error}), so the backbone starts from random numbers: "
+                "training takes many times longer and AP stays far lower; give a file with "
+                "--set init.backbone=FILE, or connect once"
             )
     else:
         state = _read(Path(source).expanduser())
@@ -58,7 +59,9 @@ def _coco(model: ObjProp) -> Mapping[str, Tensor]:
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
-        raise CheckpointError(f"init.backbone: {path}: expected imagenet, coco, random or a file; no such file")
+        raise CheckpointError(
+            f"init.backbone: {path}: expected imagenet, coco, random or a file; no such file"
+        )
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -72,12 +75,15 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             f"init.backbone: {path}: expected a PyTorch or safetensors file of tensors, found {reason}"
         ) from None
     if not isinstance(state, Mapping):
-        raise CheckpointError(f"init.backbone: {path}: expected a mapping of names to tensors, found {type(state).__name__}")
-    return state.get("state_dict", state)
+        raise CheckpointError(
+            f"init.backbone: {path}: expected a mapping of names to tensors, found {type(state).__name__}"
+        )
+    nested = state.get("state_dict")
+    return nested if isinstance(nested, Mapping) else state
 
 
 def _load(model: ObjProp, state: Mapping[str, Tensor], source: str) -> None:
-    """Load a classifier's parameters into the backbone, or a detector's (backbone.body, backbone.fpn) into backbone and FPN."""
+    """A classifier's parameters into the backbone, or a detector's (backbone.body, backbone.fpn) into backbone and FPN."""
     if any(name.startswith("backbone.body.") for name in state):
         renamed = {
             name.replace("backbone.body.", "backbone.").replace("backbone.fpn.", "fpn.pyramid."): value
@@ -94,7 +100,9 @@ def _load(model: ObjProp, state: Mapping[str, Tensor], source: str) -> None:
     for name in wanted:
         if name not in renamed:
             depth = model.spec.backbone.depth
-            raise CheckpointError(f"init.backbone: {source}: no {name}; expected torchvision's names of a ResNet-{depth}")
+            raise CheckpointError(
+                f"init.backbone: {source}: no {name}; expected torchvision's names of a ResNet-{depth}"
+            )
         if renamed[name].shape != current[name].shape:
             raise CheckpointError(
                 f"init.backbone: {source}: {name} expected shape {tuple(current[name].shape)}, "

@@ -35,10 +35,15 @@ class ObjProp(nn.Module):
         self.rpn = RPN(spec.rpn, channels)
         self.box_head = BoxHead(spec.box_head, channels, num_categories)
         self.track_head = TrackHead(
-            spec.track_head, channels, spec.box_head.roi_size, skip_single_positive=released.skip_single_positive_match
+            spec.track_head,
+            channels,
+            spec.box_head.roi_size,
+            skip_single_positive=released.skip_single_positive_match,
         )
         self.mask_head = MaskHead(spec.mask_head, channels, num_categories)
-        self.propagation = PropagationHead(spec.propagation, channels, num_categories) if spec.propagation else None
+        self.propagation = (
+            PropagationHead(spec.propagation, channels, num_categories) if spec.propagation else None
+        )
 
     def forward(self, batch: FramePairBatch) -> dict[str, Tensor]:
         """Losses (keys loss_*) and accuracies of a batch of frame pairs, scalars each."""
@@ -46,16 +51,18 @@ class ObjProp(nn.Module):
         key, reference = ([level.chunk(2)[i] for level in both] for i in (0, 1))
 
         rpn_input = self.neck(key, reference) if self.neck else key
-        level_sizes = [tuple(level.shape[-2:]) for level in rpn_input]
-        logits, deltas = self.rpn(rpn_input)
-        losses = self.rpn.loss(logits, deltas, level_sizes, batch.boxes, batch.image_sizes)
-        proposals = self.rpn.propose(logits, deltas, level_sizes, batch.image_sizes)
+        level_sizes = _sizes(rpn_input)
+        rpn_logits, rpn_deltas = self.rpn(rpn_input)
+        losses = self.rpn.loss(rpn_logits, rpn_deltas, level_sizes, batch.boxes, batch.image_sizes)
+        proposals = self.rpn.propose(rpn_logits, rpn_deltas, level_sizes, batch.image_sizes)
 
         rois = [
-            sample_rois(boxes, truth, self.spec.box_head) for (boxes, _), truth in zip(proposals, batch.boxes, strict=True)
+            sample_rois(boxes, truth, self.spec.box_head)
+            for (boxes, _), truth in zip(proposals, batch.boxes, strict=True)
         ]
         features = self.box_features(key, [r.boxes for r in rois])
-        losses |= self.box_head.loss(*self.box_head(features), rois, batch.boxes, batch.labels)
+        logits, deltas = self.box_head(features)
+        losses |= self.box_head.loss(logits, deltas, rois, batch.boxes, batch.labels)
 
         embeddings = self.track_head(features).split([len(r.boxes) for r in rois])
         references = self.track_head(self.box_features(reference, batch.reference_boxes))
@@ -66,7 +73,9 @@ class ObjProp(nn.Module):
         )
 
         mask_rois = [self.mask_head.rois(r) for r in rois]
-        mask_labels = torch.cat([labels[r.truth_index] for r, labels in zip(mask_rois, batch.labels, strict=True)])
+        mask_labels = torch.cat(
+            [labels[r.truth_index] for r, labels in zip(mask_rois, batch.labels, strict=True)]
+        )
         mask_logits = self.mask_head(self.mask_features(key, [r.boxes for r in mask_rois]), mask_labels)
         losses |= self.mask_head.loss(mask_logits, mask_rois, batch.masks)
 
@@ -107,8 +116,8 @@ class ObjProp(nn.Module):
             rpn_input = self.neck(levels, previous_levels if previous_levels is not None else levels)
         else:
             rpn_input = levels
-        level_sizes = [tuple(level.shape[-2:]) for level in rpn_input]
-        ((proposals, _),) = self.rpn.propose(*self.rpn(rpn_input), level_sizes, [image_size])
+        rpn_logits, rpn_deltas = self.rpn(rpn_input)
+        ((proposals, _),) = self.rpn.propose(rpn_logits, rpn_deltas, _sizes(rpn_input), [image_size])
         logits, deltas = self.box_head(self.box_features(levels, [proposals]))
         return self.box_head.detect(logits, deltas, proposals, image_size, scale, spec)
 
@@ -125,6 +134,10 @@ class ObjProp(nn.Module):
     def mask_probs(self, levels: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
         """Mask probabilities (n, m, m) of boxes (n, 4) in network pixels with labels (n,) in 1..K of one frame."""
         return self.mask_head(self.mask_features(levels, [boxes]), labels).sigmoid()
+
+
+def _sizes(levels: list[Tensor]) -> list[tuple[int, int]]:
+    return [(level.shape[-2], level.shape[-1]) for level in levels]
 
 
 def build_model(spec: ModelSpec, num_categories: int, released: ReleasedBehaviour | None = None) -> ObjProp:

@@ -6,6 +6,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, r
 
 from vistrials.models.affinity import Affinity, spatial_weight
 from vistrials.models.initialisation import kaiming_
+from vistrials.models.layers import convolutions
 from vistrials.specs.model import PropagationSpec
 
 STRIDE = 8
@@ -27,7 +28,7 @@ class PropagationHead(nn.Module):
             nn.Conv2d(c, c, 1),
         )  # fmt: skip
         self.affinity = Affinity(spec.affinity, c, num_categories)
-        self.mask_convs = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for _ in range(spec.num_mask_convs))
+        self.mask_convs = nn.ModuleList(convolutions(c, c, spec.num_mask_convs))
         self.upsample = nn.ConvTranspose2d(c, c, 2, stride=2)  # starts from PyTorch's default, as published
         self.logits = nn.Conv2d(c, 1 if spec.class_agnostic else num_categories + 1, 1)
         for module in (*self.features, *self.mask_convs):
@@ -40,7 +41,9 @@ class PropagationHead(nn.Module):
     def extract(self, levels: list[Tensor]) -> Tensor:
         """P2..P5 (B, C, ...) -> propagation features (B, C', H, W) at stride 8."""
         size = levels[1].shape[-2:]
-        resized = [x if x.shape[-2:] == size else interpolate(x, size=size, mode="bilinear") for x in levels[:4]]
+        resized = [
+            x if x.shape[-2:] == size else interpolate(x, size=size, mode="bilinear") for x in levels[:4]
+        ]
         return self.features(torch.cat(resized, dim=1))
 
     def loss(
@@ -65,9 +68,12 @@ class PropagationHead(nn.Module):
                 continue
             match = _key_instance_of(instance_match[image], len(references))
             object_labels = torch.where(match >= 0, _take(labels[image], match), 1)
-            foreground, background = self.attend(key[image], reference[image], references, object_labels, sample=image)
+            foreground, background = self.attend(
+                key[image], reference[image], references, object_labels, sample=image
+            )
             foreground, background = (_to_pixels(f) for f in (foreground, background))
-            filled = _filled_boxes(boxes[image], match, foreground.shape[-2:])
+            height, width = foreground.shape[-2:]
+            filled = _filled_boxes(boxes[image], match, height, width)
             # Cross entropy of the two channels: the logit of the foreground is their difference.
             logits = foreground - background
             attn_losses.append((softplus(logits) - filled.to(logits) * logits).flatten(1).mean(dim=1))
@@ -132,17 +138,20 @@ class PropagationHead(nn.Module):
         Args: key, reference (C', h, w); boxes (n, 4) in network pixels; labels (n,) in 1..K.
         Returns: (n, 8h, 8w).
         """
-        spatial = spatial_weight(*key.shape[-2:], self.spec.sigma_cells, key.device, key.dtype)
+        height, width = key.shape[-2:]
+        spatial = spatial_weight(height, width, self.spec.sigma_cells, key.device, key.dtype)
         foreground, background = self.attend(key, reference, boxes, labels, spatial=spatial)
         probs = []
-        for f, b, chunk_labels in zip(*(t.split(_CHUNK) for t in (foreground, background, labels)), strict=True):
+        for f, b, chunk_labels in zip(
+            *(t.split(_CHUNK) for t in (foreground, background, labels)), strict=True
+        ):
             attention = (_to_pixels(f) - _to_pixels(b)).sigmoid()
             probs.append(self.mask_logits(self.attended_features(key, attention), chunk_labels).sigmoid())
         return torch.cat(probs)
 
 
 def box_cells(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Cells that boxes cover: rows y1 // 8 .. y2 // 8 - 1, columns likewise. Args: (n, 4). Returns: (n, height, width) bool."""
+    """Cells that boxes (n, 4) cover: rows y1 // 8 .. y2 // 8 - 1, columns likewise. Returns: (n, height, width) bool."""
     x1, y1, x2, y2 = (boxes // STRIDE).unbind(dim=1)
     rows = torch.arange(height, device=boxes.device)
     columns = torch.arange(width, device=boxes.device)
@@ -156,7 +165,7 @@ def _to_pixels(cells: Tensor) -> Tensor:
 
 
 def _key_instance_of(instance_match: Tensor, num_references: int) -> Tensor:
-    """For each reference box the index of its instance in the key frame, -1 where absent. Returns: (num_references,)."""
+    """For each reference box the index of its instance in the key frame, -1 where absent: (num_references,)."""
     match = instance_match.new_full((num_references,), -1)
     present = (instance_match > 0).nonzero().flatten()
     match[instance_match[present] - 1] = present
@@ -168,9 +177,8 @@ def _take(values: Tensor, index: Tensor) -> Tensor:
     return values[index.clamp(min=0)] if len(values) else index.new_ones(len(index))
 
 
-def _filled_boxes(boxes: Tensor, match: Tensor, size: tuple[int, int]) -> Tensor:
-    """The boxes of matched instances filled with 1 (integer-truncated corners, end exclusive). Returns: (n, H, W) bool."""
-    height, width = size
+def _filled_boxes(boxes: Tensor, match: Tensor, height: int, width: int) -> Tensor:
+    """The boxes of matched instances, filled (integer-truncated corners, end exclusive): (n, H, W) bool."""
     filled = torch.zeros(len(match), height, width, dtype=torch.bool, device=match.device)
     for row, instance in enumerate(match.tolist()):
         if instance >= 0:

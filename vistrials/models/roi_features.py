@@ -33,7 +33,9 @@ def roi_features(levels: list[Tensor], boxes: list[Tensor], size: int, spec: RoI
     for i in range(spec.num_levels):
         rows = (level_index == i).nonzero().flatten()
         if len(rows):
-            pooled = pooled.index_copy(0, rows, align(levels[i], rois[rows], image_index[rows], size, STRIDES[i]))
+            pooled = pooled.index_copy(
+                0, rows, align(levels[i], rois[rows], image_index[rows], size, STRIDES[i])
+            )
     return pooled
 
 
@@ -46,7 +48,8 @@ def align(features: Tensor, rois: Tensor, image_index: Tensor, size: int, stride
     if features.device.type == "cpu" and features.shape[-1] * features.shape[-2] <= _MAX_SEPARABLE_CELLS:
         return _align_separable(features, rois, image_index, size, stride)
     half = 0.5 * stride
-    # torchvision's aligned RoIAlign puts pixel centres at half-integers and ends at x2: shift by half a cell, end at x2 + 1.
+    # torchvision's aligned RoIAlign puts pixel centres at half-integers and ends at x2: shift by half a cell, and end
+    # at x2 + 1.
     shifted = rois + rois.new_tensor([half, half, half + 1, half + 1])
     rows = torch.cat([image_index[:, None].to(rois.dtype), shifted], dim=1)
     return roi_align(features, rows, (size, size), spatial_scale=1 / stride, sampling_ratio=2, aligned=True)

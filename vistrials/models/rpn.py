@@ -64,9 +64,13 @@ class RPN(nn.Module):
             positives, negatives = usable[positives], usable[negatives]
             chosen = torch.cat([positives, negatives])
             objects = (torch.arange(len(chosen), device=chosen.device) < len(positives)).to(all_logits)
-            loss_cls = loss_cls + binary_cross_entropy_with_logits(all_logits[image, chosen], objects, reduction="sum")
+            loss_cls = loss_cls + binary_cross_entropy_with_logits(
+                all_logits[image, chosen], objects, reduction="sum"
+            )
             targets = box_ops.encode(all_anchors[positives], truth)
-            loss_bbox = loss_bbox + smooth_l1(all_deltas[image, positives], targets, self.spec.smooth_l1_beta).sum()
+            loss_bbox = (
+                loss_bbox + smooth_l1(all_deltas[image, positives], targets, self.spec.smooth_l1_beta).sum()
+            )
         return {
             "loss_rpn_cls": self.spec.loss_cls_weight * loss_cls / divisor,
             "loss_rpn_bbox": self.spec.loss_bbox_weight * loss_bbox / divisor,
@@ -84,14 +88,22 @@ class RPN(nn.Module):
         anchors = [a.to(deltas[0]) for a in grid_anchors(tuple(level_sizes), self.spec.anchors)]
         return [
             select_proposals(
-                [level[image].sigmoid() for level in logits], [level[image] for level in deltas], anchors, size, self.spec.proposals
+                [level[image].sigmoid() for level in logits],
+                [level[image] for level in deltas],
+                anchors,
+                size,
+                self.spec.proposals,
             )
             for image, size in enumerate(image_sizes)
         ]
 
 
 def select_proposals(
-    scores: list[Tensor], deltas: list[Tensor], anchors: list[Tensor], size: tuple[int, int], spec: ProposalSpec
+    scores: list[Tensor],
+    deltas: list[Tensor],
+    anchors: list[Tensor],
+    size: tuple[int, int],
+    spec: ProposalSpec,
 ) -> tuple[Tensor, Tensor]:
     """Proposals of one image from scores (N,), deltas (N, 4) and anchors (N, 4) per level.
 
@@ -117,5 +129,6 @@ def select_proposals(
 def grid_anchors(level_sizes: tuple[tuple[int, int], ...], spec: AnchorSpec) -> tuple[Tensor, ...]:
     """Anchors (N, 4) float64 of every level, strides 4, 8, 16, ..."""
     return tuple(
-        anchor_ops.level_anchors(height, width, 4 * 2**level, spec) for level, (height, width) in enumerate(level_sizes)
+        anchor_ops.level_anchors(height, width, 4 * 2**level, spec)
+        for level, (height, width) in enumerate(level_sizes)
     )

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize, relu
 
 from vistrials.models.initialisation import normal_
+from vistrials.models.layers import fully_connected
 from vistrials.specs.model import TrackHeadSpec
 
 
@@ -21,10 +22,10 @@ class TrackHead(nn.Module):
         super().__init__()
         self.spec = spec
         self.skip_single_positive = skip_single_positive
-        widths = [channels * roi_size**2] + [spec.fc_channels] * spec.num_fcs
-        self.fcs = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
-        for fc in self.fcs:
+        fcs = fully_connected(channels * roi_size**2, spec.fc_channels, spec.num_fcs)
+        for fc in fcs:
             normal_(fc, 0.01)
+        self.fcs = nn.ModuleList(fcs)
 
     def forward(self, features: Tensor) -> Tensor:
         """RoI features (n, C, s, s) -> embeddings (n, D)."""
@@ -33,16 +34,14 @@ class TrackHead(nn.Module):
             x = fc(relu(x) if i else x)
         return x
 
-    def loss(
-        self, key: list[Tensor], reference: list[Tensor], targets: list[Tensor]
-    ) -> dict[str, Tensor]:
+    def loss(self, key: list[Tensor], reference: list[Tensor], targets: list[Tensor]) -> dict[str, Tensor]:
         """loss_match, and match_acc over positives.
 
         Args, per image: key embeddings (n, D) of the sampled RoIs, positives first; reference embeddings (m, D);
             targets (p,) int64 of the p positives: 0 = absent from the reference frame, else 1 + reference index.
         Returns: cross entropy of the positives over *all* sampled RoIs of the image, mean over images.
         """
-        total = sum((k.sum() + r.sum()) * 0 for k, r in zip(key, reference, strict=True))
+        total = (torch.cat(key).sum() + torch.cat(reference).sum()) * 0
         correct = total.detach()
         for k, r, target in zip(key, reference, targets, strict=True):
             if len(target) == 0 or (self.skip_single_positive and len(target) == 1):

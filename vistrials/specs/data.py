@@ -26,8 +26,8 @@ class SyntheticSource(Spec):
 class FileSource(Spec):
     """A data set in YouTube-VIS form.
 
-    Each field lists candidates below the root; of annotations the first that exists is taken, of frame folders
-    the one that holds the first frame.
+    Each field lists candidates below the root; of annotations the first that exists is taken, of frame
+    folders the one that holds the first frame.
     """
 
     kind: Literal["files"] = "files"

@@ -39,9 +39,7 @@ class SpecFile:
     per_profile: dict[str, dict[str, Any]]
 
 
-def load_trial(
-    name_or_path: str | Path, profile: str | None = None, overrides: Sequence[str] = ()
-) -> TrialSpec:
+def load_trial(name_or_path: str | Path, profile: str | None = None, overrides: Sequence[str] = ()) -> TrialSpec:
     """Resolve a trial under a profile.
 
     Args:
@@ -74,9 +72,7 @@ def dump_spec(spec: TrialSpec, docs: bool = False) -> str:
 
 def trial_differences(spec: TrialSpec, baseline: TrialSpec) -> list[tuple[str, Any, Any]]:
     """What changes the result: (dotted path, value in `baseline`, value in `spec`), names aside."""
-    ours, theirs = (
-        s.model_dump(mode="json", by_alias=True, exclude={"name", "description"}) for s in (spec, baseline)
-    )
+    ours, theirs = (s.model_dump(mode="json", by_alias=True, exclude={"name", "description"}) for s in (spec, baseline))
     return list(_differences(ours, theirs, ""))
 
 
@@ -90,9 +86,7 @@ def list_profiles() -> list[SpecFile]:
     return _list("profile")
 
 
-def _resolve(
-    trial: str, profile: str, overrides: Sequence[str], where: str = ""
-) -> tuple[TrialSpec, list[Layer]]:
+def _resolve(trial: str, profile: str, overrides: Sequence[str], where: str = "") -> tuple[TrialSpec, list[Layer]]:
     near = Path(trial).parent if _is_path(trial) else None
     profiles = _chain(profile, "profile", near, where)
     trials = _chain(trial, "trial", near, where)
@@ -116,9 +110,7 @@ def _resolve(
     return merge_layers(TrialSpec, layers), layers
 
 
-def _load_resolved(
-    document: dict[str, Any], path: Path, profile: str | None, overrides: Sequence[str]
-) -> TrialSpec:
+def _load_resolved(document: dict[str, Any], path: Path, profile: str | None, overrides: Sequence[str]) -> TrialSpec:
     if profile is not None and profile != document["profile"]:
         raise SpecError(
             f"{_shown(path)}: profile: expected {profile!r}, found {document['profile']!r}; "

@@ -207,9 +207,7 @@ class PropagationSpec(Spec):
     """3x3 convolutions before the upsampling."""
     class_agnostic: bool = False
     """One map for all categories instead of one for each."""
-    affinity: PlainAffinitySpec | WeightedAffinitySpec = Field(
-        default=PlainAffinitySpec(), discriminator="kind"
-    )
+    affinity: PlainAffinitySpec | WeightedAffinitySpec = Field(default=PlainAffinitySpec(), discriminator="kind")
     """Inter-frame affinity."""
     loss_attn_weight: NonNegativeFloat = 1.0
     """Weight of loss_propattn."""

@@ -26,7 +26,7 @@ class FramePair:
     key_image, reference_image: (3, h, w) float32.
     boxes: (N, 4) float32; labels: (N,) int64 in 1..K; masks: (N, h, w) uint8, of the key frame.
     reference_boxes: (R, 4) float32.
-    instance_match: (N,) int64; 0 where the object is absent from the reference frame, else 1 + its row in reference_boxes.
+    instance_match: (N,) int64; 0 where the object is absent from the reference frame, else 1 + its reference row.
     """
 
     key_image: Tensor

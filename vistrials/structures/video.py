@@ -18,7 +18,7 @@ class Category:
 class AnnotatedTrack:
     """One object through one video; every list has one entry per frame, None where it is absent.
 
-    Segmentations stay as the file has them (compressed RLE, uncompressed RLE or polygons) and are decoded when asked for.
+    Segmentations stay as the file has them (compressed or uncompressed RLE, polygons), decoded when asked for.
     """
 
     id: int

@@ -26,7 +26,7 @@ def association_scores(
     Args: match_scores (n, 1 + m) of normalised embeddings; of detections scores (n,), boxes (n, 4), labels (n,);
         of the memory boxes (m, 4), labels (m,). Boxes with inclusive corners in pixels of the original frame.
     Returns: (n, 1 + m).
-    Source: MaskTrack R-CNN, equation 4, with the constants of the released program: a new object has IoU 0 and an equal label.
+    Source: MaskTrack R-CNN, equation 4; as in the released program a new object has IoU 0 and an equal label.
     """
     iou = box_ops.pairwise_iou(boxes, memory_boxes.to(boxes))
     same_label = (labels[:, None] == memory_labels[None, :]).to(boxes)
@@ -44,8 +44,8 @@ def associate(scores: Tensor, next_id: int) -> tuple[list[int], dict[int, int]]:
     """Object ids of a frame's detections, in detection order.
 
     Args: scores (n, 1 + m) as `association_scores` returns; next_id = number of ids given so far in the video.
-    Returns: ids (n), DROPPED where a detection lost; and for every id that memory must update, the detection to take it from.
-        A displaced earlier detection keeps its id; the later, better one is the one that memory takes.
+    Returns: ids (n), DROPPED where a detection lost; and for every id that memory must update, its detection. A
+        displaced earlier detection keeps its id; the later, better one is the one that memory takes.
     """
     choices: Sequence[int] = scores.argmax(dim=1).tolist()
     ids: list[int] = []

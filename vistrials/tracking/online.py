@@ -23,7 +23,7 @@ PAD_TO = 32
 
 @dataclass(slots=True)
 class TrackedObject:
-    """An object in one frame. box: (4,) inclusive corners, pixels of the original frame; mask: (H, W) bool; label in 1..K."""
+    """An object in one frame. box: (4,) inclusive corners in pixels of the frame; mask: (H, W) bool; label: 1..K."""
 
     box: Tensor
     label: int
@@ -55,7 +55,9 @@ class OnlineTracker:
     Source: SYSTEM 3 (online inference) and 4.
     """
 
-    def __init__(self, model: ObjProp, spec: InferenceSpec, released: ReleasedBehaviour | None = None) -> None:
+    def __init__(
+        self, model: ObjProp, spec: InferenceSpec, released: ReleasedBehaviour | None = None
+    ) -> None:
         self.model = model
         self.spec = spec
         self.released = released or ReleasedBehaviour()
@@ -122,7 +124,9 @@ class OnlineTracker:
         )
         return ids
 
-    def _propagate(self, features: Tensor, detected: dict[int, TrackedObject], frame: Frame) -> dict[int, TrackedObject]:
+    def _propagate(
+        self, features: Tensor, detected: dict[int, TrackedObject], frame: Frame
+    ) -> dict[int, TrackedObject]:
         """Objects of stored frames that were not detected in this one."""
         assert self.propagation is not None
         totals: dict[int, Tensor] = {}
@@ -146,7 +150,9 @@ class OnlineTracker:
             mask = mean >= self.propagation.spec.mask_threshold
             if mask.any():
                 score = sum(o.score for o in past) / len(past)
-                propagated[object_id] = TrackedObject(_bounding_box(mask), past[-1].label, score, mask, propagated=True)
+                propagated[object_id] = TrackedObject(
+                    _bounding_box(mask), past[-1].label, score, mask, propagated=True
+                )
         return propagated
 
 
@@ -161,7 +167,7 @@ def track_video(
     """The tracks of one video; masks become run lengths as soon as their frame is done.
 
     Args: frames in order; category_ids: id of label 1, 2, ...
-    Returns: tracks of at least `min_track_frames` frames; score = mean over frames, category = majority (lowest on ties).
+    Returns: tracks of at least `min_track_frames` frames; score = mean over frames, category = majority (lowest on tie).
     """
     released = released or ReleasedBehaviour()
     tracker = OnlineTracker(model, spec, released)
@@ -211,7 +217,9 @@ class _GrowingTrack:
 
 
 def _without_mask(tracked: TrackedObject) -> TrackedObject:
-    return TrackedObject(tracked.box, tracked.label, tracked.score, tracked.mask.new_zeros(0), tracked.propagated)
+    return TrackedObject(
+        tracked.box, tracked.label, tracked.score, tracked.mask.new_zeros(0), tracked.propagated
+    )
 
 
 def _to_frame(probs: Tensor, frame: Frame) -> Tensor:
