@@ -49,9 +49,7 @@ def pieces(uncompressed: bool) -> Iterator[str]:
     rng = np.random.default_rng(0)
     masks = make_masks(uncompressed, rng)
     encoded = {key: [json.dumps(mask[key]) for mask in masks] for key in ("segmentation", "bbox", "area")}
-    yield json.dumps(
-        {"categories": [{"id": i + 1, "name": f"category {i + 1}"} for i in range(NUM_CATEGORIES)]}
-    )[:-1]
+    yield json.dumps({"categories": [{"id": i + 1, "name": f"category {i + 1}"} for i in range(NUM_CATEGORIES)]})[:-1]
     yield ', "videos": ['
     for video in range(1, NUM_VIDEOS + 1):
         names = [f"{video:010x}/{5 * frame:05d}.jpg" for frame in range(NUM_FRAMES)]
@@ -102,9 +100,7 @@ def main() -> None:
         masks = [s for v in video_set.videos for t in v.tracks for s in t.segmentations if s is not None]
         counts = [mask["counts"] for mask in masks]
         print(f"file                {path.stat().st_size / 1e6:8.1f} MB")
-        print(
-            f"masks               {len(masks):8d}    of {np.mean([len(c) for c in counts]):.0f} counts each"
-        )
+        print(f"masks               {len(masks):8d}    of {np.mean([len(c) for c in counts]):.0f} counts each")
         print(f"annotated frames    {sum(map(len, annotated)):8d}    in {len(video_set.videos)} videos")
         print(f"parse               {parsed - start:8.2f} s")
         print(f"build               {built - parsed:8.2f} s     records and annotated frames")

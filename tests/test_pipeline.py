@@ -267,3 +267,18 @@ def test_published_figures_rest_although_weights_and_predictions_are_gone(data: 
     assert reporter.stages == []
     with pytest.raises(RunError, match="not the weights"):
         run(tiny_spec(data, train={"max_iters": 0}), tmp_path, stages=["train"])
+
+
+def test_exported_weights_travel_with_where_they_come_from(data: Path, tmp_path: Path) -> None:
+    directory, _ = run(tiny_spec(data), tmp_path)
+    weights, record = pipeline.export_weights(directory.path, tmp_path / "out" / "small.safetensors", half=True)
+    assert read_metadata(weights) == read_metadata(directory.weights)
+    content = load(record)
+    assert content["trial"] == "tiny" and content["half_precision"] is True
+    assert content["figures"]["valid"] == load(directory.metrics())["figures"]
+    assert content["provenance"]["data"]["train"]["sha256"]
+
+
+def test_weights_of_an_untrained_run_are_not_exported(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run here"):
+        pipeline.export_weights(tmp_path, tmp_path / "small.safetensors")

@@ -62,7 +62,7 @@ def test_the_rows_say_what_annotations_and_predictions_say(tmp_path: Path, drawn
     for image, number in zip(images, numbers, strict=True):
         file = tmp_path / "data" / "JPEGImages" / "3" / f"{number}.png"
         np.testing.assert_array_equal(image, np.asarray(Image.open(file)))
-    assert (truth.title, found.title) == ("ground truth", "baseline (seed 4)")
+    assert (truth.title, found.title) == ("ground truth", "baseline (seed 4), scores from 0.3")
     for objects in truth.objects:
         assert [(o.track, o.label, o.score) for o in objects] == [(0, "five", None), (1, "nine", None)]
         # The polygons' boxes: x is the category, y 4, 20 x 24 pixels.
@@ -97,7 +97,7 @@ def test_frames_are_spread_evenly(tmp_path: Path, drawn: list, count: int, expec
 
 def test_without_annotations_there_is_no_row_of_ground_truth(tmp_path: Path, drawn: list) -> None:
     directory = make_run(tmp_path, [predicted(3, 5, 0.9)], annotated=False)
-    pipeline.visualize(directory.path, tmp_path / "strip.png")
+    pipeline.visualize(directory.path, tmp_path / "strip.png", min_score=0)
     assert [row.title for row in drawn[0][1]] == ["baseline (seed 4)"]
 
 
@@ -125,7 +125,7 @@ def test_runs_that_cannot_be_shown(tmp_path: Path) -> None:
         ([predicted(3, 5, 0.9, [None])], r"predictions\[0\]: expected 3 segmentations, one per frame of video 3"),
         (
             [predicted(3, 5, 0.9, [encode(MASK[1:])] * NUM_FRAMES)],
-            r"baseline \(seed 4\): video 3, frame 0: a mask of 47 x 64",
+            r"baseline \(seed 4\), scores from 0.3: video 3, frame 0: a mask of 47 x 64",
         ),
     ],
 )

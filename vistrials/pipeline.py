@@ -14,6 +14,7 @@ from vistrials.data.frames import read_frame
 from vistrials.data.loading import build_pair_loader
 from vistrials.data.sources import ResolvedSplit, resolve_split
 from vistrials.data.youtube_vis import decode_mask, load_video_set
+from vistrials.engine import checkpoint as checkpoints
 from vistrials.engine.checkpoint import load_weights, read_metadata, save_weights
 from vistrials.engine.devices import build_fabric, choose_device
 from vistrials.engine.distribution import launch
@@ -30,6 +31,7 @@ from vistrials.reports.film_strip import StripObject, StripRow, render_film_stri
 from vistrials.runs.directory import RunDirectory, result_digest
 from vistrials.runs.provenance import (
     describe_device,
+    read_provenance,
     record_data,
     record_stage,
     sha256_of,
@@ -102,9 +104,7 @@ def run(
         Interrupted: stopped by a signal; the same call goes on from there.
     """
     directory = RunDirectory.for_spec(spec, results_dir, seed)
-    job = _Job(
-        spec, directory, choose_device(device), num_devices, tuple(overrides), reporter or SilentReporter()
-    )
+    job = _Job(spec, directory, choose_device(device), num_devices, tuple(overrides), reporter or SilentReporter())
     if "train" not in stages and not directory.spec.exists():
         raise RunError(f"{directory.path}: no such run yet; `vistrials run {spec.name}` makes it")
     with directory.lock():
@@ -160,9 +160,7 @@ def _train(job: _Job) -> None:
     data = resolve_split(spec.data, "train")
     data_digest = record_data(directory.provenance, "train", data.annotations)
     digest = result_digest(spec, data_digest, str(job.seed))
-    with record_stage(
-        directory.provenance, "train", describe_device(str(job.device), job.num_devices)
-    ) as entry:
+    with record_stage(directory.provenance, "train", describe_device(str(job.device), job.num_devices)) as entry:
         arguments = (spec, directory, data, start, digest)
         entry |= launch(fabric, _train_process, job.reporter, *arguments)
 
@@ -206,9 +204,7 @@ def _train_process(
         title=f"train {spec.name}",
     )
     if fabric.is_global_zero:
-        save_weights(
-            directory.weights, model, _weights_metadata(spec, directory, video_set, summary.iterations)
-        )
+        save_weights(directory.weights, model, _weights_metadata(spec, directory, video_set, summary.iterations))
         # All it has beyond the weights is what a training needs that goes on, and this one is over.
         directory.checkpoint.unlink(missing_ok=True)
     entry: dict[str, Any] = {"iterations": summary.iterations}
@@ -217,9 +213,7 @@ def _train_process(
     return entry
 
 
-def _weights_metadata(
-    spec: TrialSpec, directory: RunDirectory, video_set: VideoSet, iterations: int
-) -> dict[str, str]:
+def _weights_metadata(spec: TrialSpec, directory: RunDirectory, video_set: VideoSet, iterations: int) -> dict[str, str]:
     return {
         "trial": spec.name,
         "profile": spec.profile,
@@ -363,6 +357,42 @@ def _evaluate(job: _Job, split: str) -> None:
         save_json_atomic(directory.metrics(split), figures | evaluation.to_dict(), indent=2)
 
 
+def export_weights(run_folder: Path | str, out: Path | str, *, half: bool = False) -> tuple[Path, Path]:
+    """Copy the weights of a run, and beside them as .json where they come from and what they score.
+
+    Args:
+        run_folder: results_dir/<profile>/<trial>/seed<N>.
+        out: the .safetensors file.
+        half: as float16.
+
+    Returns:
+        Both files.
+
+    Raises:
+        RunError: there is no such run.
+        CheckpointError: it has no weights.
+    """
+    directory, spec = RunDirectory.open(run_folder)
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    checkpoints.export_weights(directory.weights, out, half=half)
+    record = {
+        "trial": spec.name,
+        "profile": spec.profile,
+        "command": f"vistrials run {spec.name} --profile {spec.profile} --seed {directory.seed}",
+        "half_precision": half,
+        "figures": {
+            split: json.loads(directory.metrics(split).read_text())["figures"]
+            for split in spec.data.splits
+            if directory.is_evaluated(split)
+        },
+        "provenance": read_provenance(directory.provenance),
+    }
+    beside = out.with_suffix(".json")
+    save_json_atomic(beside, record, indent=2)
+    return out, beside
+
+
 def visualize(
     run_folder: Path | str,
     out: Path | str | None = None,
@@ -409,7 +439,9 @@ def visualize(
         true = [(names[track.category_id], None, track.segmentations) for track in video.tracks]
         rows.append(_strip_row("ground truth", true, video, shown))
     predicted = _predicted_tracks(directory.predictions(split), video_set, video, min_score)
-    rows.append(_strip_row(f"{spec.name} (seed {directory.seed})", predicted, video, shown))
+    # Said in the picture, or a row without objects would look like a failure of the run.
+    limit = f", scores from {min_score:g}" if min_score > 0 else ""
+    rows.append(_strip_row(f"{spec.name} (seed {directory.seed}){limit}", predicted, video, shown))
     out = Path(out or f"{spec.profile}-{spec.name}-seed{directory.seed}-{split}-video{video.id}.png")
     out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(render_film_strip(images, rows, shown)).save(out, format="PNG")

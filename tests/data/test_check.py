@@ -26,9 +26,7 @@ def found(report):
 def test_a_sound_set(tmp_path):
     progress = []
     annotations, frames_dir = write_set(tmp_path, small_document())
-    report = check_dataset(
-        annotations, frames_dir, progress=lambda done, total: progress.append((done, total))
-    )
+    report = check_dataset(annotations, frames_dir, progress=lambda done, total: progress.append((done, total)))
     assert report.ok
     assert report.problems == ()
     assert (report.num_videos, report.num_frames, report.num_categories, report.num_tracks) == (3, 9, 3, 6)
@@ -208,9 +206,7 @@ def test_what_the_loader_refuses_is_never_called_sound(tmp_path, path, value, me
     assert not check(tmp_path, document).ok
 
 
-@pytest.mark.parametrize(
-    "document", [[], 3, None, {}, {"videos": None, "categories": [[]], "annotations": [None]}]
-)
+@pytest.mark.parametrize("document", [[], 3, None, {}, {"videos": None, "categories": [[]], "annotations": [None]}])
 def test_files_of_another_kind_are_reported_not_crashed_on(tmp_path, document):
     assert not check(tmp_path, document).ok
 

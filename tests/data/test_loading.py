@@ -78,9 +78,7 @@ def test_masks_fill_their_boxes_flipped_or_not(video_set):
 
 
 def test_a_flip_mirrors_the_whole_pair(video_set):
-    plain, flipped = (
-        FramePairDataset(video_set, data_spec(flip_probability=p), seed=3).pair(0, 0, 0) for p in (0, 1)
-    )
+    plain, flipped = (FramePairDataset(video_set, data_spec(flip_probability=p), seed=3).pair(0, 0, 0) for p in (0, 1))
     for name in ("key_image", "reference_image", "masks"):
         assert torch.equal(getattr(plain, name).flip(-1), getattr(flipped, name))
     assert flipped.boxes.tolist() == [[63 - 13, 6, 63 - 4, 25]]
@@ -172,9 +170,7 @@ def test_cache_and_workers_change_nothing(video_set):
 
 
 def test_changing_a_batch_in_place_leaves_the_cache_alone(video_set):
-    loader = build_pair_loader(
-        video_set, data_spec(flip_probability=0), train_spec(cache_frames=True), seed=1
-    )
+    loader = build_pair_loader(video_set, data_spec(flip_probability=0), train_spec(cache_frames=True), seed=1)
     before = take(loader, 5)
     for batch in islice(loader, 5):
         for tensors in (batch.boxes, batch.labels, batch.masks, batch.reference_boxes, batch.instance_match):
@@ -187,8 +183,7 @@ def test_changing_a_batch_in_place_leaves_the_cache_alone(video_set):
 def test_two_ranks_share_the_batch_of_one(video_set):
     wholes = list(islice(build_pair_loader(video_set, data_spec(), train_spec(batch_size=4), seed=1), 6))
     halves = [
-        islice(build_pair_loader(video_set, data_spec(), train_spec(batch_size=4), 1, rank, 2), 6)
-        for rank in range(2)
+        islice(build_pair_loader(video_set, data_spec(), train_spec(batch_size=4), 1, rank, 2), 6) for rank in range(2)
     ]
     for whole, first, second in zip(wholes, *halves, strict=True):
         assert torch.equal(whole.key_images, torch.cat([first.key_images, second.key_images]))
@@ -258,9 +253,7 @@ def test_a_cached_pair_is_cheap(tmp_path):
         start = time.perf_counter()
         dataset.pair(position % 2, 0, position)
         times.append(time.perf_counter() - start)
-    assert (
-        sorted(times)[10] < 0.003
-    )  # seconds; measured .0003, and the fifth best of many defies a busy machine
+    assert sorted(times)[10] < 0.003  # seconds; measured .0003, and the fifth best of many defies a busy machine
 
 
 def test_real_frames(shared_dir):

@@ -67,9 +67,7 @@ def test_ordered_reference_is_the_nearest_earlier():
 def test_window_reference():
     generator = rng()
     annotated = [0, 2, 3, 5, 20]
-    found = {
-        key: {choose_reference(annotated, key, "window:2", generator) for _ in range(60)} for key in annotated
-    }
+    found = {key: {choose_reference(annotated, key, "window:2", generator) for _ in range(60)} for key in annotated}
     assert found == {0: {2}, 2: {0, 3}, 3: {2, 5}, 5: {3}, 20: {5}}  # 20 has none near: the nearest
 
 
@@ -125,8 +123,6 @@ def test_video_chunks_are_consecutive_and_only_their_order_is_shuffled():
 
 
 def test_orientation_shuffles_within_the_group():
-    first, second = (
-        plan_batches([np.arange(40)], 4, "orientation", np.random.default_rng(s)) for s in (0, 1)
-    )
+    first, second = (plan_batches([np.arange(40)], 4, "orientation", np.random.default_rng(s)) for s in (0, 1))
     assert not np.array_equal(first, second)
     assert sorted(first.flatten()) == sorted(second.flatten()) == list(range(40))

@@ -71,9 +71,7 @@ def test_splits_have_the_asked_sizes_and_readable_frames(small, split):
 def test_masks_match_boxes_and_areas_and_never_overlap(small, split):
     document = _document(small, split)
     num_frames = getattr(SMALL, split)[1]
-    assert [track["id"] for track in document["annotations"]] == list(
-        range(1, len(document["annotations"]) + 1)
-    )
+    assert [track["id"] for track in document["annotations"]] == list(range(1, len(document["annotations"]) + 1))
     for video in document["videos"]:
         covered = np.zeros((num_frames, 96, 160), int)
         for track in document["annotations"]:
@@ -138,9 +136,7 @@ def test_hidden_and_returned_counts_the_one_gap(seen, wanted):
 def test_the_project_loads_it(small):
     loaded = load_video_set(small / "minival.json", small / "JPEGImages")
     assert len(loaded.videos) == SMALL.minival[0]
-    assert sum(len(video.tracks) for video in loaded.videos) == len(
-        _document(small, "minival")["annotations"]
-    )
+    assert sum(len(video.tracks) for video in loaded.videos) == len(_document(small, "minival")["annotations"])
 
 
 def test_a_folder_that_is_complete_is_left_alone(tmp_path):

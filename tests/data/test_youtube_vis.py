@@ -135,9 +135,7 @@ def test_structural_faults_name_the_place(path, value, message):
 
 
 def test_a_file_that_is_no_object():
-    with pytest.raises(
-        DataError, match="x.json: expected an object with videos and categories, found a list"
-    ):
+    with pytest.raises(DataError, match="x.json: expected an object with videos and categories, found a list"):
         load([])
 
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from vistrials.engine.checkpoint import (
     TrainingState,
+    export_weights,
     load_checkpoint,
     load_weights,
     read_metadata,
@@ -61,6 +62,18 @@ def test_half_precision_is_cast_up(tmp_path: Path) -> None:
     assert torch.equal(other[0].weight, original[0].weight.half().float())
 
 
+def test_a_half_precision_copy_is_half_as_large_and_as_close_as_float16_allows(tmp_path: Path) -> None:
+    path, copy = tmp_path / "weights.safetensors", tmp_path / "copy.safetensors"
+    original, other = nn.Linear(100, 100), nn.Linear(100, 100)
+    save_weights(path, original, {"trial": "baseline"})
+    export_weights(path, copy, half=True)
+    assert copy.stat().st_size < 0.52 * path.stat().st_size
+    assert read_metadata(copy) == {"trial": "baseline"}
+    load_weights(other, copy)
+    assert torch.allclose(other.weight, original.weight, rtol=2**-11, atol=2**-25)
+    assert not torch.equal(other.weight, original.weight)
+
+
 def test_layers_absent_from_the_file_stay_fresh(tmp_path: Path) -> None:
     path, bigger = tmp_path / "weights.safetensors", model().append(nn.Linear(3, 2))
     fresh = bigger[3].weight.clone()
@@ -69,9 +82,7 @@ def test_layers_absent_from_the_file_stay_fresh(tmp_path: Path) -> None:
     assert report.missing == ("3.bias", "3.weight")
     assert torch.equal(bigger[3].weight, fresh)
     assert "2 fresh, absent from the file (3.bias, 3.weight)" in report.summary()
-    with pytest.raises(
-        CheckpointError, match=r"3\.bias: expected shape \(2,\), found nothing \(and 1 more\)"
-    ):
+    with pytest.raises(CheckpointError, match=r"3\.bias: expected shape \(2,\), found nothing \(and 1 more\)"):
         load_weights(bigger, path, allow_missing=False)
 
 
@@ -114,9 +125,7 @@ def test_a_file_of_another_model_altogether_is_refused(tmp_path: Path) -> None:
     assert "no tensor fits" in one_line(caught) and "encoder.weight" in one_line(caught)
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda s: s, lambda s: {"model": s, "iteration": 3}, lambda s: {"state_dict": s}]
-)
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"model": s, "iteration": 3}, lambda s: {"state_dict": s}])
 def test_torch_files_serve_as_initial_weights(tmp_path: Path, wrap) -> None:
     path, original, other = tmp_path / "weights.pth", model(), model()
     torch.save(wrap(original.state_dict()), path)

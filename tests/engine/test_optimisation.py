@@ -17,9 +17,7 @@ def test_published_warm_up(iteration: int) -> None:
 
 
 def test_published_steps_come_after_epochs_8_and_11() -> None:
-    rates = [
-        learning_rate_factor(PUBLISHED, i, 12_000, 12) for i in (500, 7999, 8000, 10_999, 11_000, 11_999)
-    ]
+    rates = [learning_rate_factor(PUBLISHED, i, 12_000, 12) for i in (500, 7999, 8000, 10_999, 11_000, 11_999)]
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 

@@ -92,10 +92,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, spec: TrainSpe
     assert summary.resumed_from == 4  # a checkpoint every 4 steps; 5 to 7 are done again
     assert same_weights(whole, resumed)
     without_times = [
-        [
-            {key: value for key, value in record.items() if not key.endswith("seconds")}
-            for record in records(folder)
-        ]
+        [{key: value for key, value in record.items() if not key.endswith("seconds")} for record in records(folder)]
         for folder in (tmp_path / "whole", tmp_path / "cut")
     ]
     assert without_times[0] == without_times[1]
@@ -137,9 +134,7 @@ class Slope(nn.Module):
 
 
 @pytest.mark.parametrize(("clip", "step"), [(None, 8.0), (35.0, 8.0), (2.0, 2.0)])
-def test_the_total_norm_is_clipped_once_and_logged_before(
-    tmp_path: Path, clip: float | None, step: float
-) -> None:
+def test_the_total_norm_is_clipped_once_and_logged_before(tmp_path: Path, clip: float | None, step: float) -> None:
     spec = TrainSpec(
         epochs=1,
         max_iters=1,

@@ -17,9 +17,7 @@ def write_tiny_data_set(root: Path, valid_annotated: bool = True) -> Path:
     annotations: list[dict[str, Any]] = []
     for video_id in (7, 3):
         names = [f"{video_id}/{frame}.png" for frame in range(NUM_FRAMES)]
-        videos.append(
-            {"id": video_id, "height": HEIGHT, "width": WIDTH, "length": NUM_FRAMES, "file_names": names}
-        )
+        videos.append({"id": video_id, "height": HEIGHT, "width": WIDTH, "length": NUM_FRAMES, "file_names": names})
         for name in names:
             path = root / "JPEGImages" / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,9 +17,7 @@ def strip(start, stop, width=WIDTH):
 def ground_truth(annotations, num_videos=1, num_categories=1, num_frames=1):
     """Videos and categories counted from 1, and the annotations given, with ids from 1."""
     return {
-        "videos": [
-            {"id": 1 + n, "height": 1, "width": WIDTH, "length": num_frames} for n in range(num_videos)
-        ],
+        "videos": [{"id": 1 + n, "height": 1, "width": WIDTH, "length": num_frames} for n in range(num_videos)],
         "categories": [{"id": 1 + n, "name": f"category {1 + n}"} for n in range(num_categories)],
         "annotations": [{"id": 1 + n, **annotation} for n, annotation in enumerate(annotations)],
     }

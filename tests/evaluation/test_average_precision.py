@@ -50,9 +50,7 @@ def test_missed_truths_leave_the_end_of_the_curve_at_zero():
 
 def test_ignored_predictions_change_nothing():
     some = record([(0.9, "right"), (0.8, "wrong"), (0.7, "right")], num_truths=2)
-    more = record(
-        [(0.95, "ignored"), (0.9, "right"), (0.8, "wrong"), (0.75, "ignored"), (0.7, "right")], num_truths=2
-    )
+    more = record([(0.95, "ignored"), (0.9, "right"), (0.8, "wrong"), (0.75, "ignored"), (0.7, "right")], num_truths=2)
     assert figures(more)["AP"] == pytest.approx(figures(some)["AP"], abs=1e-12)
     # But they use up places among the first predictions of a video.
     assert figures(more)["AR1"] == 0

@@ -14,9 +14,7 @@ def match(ious, prediction_areas=None, truth_areas=None, crowd=None):
     num_predictions, num_truths = ious.shape
     return match_tracks(
         ious,
-        np.full(num_predictions, 100.0)
-        if prediction_areas is None
-        else np.array(prediction_areas, dtype=float),
+        np.full(num_predictions, 100.0) if prediction_areas is None else np.array(prediction_areas, dtype=float),
         np.full(num_truths, 100.0) if truth_areas is None else np.array(truth_areas, dtype=float),
         np.zeros(num_truths, dtype=bool) if crowd is None else np.array(crowd, dtype=bool),
     )

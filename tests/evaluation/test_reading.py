@@ -129,9 +129,7 @@ def test_files_of_another_shape_are_refused():
 
 def test_many_ids_are_not_all_listed():
     many = ground_truth([], num_videos=300)
-    assert message(many, [prediction([], 0.5, video=999)]).endswith(
-        "which has 1, 2, 3, 4, 5, .. (300 in all)"
-    )
+    assert message(many, [prediction([], 0.5, video=999)]).endswith("which has 1, 2, 3, 4, 5, .. (300 in all)")
 
 
 def test_crowd_flag_and_names_may_be_missing():

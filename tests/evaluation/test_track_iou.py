@@ -106,9 +106,7 @@ def counted_iou(one, other):
 @given(pixel_tracks(), pixel_tracks())
 def test_iou_is_that_of_counted_pixels(predictions, truths):
     def masks(tracks):
-        return decode_tracks(
-            [[None if mask is None else rle.encode(mask) for mask in track] for track in tracks], 3, 4
-        )
+        return decode_tracks([[None if mask is None else rle.encode(mask) for mask in track] for track in tracks], 3, 4)
 
     expected = [[counted_iou(d, g) for g in truths] for d in predictions]
     assert track_iou(masks(predictions), masks(truths)).tolist() == expected

@@ -61,9 +61,7 @@ def test_two_frames_are_one_overlap():
 
 
 def test_a_prediction_of_another_category_is_wrong_there_and_missing_here():
-    data = ground_truth(
-        [truth([strip(0, 10)], category=1), truth([strip(50, 60)], category=2)], num_categories=3
-    )
+    data = ground_truth([truth([strip(0, 10)], category=1), truth([strip(50, 60)], category=2)], num_categories=3)
     predictions = [prediction([strip(0, 10)], 0.9, category=2), prediction([strip(50, 60)], 0.8, category=2)]
     result = evaluate(data, predictions)
     assert result.ap_per_category == pytest.approx({"category 1": 0, "category 2": 1 / 2, "category 3": -1})
@@ -162,9 +160,7 @@ def test_categories_that_share_a_name_stay_apart():
 def test_files_are_named_in_errors(tmp_path):
     save_json_atomic(tmp_path / "truth.json", ground_truth([]))
     save_json_atomic(tmp_path / "predictions.json", [prediction([], 0.5, video=7)])
-    with pytest.raises(
-        DataError, match=r"predictions.json against .*truth.json: predictions\[0\]: video_id 7"
-    ):
+    with pytest.raises(DataError, match=r"predictions.json against .*truth.json: predictions\[0\]: video_id 7"):
         evaluate_files(tmp_path / "truth.json", tmp_path / "predictions.json")
 
 
@@ -186,9 +182,7 @@ def segmentations(draw, size, num_frames):
     """Few distinct rectangles, so that overlaps are common and often equal; some absent, odd ones seldom."""
     sizes = st.sampled_from([size] * 7 + SIZES[:1])
     corner = st.sampled_from(CORNERS)
-    mask = st.builds(
-        rectangle, sizes, st.sampled_from([0, 0.25]), corner, st.sampled_from([0, 0, 0.25]), st.just(1)
-    )
+    mask = st.builds(rectangle, sizes, st.sampled_from([0, 0.25]), corner, st.sampled_from([0, 0, 0.25]), st.just(1))
     uncompressed = mask.map(lambda m: {"size": m["size"], "counts": rle.decode_runs([m]).lengths.tolist()})
     polygon = st.just([[0, 0, size[1], 0, size[1], size[0] / 2]])
     frame = st.one_of(mask, mask, mask, mask, st.none(), uncompressed, polygon, st.just([]))
@@ -322,9 +316,7 @@ def test_stored_matches_score_any_draw_of_videos_without_matching_again():
     drawn = [3, 7, 11]
     matches = evaluate(data, predictions).matches
     category_ids = [category["id"] for category in data["categories"]]
-    from_matches = compute_figures(
-        *accumulate([match for match in matches if match.video_id in drawn], category_ids)
-    )
+    from_matches = compute_figures(*accumulate([match for match in matches if match.video_id in drawn], category_ids))
     alone = {
         "videos": [video for video in data["videos"] if video["id"] in drawn],
         "categories": data["categories"],

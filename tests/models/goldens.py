@@ -44,15 +44,11 @@ def load_part(module: nn.Module, part: str, golden: Golden, prefix: str, origina
     module.load_state_dict(state)
 
 
-def gradient_errors(
-    module: nn.Module, part: str, golden: Golden, prefix: str, original_part: str
-) -> dict[str, float]:
+def gradient_errors(module: nn.Module, part: str, golden: Golden, prefix: str, original_part: str) -> dict[str, float]:
     """Relative error of every parameter's gradient against the stored one."""
     errors = {}
     for name, parameter in module.named_parameters():
         original = original_name(f"{part}.{name}")
         assert original is not None and parameter.grad is not None
-        errors[name] = relative_error(
-            parameter.grad, golden[prefix + original.removeprefix(original_part + ".")]
-        )
+        errors[name] = relative_error(parameter.grad, golden[prefix + original.removeprefix(original_part + ".")])
     return errors

@@ -106,9 +106,7 @@ def test_propagation_head_losses_and_gradients(golden: Golden, mode: str) -> Non
 @using("prop_head_predict")
 def test_propagation_at_inference(golden: Golden, shared_dir: Path) -> None:
     head = PropagationHead(PropagationSpec(channels=16), in_channels=16, num_categories=8)
-    load_part(
-        head, "propagation", Golden(shared_dir / "goldens" / "prop_head_train.npz"), "eval__w__", "prop_head"
-    )
+    load_part(head, "propagation", Golden(shared_dir / "goldens" / "prop_head_train.npz"), "eval__w__", "prop_head")
     if "w__convs.0.weight" in golden:
         load_part(head, "propagation", golden, "w__", "prop_head")
     head.eval()
@@ -123,23 +121,16 @@ def test_propagation_at_inference(golden: Golden, shared_dir: Path) -> None:
     assert relative_error(spatial[::3, ::3], golden["spatial_weight"]) < TOLERANCE
     labels = golden["labels"] + 1
     assert (
-        relative_error(
-            head.propagate(key[0], reference[0], golden["boxes"][:, :4], labels), golden["pred_rescale0"]
-        )
+        relative_error(head.propagate(key[0], reference[0], golden["boxes"][:, :4], labels), golden["pred_rescale0"])
         < TOLERANCE
     )
     rescaled = golden["boxes_rescaled"][:, :4] * golden["scale_factor"]
-    assert (
-        relative_error(head.propagate(key[0], reference[0], rescaled, labels), golden["pred_rescale1"])
-        < TOLERANCE
-    )
+    assert relative_error(head.propagate(key[0], reference[0], rescaled, labels), golden["pred_rescale1"]) < TOLERANCE
 
 
 @using("rpn")
 def test_anchors(golden: Golden) -> None:
-    for i, (stride, size) in enumerate(
-        zip(STRIDES, [(48, 80), (24, 40), (12, 20), (6, 10), (3, 5)], strict=True)
-    ):
+    for i, (stride, size) in enumerate(zip(STRIDES, [(48, 80), (24, 40), (12, 20), (6, 10), (3, 5)], strict=True)):
         assert torch.equal(anchor_ops.base_anchors(stride, AnchorSpec()), golden[f"base_anchors_{i}"])
         anchors = anchor_ops.level_anchors(*size, stride, AnchorSpec())
         assert [len(anchors), anchors.sum()] == golden[f"anchors_{i}_count_sum"].tolist()
@@ -154,10 +145,7 @@ def test_rpn_head(golden: Golden) -> None:
     logits, deltas = rpn([golden[f"feat{i}"] for i in (2, 3, 4)])
     for j, i in enumerate((2, 3, 4)):
         assert relative_error(logits[j], golden[f"head_cls{i}"].permute(0, 2, 3, 1).flatten(1)) < TOLERANCE
-        assert (
-            relative_error(deltas[j].flatten(1), golden[f"head_bbox{i}"].permute(0, 2, 3, 1).flatten(1))
-            < TOLERANCE
-        )
+        assert relative_error(deltas[j].flatten(1), golden[f"head_bbox{i}"].permute(0, 2, 3, 1).flatten(1)) < TOLERANCE
 
 
 def _rpn_maps(
@@ -211,8 +199,7 @@ def test_proposals(golden: Golden, name: str, spec: ProposalSpec) -> None:
                 spec,
             )
         assert (
-            relative_error(torch.cat([boxes, scores[:, None]], dim=1), golden[f"proposals_{name}_{image}"])
-            < TOLERANCE
+            relative_error(torch.cat([boxes, scores[:, None]], dim=1), golden[f"proposals_{name}_{image}"]) < TOLERANCE
         )
 
 
@@ -233,9 +220,7 @@ def test_box_coding(golden: Golden) -> None:
     assert relative_error(box_ops.encode(proposals, truth, stds), golden["deltas"]) < TOLERANCE
     assert relative_error(box_ops.encode(proposals, truth), golden["deltas_unit"]) < TOLERANCE
     assert (
-        relative_error(
-            box_ops.decode(proposals, golden["deltas"], stds, (180, 320)), golden["delta_roundtrip"]
-        )
+        relative_error(box_ops.decode(proposals, golden["deltas"], stds, (180, 320)), golden["delta_roundtrip"])
         < TOLERANCE
     )
     decoded = box_ops.decode(proposals, golden["delta2bbox_in"], stds, (180, 320))
@@ -285,9 +270,7 @@ def test_box_head_losses(golden: Golden, name: str, weight: float) -> None:
 )
 def test_detections(golden: Golden, name: str, scale: float, spec: InferenceSpec) -> None:
     head = BoxHead(BoxHeadSpec(roi_size=3, fc_channels=24), channels=4, num_categories=8)
-    found = head.detect(
-        golden["cls_score"], golden["bbox_pred"], golden["rois"][:, 1:], (180, 320), scale, spec
-    )
+    found = head.detect(golden["cls_score"], golden["bbox_pred"], golden["rois"][:, 1:], (180, 320), scale, spec)
     expected = golden[f"det_{name}_bboxes"]
     assert relative_error(torch.cat([found.boxes, found.scores[:, None]], dim=1), expected) < TOLERANCE
     assert torch.equal(found.labels - 1, golden[f"det_{name}_labels"])
@@ -341,9 +324,7 @@ def test_track_head(golden: Golden) -> None:
     key = head(golden["x"]).split(golden["x_n"].tolist())
     reference = head(golden["ref_x"]).split(golden["ref_x_n"].tolist())
     for b in (0, 1):
-        assert (
-            relative_error(match_scores(key[b], reference[b]), golden[f"match_score_train_{b}"]) < TOLERANCE
-        )
+        assert relative_error(match_scores(key[b], reference[b]), golden[f"match_score_train_{b}"]) < TOLERANCE
         normalised = match_scores(key[b], reference[b], normalised=True)
         assert relative_error(normalised, golden[f"match_score_test_{b}"]) < TOLERANCE
     ids = golden["ids"].split(golden["x_n"].tolist())

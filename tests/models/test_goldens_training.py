@@ -50,9 +50,7 @@ def test_losses_and_gradients(shared_dir: Path, name: str, neck: NeckSpec | None
     model = _model(goldens, neck)
     losses = model(_batch(golden, Golden(goldens / "full_train_baseline.npz")))
     errors = {
-        key: relative_error(losses[key], golden[f"loss__{key}"].sum())
-        for key in losses
-        if key.startswith("loss_")
+        key: relative_error(losses[key], golden[f"loss__{key}"].sum()) for key in losses if key.startswith("loss_")
     }
     total = sum(value for key, value in losses.items() if key.startswith("loss_"))
     errors["total"] = relative_error(total, golden["total_loss"])
@@ -66,15 +64,11 @@ def test_losses_and_gradients(shared_dir: Path, name: str, neck: NeckSpec | None
             assert gradient is None, f"{original} has a gradient but is frozen in the original"
         else:
             assert gradient is not None
-            errors["grad " + original.decode()] = abs(float(gradient.norm()) - norm) / max(
-                norm, 1e-6 * largest
-            )
+            errors["grad " + original.decode()] = abs(float(gradient.norm()) - norm) / max(norm, 1e-6 * largest)
     for layer in (1, 4):
         for buffer in ("running_mean", "running_var"):
             stored = golden[f"after__prop_head.convs.{layer}.{buffer}"]
-            errors[f"{buffer} {layer}"] = relative_error(
-                getattr(model.propagation.features[layer], buffer), stored
-            )
+            errors[f"{buffer} {layer}"] = relative_error(getattr(model.propagation.features[layer], buffer), stored)
     worst = max(errors, key=errors.__getitem__)
     print(f"{name}: worst of {len(errors)} is {worst}: {errors[worst]:.1e}")
     assert errors[worst] < 1e-8, f"{worst}: {errors[worst]:.1e}"

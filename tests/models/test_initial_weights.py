@@ -22,9 +22,7 @@ def _saved_resnet(path: Path) -> dict[str, torch.Tensor]:
 
 def _same_features(model: ObjProp, state: dict[str, torch.Tensor]) -> bool:
     return all(
-        torch.equal(model.backbone.state_dict()[name], state[name])
-        for name in state
-        if not name.startswith("fc.")
+        torch.equal(model.backbone.state_dict()[name], state[name]) for name in state if not name.startswith("fc.")
     )
 
 
@@ -39,9 +37,7 @@ def test_a_file_of_torchvisions_names_loads_whole(tmp_path: Path) -> None:
 def test_our_backbone_computes_what_torchvisions_does() -> None:
     reference = resnet18().eval()
     model = small_model(backbone=STANDARD).eval()
-    model.backbone.load_state_dict(
-        {n: v for n, v in reference.state_dict().items() if not n.startswith("fc.")}
-    )
+    model.backbone.load_state_dict({n: v for n, v in reference.state_dict().items() if not n.startswith("fc.")})
     images = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         expected = reference.layer1(reference.maxpool(reference.relu(reference.bn1(reference.conv1(images)))))

@@ -41,9 +41,7 @@ def test_masktrack_has_no_propagation_losses() -> None:
     [([0, 0], [0, 0]), ([0, 2], [1, 2]), ([2, 1], [0, 0]), ([1], [3])],
     ids=["nothing", "one image empty", "no references", "one positive image"],
 )
-def test_images_without_ground_truth_give_losses_with_a_graph(
-    instances: list[int], references: list[int]
-) -> None:
+def test_images_without_ground_truth_give_losses_with_a_graph(instances: list[int], references: list[int]) -> None:
     model = small_model()
     losses = model(make_batch(instances, references))
     if sum(instances) == 0:
@@ -94,15 +92,10 @@ def test_neck_reads_the_previous_frame_at_inference_unless_switched_off() -> Non
     frames = torch.randn(2, 1, 3, 64, 96)
     outcomes = {}
     for at_inference in (True, False):
-        model = small_model(
-            neck=NeckSpec(levels=(0, 1, 2, 3), gamma_init=5.0, at_inference=at_inference)
-        ).eval()
+        model = small_model(neck=NeckSpec(levels=(0, 1, 2, 3), gamma_init=5.0, at_inference=at_inference)).eval()
         with torch.inference_mode():
             first, second = (model.pyramid(image) for image in frames)
-            found = [
-                model.detect(second, (64, 96), 1.0, InferenceSpec(), previous).boxes
-                for previous in (None, first)
-            ]
+            found = [model.detect(second, (64, 96), 1.0, InferenceSpec(), previous).boxes for previous in (None, first)]
         outcomes[at_inference] = found[0].shape == found[1].shape and torch.allclose(found[0], found[1])
     assert outcomes == {True: False, False: True}
 

@@ -9,9 +9,7 @@ from vistrials.specs.model import RoISpec
 def _rois(count: int) -> torch.Tensor:
     """Boxes inside, across the border of and outside a 96 x 64 pixel image, some of them smaller than a cell."""
     generator = torch.Generator().manual_seed(1)
-    corners = (
-        torch.rand(count, 2, 2, generator=generator, dtype=torch.float64) * torch.tensor([130.0, 90.0]) - 15
-    )
+    corners = torch.rand(count, 2, 2, generator=generator, dtype=torch.float64) * torch.tensor([130.0, 90.0]) - 15
     return torch.cat([corners.amin(1), corners.amax(1)], dim=1)
 
 
@@ -32,9 +30,7 @@ def test_matrix_products_equal_torchvision(monkeypatch: pytest.MonkeyPatch, stri
 def test_a_linear_ramp_is_sampled_at_the_centres_of_the_bins() -> None:
     ramp = torch.arange(16, dtype=torch.float64).expand(1, 1, 16, 16)
     # Pixels 16..31 are cells 4..8 of stride 4; two bins centred at cells 5 and 7.
-    pooled = align(
-        ramp, torch.tensor([[16.0, 16.0, 31.0, 31.0]], dtype=torch.float64), torch.tensor([0]), 2, 4
-    )
+    pooled = align(ramp, torch.tensor([[16.0, 16.0, 31.0, 31.0]], dtype=torch.float64), torch.tensor([0]), 2, 4)
     assert torch.allclose(pooled[0, 0], torch.tensor([[5.0, 7.0], [5.0, 7.0]], dtype=torch.float64))
 
 

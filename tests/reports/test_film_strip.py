@@ -82,10 +82,11 @@ def test_input_is_left_as_it_is() -> None:
 
 def test_a_small_object_is_not_hidden_by_a_large_one() -> None:
     small = box(20, 50, 8, 8)
-    for order in ([thing(0, LEFT), thing(1, small)], [thing(1, small), thing(0, LEFT)]):
-        pixels = cell(render_film_strip(black(1), [StripRow("x", [order])], [0]), 0, 0)
+    for number in (0, 1):
+        objects = [thing(number, LEFT), thing(1 - number, small)]
+        pixels = cell(render_film_strip(black(1), [StripRow("x", [objects])], [0]), 0, 0)
         # Black under 40 % of the large one's colour, under 40 % of the small one's.
-        expected = 0.6 * 0.4 * np.array(PALETTE[0]) + 0.4 * np.array(PALETTE[1])
+        expected = 0.6 * 0.4 * np.array(PALETTE[number]) + 0.4 * np.array(PALETTE[1 - number])
         assert np.abs(pixels[108, 48] - expected).max() <= 0.5
 
 

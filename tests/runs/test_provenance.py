@@ -58,9 +58,7 @@ def test_a_broken_off_stage_goes_on_counting(tmp_path: Path, monkeypatch: pytest
     assert (stage["seconds"], stage["sessions"]) == (1.0, 1)
 
 
-def test_another_environment_is_noted_where_it_differs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_environment_is_noted_where_it_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "provenance.json"
     with record_stage(path, "train", "cpu"):
         pass
@@ -93,9 +91,7 @@ def test_nothing_about_the_machine_but_its_kind_is_told(tmp_path: Path) -> None:
     assert json.dumps(socket.gethostname()) not in text
 
 
-def test_the_commit_is_that_of_the_checkout_around_the_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_commit_is_that_of_the_checkout_around_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "checkout" / "vistrials"
     package.mkdir(parents=True)
     monkeypatch.setattr(provenance, "_PACKAGE_DIR", package)

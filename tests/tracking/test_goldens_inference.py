@@ -39,9 +39,7 @@ def build(goldens: Path) -> Callable[[bool], ObjProp]:
 
     def cached(propagate: bool) -> ObjProp:
         if propagate not in models:
-            spec = ModelSpec(
-                rpn=RPNSpec(proposals=proposals), propagation=PropagationSpec(at_inference=propagate)
-            )
+            spec = ModelSpec(rpn=RPNSpec(proposals=proposals), propagation=PropagationSpec(at_inference=propagate))
             models[propagate] = build_model(spec, num_categories=40).double().eval()
             load_deterministic_weights(models[propagate], goldens, seed=9)
         return models[propagate]
@@ -123,9 +121,7 @@ def test_propagation_on_in_network_pixels(
     assert _run(build(True), inputs, golden, False, released) < TOLERANCE
 
 
-def test_propagation_on_as_released(
-    goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp]
-) -> None:
+def test_propagation_on_as_released(goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp]) -> None:
     """The released program multiplies propagated boxes by the scale once too often; the switch brings that back."""
     golden = Golden(goldens / "full_infer_on.npz")
     released = ReleasedBehaviour(network_px_propagation=True)
@@ -139,8 +135,7 @@ def test_propagated_masks_lie_on_the_original_frame(
     golden = Golden(goldens / "full_infer_on.npz")
     frames = _frames(inputs, golden, True)
     mapped, released = (
-        OnlineTracker(build(True), SPEC, ReleasedBehaviour(network_px_propagation=switch))
-        for switch in (False, True)
+        OnlineTracker(build(True), SPEC, ReleasedBehaviour(network_px_propagation=switch)) for switch in (False, True)
     )
     for frame in frames[:2]:
         ours, theirs = mapped.step(frame), released.step(frame)
@@ -161,18 +156,14 @@ def test_intermediate_tensors(goldens: Path, inputs: torch.Tensor, build: Callab
         levels = model.pyramid(inputs[:1])
         for i, level in enumerate(levels):
             flat = level.flatten()
-            errors[f"fpn {i}"] = relative_error(
-                flat[:: max(1, len(flat) // 200)][:200], golden[f"f0_fpn{i}_sample"]
-            )
+            errors[f"fpn {i}"] = relative_error(flat[:: max(1, len(flat) // 200)][:200], golden[f"f0_fpn{i}_sample"])
         features = model.propagation.extract(levels).flatten()
         errors["propagation features"] = relative_error(
             features[:: max(1, len(features) // 200)][:200], golden["f0_prop_feat_sample"]
         )
         sizes = [tuple(level.shape[-2:]) for level in levels]
         ((boxes, scores),) = model.rpn.propose(*model.rpn(levels), sizes, [(178, 320)])
-        errors["proposals"] = relative_error(
-            torch.cat([boxes, scores[:, None]], dim=1), golden["f0_proposals"]
-        )
+        errors["proposals"] = relative_error(torch.cat([boxes, scores[:, None]], dim=1), golden["f0_proposals"])
         logits, deltas = model.box_head(model.box_features(levels, [boxes[:20]]))
         errors["class logits"] = relative_error(logits, golden["f0_cls_score_head"])
         errors["box deltas"] = relative_error(deltas, golden["f0_bbox_pred_head"])

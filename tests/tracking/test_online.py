@@ -20,9 +20,7 @@ SIZE = (32, 64)
 class ScriptedNetwork(torch.nn.Module):
     """Detects what the script says: per frame a list of (x1, label, score) of 10 x 10 boxes at the top."""
 
-    def __init__(
-        self, script: list[list[tuple[int, int, float]]], propagation: SimpleNamespace | None = None
-    ) -> None:
+    def __init__(self, script: list[list[tuple[int, int, float]]], propagation: SimpleNamespace | None = None) -> None:
         super().__init__()
         self.anything = torch.nn.Parameter(torch.zeros(1))
         self.script = script
@@ -97,9 +95,7 @@ def test_masks_fill_the_box_at_the_size_of_the_frame() -> None:
 
 def test_lost_objects_are_propagated_with_the_mean_of_their_scores_and_their_last_label() -> None:
     script = [[(0, 1, 0.9)], [(0, 2, 0.5)], [], []]
-    found = steps(
-        ScriptedNetwork(script, constant_propagation()), InferenceSpec(association={"label_weight": 0})
-    )
+    found = steps(ScriptedNetwork(script, constant_propagation()), InferenceSpec(association={"label_weight": 0}))
     assert [list(objects) for objects in found] == [[0], [0], [0], [0]]
     added = found[2][0]
     assert added.propagated and added.label == 2

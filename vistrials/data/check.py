@@ -72,9 +72,7 @@ def _check_that_it_loads(document: Any, require_annotations: bool, findings: Fin
         findings.error("cannot be loaded", str(error))
 
 
-def _check_frames(
-    videos: list[Record], frames_dir: Path, findings: Findings, progress: Progress | None
-) -> int:
+def _check_frames(videos: list[Record], frames_dir: Path, findings: Findings, progress: Progress | None) -> int:
     """Decode every frame file once; returns their number."""
     if not frames_dir.is_dir():
         findings.error("frame folder missing", str(frames_dir))
@@ -83,9 +81,7 @@ def _check_frames(
     for video in videos:
         for index, name in enumerate(video["file_names"]):
             # Videos may share files, but then must agree on the size.
-            frames.setdefault(
-                (name, (video["height"], video["width"])), f"video {video['id']}, frame {index}"
-            )
+            frames.setdefault((name, (video["height"], video["width"])), f"video {video['id']}, frame {index}")
     todo = ((where, frames_dir / name, size) for (name, size), where in frames.items())
     done = 0
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:

@@ -12,9 +12,7 @@ Record = dict[str, Any]
 BOX_OUTSIDE_TOLERANCE_PX = 0.5
 
 
-def check_annotations(
-    document: Any, require_annotations: bool, findings: Findings
-) -> tuple[list[Record], int]:
+def check_annotations(document: Any, require_annotations: bool, findings: Findings) -> tuple[list[Record], int]:
     """Check a parsed annotation file.
 
     Args:
@@ -26,9 +24,7 @@ def check_annotations(
         The videos whose own record is sound, and the number of masks looked at.
     """
     if not isinstance(document, dict):
-        findings.error(
-            "not a YouTube-VIS file", f"the top level is a {type(document).__name__}, not an object"
-        )
+        findings.error("not a YouTube-VIS file", f"the top level is a {type(document).__name__}, not an object")
         return [], 0
     categories = _with_own_ids(_top_level(document, "categories", findings), "category", findings)
     for category in categories:
@@ -182,9 +178,7 @@ def _check_values(
             findings.warning("box reaches out of the frame", f"{where}: {bbox}, frame {width} x {height}")
 
 
-def _note_unused(
-    tracks: list[Record], videos: list[Record], categories: list[Record], findings: Findings
-) -> None:
+def _note_unused(tracks: list[Record], videos: list[Record], categories: list[Record], findings: Findings) -> None:
     for key, records, kind in (
         ("video_id", videos, "video without tracks"),
         ("category_id", categories, "category never used"),

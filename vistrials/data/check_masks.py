@@ -53,9 +53,7 @@ def check_masks(
         at = f"{where}, frame {frame}"
         if size is not None and tuple(mask_size) != size:
             found, expected = (f"{h} x {w}" for h, w in (mask_size, size))
-            findings.error(
-                "mask size differs from video size", f"{at}: {found} (height x width), video {expected}"
-            )
+            findings.error("mask size differs from video size", f"{at}: {found} (height x width), video {expected}")
         elif mask_area == 0:
             findings.warning("mask without a pixel", at)
         else:

@@ -107,9 +107,7 @@ class FramePairDataset:
         # The flip first: it is then the same under every choice of reference frames.
         is_flipped = rng.random() < self.data.flip_probability
         key = self.key_frames[index]
-        reference = key._replace(
-            frame=choose_reference(self.annotated[key.video], key.frame, self.data.sampling, rng)
-        )
+        reference = key._replace(frame=choose_reference(self.annotated[key.video], key.frame, self.data.sampling, rng))
         instances, reference_instances = self._instances(key), self._instances(reference)
         # Clones, since the originals may live in the cache.
         boxes, reference_boxes = instances.boxes.clone(), reference_instances.boxes.clone()
@@ -156,9 +154,7 @@ class FramePairDataset:
             try:
                 mask = decode_mask(track.segmentations[key.frame], video.height, video.width)
             except DataError as error:
-                raise DataError(
-                    f"video {video.id}, annotation {track.id}, frame {key.frame}: {error}"
-                ) from None
+                raise DataError(f"video {video.id}, annotation {track.id}, frame {key.frame}: {error}") from None
             masks.append(resize_masks(mask[None], size)[0])
         return np.packbits(np.stack(masks), axis=-1)
 
@@ -209,9 +205,7 @@ class PairBatches(Dataset[FramePairBatch]):
         SpecError: the batch cannot be shared out evenly.
     """
 
-    def __init__(
-        self, dataset: FramePairDataset, batch_size: int, rank: int = 0, world_size: int = 1
-    ) -> None:
+    def __init__(self, dataset: FramePairDataset, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         if batch_size % world_size:
             raise SpecError(
                 f"train.batch_size is {batch_size} but there are {world_size} devices; "

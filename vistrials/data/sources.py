@@ -51,9 +51,7 @@ def _resolve_files(source: FileSource, split: str) -> ResolvedSplit:
         raise SpecError("data.source.root is not set: say where the data set lies with --data DIR")
     root = Path(source.root).expanduser()
     if not root.is_dir():
-        raise DataError(
-            f"{root}: no such folder (data.source.root); say where the data set lies with --data DIR"
-        )
+        raise DataError(f"{root}: no such folder (data.source.root); say where the data set lies with --data DIR")
     annotations, frames = candidates[split]
     files = [root / name for name in annotations if (root / name).is_file()]
     folders = [root / name for name in frames if (root / name).is_dir()]

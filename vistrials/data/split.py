@@ -76,25 +76,19 @@ def choose_minival(categories_of: dict[int, set[int]], fraction: float, seed: in
     wanted = _part(len(categories_of), fraction)
 
     def cost(minival: set[int]) -> tuple[int, int]:
-        one_sided = sum(
-            len(videos) > 1 and len(videos & minival) in (0, len(videos)) for videos in videos_of.values()
-        )
+        one_sided = sum(len(videos) > 1 and len(videos & minival) in (0, len(videos)) for videos in videos_of.values())
         return one_sided, abs(len(minival) - wanted)
 
     orders = (_shuffled(categories_of, seed, attempt) for attempt in range(NUM_TRIES))
     return min((_choose_greedily(order, videos_of, fraction, wanted) for order in orders), key=cost)
 
 
-def _choose_greedily(
-    order: Sequence[int], videos_of: dict[int, set[int]], fraction: float, wanted: int
-) -> set[int]:
+def _choose_greedily(order: Sequence[int], videos_of: dict[int, set[int]], fraction: float, wanted: int) -> set[int]:
     minival: set[int] = set()
 
     def leaves_some(taken: set[int]) -> bool:
         """Whether train keeps a video, and one of every category that has two."""
-        return len(taken) < len(order) and not any(
-            len(videos) > 1 and videos <= taken for videos in videos_of.values()
-        )
+        return len(taken) < len(order) and not any(len(videos) > 1 and videos <= taken for videos in videos_of.values())
 
     def keeps_some(taken: set[int]) -> bool:
         """Whether minival keeps a video, and one of every category that it has and that has two."""

@@ -109,18 +109,14 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vistrials"
 
 
-def ensure_synthetic(
-    sizes: SyntheticSizes | None = None, seed: int = 0, progress: Progress | None = None
-) -> Path:
+def ensure_synthetic(sizes: SyntheticSizes | None = None, seed: int = 0, progress: Progress | None = None) -> Path:
     """The cached folder of the data set of these sizes and seed, drawn first where it is missing.
 
     Arguments, result and errors as for `synthesize`. Two processes may ask at once: both draw, one stays.
     """
     sizes = sizes or SyntheticSizes()
     digest = hashlib.sha256(json.dumps(_manifest(sizes, seed), sort_keys=True).encode()).hexdigest()[:8]
-    return synthesize(
-        default_cache_dir() / f"synthetic-v{VERSION}-seed{seed}-{digest}", sizes, seed, progress
-    )
+    return synthesize(default_cache_dir() / f"synthetic-v{VERSION}-seed{seed}-{digest}", sizes, seed, progress)
 
 
 # --- The folder

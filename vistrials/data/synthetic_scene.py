@@ -71,8 +71,7 @@ def sample_scene(rng: np.random.Generator, num_frames: int, video_index: int) ->
     start = _sample_spread_points(rng, num_objects)
     order = rng.permutation(num_objects)
     sprites = tuple(
-        _sample_sprite(rng, categories[i], colours[i], _sample_path(rng, start[i], num_frames, i == 0))
-        for i in order
+        _sample_sprite(rng, categories[i], colours[i], _sample_path(rng, start[i], num_frames, i == 0)) for i in order
     )
     num_bars = int(rng.choice([0, 1, 2], p=[0.62, 0.26, 0.12]))
     bars = tuple(_sample_bar(rng, camera, colours, backdrop) for _ in range(num_bars))
@@ -102,9 +101,7 @@ def sample_occlusion_scene(rng: np.random.Generator, num_frames: int, video_inde
     frames = np.arange(num_frames) - middle
 
     others = [
-        _sample_sprite(
-            rng, categories[i], colours[i], _sample_path(rng, point, num_frames, i == num_objects - 1)
-        )
+        _sample_sprite(rng, categories[i], colours[i], _sample_path(rng, point, num_frames, i == num_objects - 1))
         for i, point in enumerate(_sample_spread_points(rng, num_objects))
         if i > int(kind == "object")
     ]
@@ -147,9 +144,7 @@ def _sample_imaging(rng: np.random.Generator, num_frames: int) -> tuple[float, f
 def _sway(rng: np.random.Generator, num_frames: int, amplitude: float) -> np.ndarray:
     """A slow sine of random amplitude, period (8 to 30 frames) and phase: [T]."""
     period = rng.uniform(8, 30)
-    return rng.uniform(0, amplitude) * np.sin(
-        2 * np.pi * np.arange(num_frames) / period + rng.uniform(0, 2 * np.pi)
-    )
+    return rng.uniform(0, amplitude) * np.sin(2 * np.pi * np.arange(num_frames) / period + rng.uniform(0, 2 * np.pi))
 
 
 def _sample_camera(rng: np.random.Generator, num_frames: int) -> np.ndarray:
@@ -229,9 +224,7 @@ def _sample_sprite(
     )
 
 
-def _sample_bar(
-    rng: np.random.Generator, camera: np.ndarray, objects: list[np.ndarray], backdrop: np.ndarray
-) -> Bar:
+def _sample_bar(rng: np.random.Generator, camera: np.ndarray, objects: list[np.ndarray], backdrop: np.ndarray) -> Bar:
     """Draws a strip that stands still or moves with the camera."""
     normal = _sample_normal(rng)
     parallax = rng.uniform(0.5, 1.5) * (rng.random() < 0.6)
@@ -284,9 +277,7 @@ def _behind_object(
     middle = np.array([WIDTH, HEIGHT]) * rng.uniform(0.35, 0.65, 2)
     cover, hidden = rng.uniform(24, 27), rng.uniform(7.5, 9.0)
     step = frames[:, None] * normal * 2 * (0.92 * cover - hidden) / gap
-    hero = _sample_sprite(
-        rng, category_index, colours[0], middle + step * share, (hidden, hidden), steady=True
-    )
+    hero = _sample_sprite(rng, category_index, colours[0], middle + step * share, (hidden, hidden), steady=True)
     front = _sample_sprite(
         rng, int(rng.choice(_SOLID)), colours[1], middle - step * (1 - share), (cover, cover), steady=True
     )

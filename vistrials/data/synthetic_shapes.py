@@ -68,9 +68,7 @@ def _polygon(corners: list[tuple[float, float]]) -> Distance:
 
 def _on_circle(radii: list[float], count: int) -> list[tuple[float, float]]:
     turns = np.arange(count) / count * 2 * np.pi
-    return [
-        (radii[i % len(radii)] * np.sin(a), -radii[i % len(radii)] * np.cos(a)) for i, a in enumerate(turns)
-    ]
+    return [(radii[i % len(radii)] * np.sin(a), -radii[i % len(radii)] * np.cos(a)) for i, a in enumerate(turns)]
 
 
 _ARM = 0.34  # half the thickness of the cross' arms

@@ -101,9 +101,7 @@ def _fractal_noise(rng: np.random.Generator) -> np.ndarray:
     for octave in range(5):
         shape = (4 * 2**octave, 5 * 2**octave)
         grid = Image.fromarray(rng.uniform(-1, 1, shape).astype(np.float32))
-        total += roughness**octave * np.asarray(
-            grid.resize((CANVAS_WIDTH, CANVAS_HEIGHT), Image.Resampling.BICUBIC)
-        )
+        total += roughness**octave * np.asarray(grid.resize((CANVAS_WIDTH, CANVAS_HEIGHT), Image.Resampling.BICUBIC))
     return total * (1 - roughness) / (1 - roughness**5) * 1.6
 
 

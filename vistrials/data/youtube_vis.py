@@ -33,9 +33,7 @@ def load_video_set(annotations: Path, frames_dir: Path, require_annotations: boo
     return build_video_set(load_json(annotations), frames_dir, str(annotations), require_annotations)
 
 
-def build_video_set(
-    document: Any, frames_dir: Path, source: str, require_annotations: bool = True
-) -> VideoSet:
+def build_video_set(document: Any, frames_dir: Path, source: str, require_annotations: bool = True) -> VideoSet:
     """Turn a parsed annotation file into records; as `load_video_set`, with `source` to name in errors."""
     if not isinstance(document, dict):
         raise DataError(f"{source}: expected an object with videos and categories, found {_kind(document)}")
@@ -51,9 +49,7 @@ def build_video_set(
         )
     lengths = _read_lengths(video_records, source)
     tracks = _read_tracks(records, lengths, {category.id for category in categories}, source)
-    videos = tuple(
-        _read_video(record, tuple(tracks.get(record["id"], ())), source) for record in video_records
-    )
+    videos = tuple(_read_video(record, tuple(tracks.get(record["id"], ())), source) for record in video_records)
     return VideoSet(categories, videos, Path(frames_dir))
 
 
@@ -73,9 +69,7 @@ def decode_mask(segmentation: Any, height: int, width: int) -> NDArray[np.uint8]
     mask = decode(to_rle(segmentation, height, width))
     if mask.shape != (height, width):
         rows, columns = mask.shape
-        raise DataError(
-            f"a mask of {rows} x {columns} pixels (height x width); the video has {height} x {width}"
-        )
+        raise DataError(f"a mask of {rows} x {columns} pixels (height x width); the video has {height} x {width}")
     return mask
 
 
@@ -109,9 +103,7 @@ def _read_lengths(records: list[dict[str, Any]], source: str) -> dict[int, int]:
 def _read_video(record: dict[str, Any], tracks: tuple[AnnotatedTrack, ...], source: str) -> Video:
     for key in ("height", "width"):
         if not is_whole(record[key]) or record[key] < 1:
-            raise DataError(
-                f"{source}: video {record['id']}: {key} is {record[key]!r}; expected a number of pixels"
-            )
+            raise DataError(f"{source}: video {record['id']}: {key} is {record[key]!r}; expected a number of pixels")
     return Video(record["id"], record["height"], record["width"], tuple(record["file_names"]), tracks)
 
 

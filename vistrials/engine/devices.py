@@ -33,8 +33,7 @@ def choose_device(name: str) -> torch.device:
     present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if (device.index or 0) >= present.get(device.type, 0):
         raise SpecError(
-            f"device {name!r}: this machine has {present.get(device.type, 0)} of kind {device.type}; "
-            "use --device auto"
+            f"device {name!r}: this machine has {present.get(device.type, 0)} of kind {device.type}; use --device auto"
         )
     return device
 
@@ -55,13 +54,9 @@ def build_fabric(device: torch.device, precision: str, num_devices: int = 1) -> 
     if precision == "64-true" and device.type == "mps":
         raise SpecError("train.precision: 64-true is not available on device mps; use 32-true")
     if num_devices > 1 and device.index is not None:
-        raise SpecError(
-            f"device {device}: {num_devices} devices asked for, but one named; use --device {device.type}"
-        )
+        raise SpecError(f"device {device}: {num_devices} devices asked for, but one named; use --device {device.type}")
     if device.type == "cuda" and num_devices > torch.cuda.device_count():
-        raise SpecError(
-            f"{num_devices} devices asked for, but this machine has {torch.cuda.device_count()} GPUs"
-        )
+        raise SpecError(f"{num_devices} devices asked for, but this machine has {torch.cuda.device_count()} GPUs")
     if device.type == "mps" and num_devices > 1:
         raise SpecError(f"{num_devices} devices asked for, but mps is a single one")
     flush_denormals()
@@ -69,9 +64,7 @@ def build_fabric(device: torch.device, precision: str, num_devices: int = 1) -> 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     return Fabric(
         accelerator=device.type,
-        devices=num_devices
-        if num_devices > 1 or device.index is None or device.type == "cpu"
-        else [device.index],
+        devices=num_devices if num_devices > 1 or device.index is None or device.type == "cpu" else [device.index],
         strategy=_strategy(num_devices),
         plugins=[_precision_plugin(precision, device)],
     )

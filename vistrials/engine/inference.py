@@ -93,9 +93,7 @@ def infer(
     return _assemble(files, video_set.videos)
 
 
-def _until_stopped(
-    frames: Iterator[Frame], stop: StopRequest, number: int, video_set: VideoSet
-) -> Iterator[Frame]:
+def _until_stopped(frames: Iterator[Frame], stop: StopRequest, number: int, video_set: VideoSet) -> Iterator[Frame]:
     for frame in frames:
         if stop.requested:
             done = f"{number} of {len(video_set.videos)} videos"

@@ -21,9 +21,7 @@ class LossLog:
         """Args: losses.jsonl; a folder for TensorBoard; how many iterations the training has finished."""
         keep_iterations(path, iteration)
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
-        self._writer = SummaryWriter(
-            str(tensorboard), purge_step=iteration + 1, max_queue=1000, flush_secs=30
-        )
+        self._writer = SummaryWriter(str(tensorboard), purge_step=iteration + 1, max_queue=1000, flush_secs=30)
 
     def __enter__(self) -> Self:
         return self

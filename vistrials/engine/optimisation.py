@@ -54,9 +54,7 @@ def learning_rate_factor(
         A factor in (0, 1].
     """
     if schedule.kind == "step":
-        passed = sum(
-            iteration * epochs >= milestone * total_iters for milestone in schedule.milestones_epochs
-        )
+        passed = sum(iteration * epochs >= milestone * total_iters for milestone in schedule.milestones_epochs)
         factor = schedule.gamma**passed
         if iteration < schedule.warmup_iters:
             factor *= 1 - (1 - iteration / schedule.warmup_iters) * (1 - schedule.warmup_start)

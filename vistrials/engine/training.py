@@ -159,9 +159,7 @@ def sum_losses(scalars: dict[str, Tensor]) -> Tensor:
     """The sum of all entries whose names start with "loss_"."""
     losses = [value for name, value in scalars.items() if name.startswith("loss_")]
     if not losses:
-        raise TrainingError(
-            f"the model returned no loss: expected names that start with loss_, found {list(scalars)}"
-        )
+        raise TrainingError(f"the model returned no loss: expected names that start with loss_, found {list(scalars)}")
     return torch.stack(losses).sum()
 
 
@@ -212,9 +210,7 @@ def _mean_over_ranks(fabric: Fabric, scalars: dict[str, Tensor], stop: bool) -> 
 
 
 def _check_finite(values: dict[str, float], iteration: int) -> None:
-    checked = {
-        name: value for name, value in values.items() if name.startswith("loss_") or name == "grad_norm"
-    }
+    checked = {name: value for name, value in values.items() if name.startswith("loss_") or name == "grad_norm"}
     broken = [f"{name} is {value}" for name, value in checked.items() if not math.isfinite(value)]
     if broken:
         raise TrainingError(

@@ -29,8 +29,7 @@ def find_oddities(
         found = len(track.segmentations)
         if video.num_frames is not None and found != video.num_frames:
             yield (
-                f"{kind} with more or fewer segmentations than their video has frames, of which the"
-                " common ones count",
+                f"{kind} with more or fewer segmentations than their video has frames, of which the common ones count",
                 f"{where}: {found} instead of {video.num_frames}",
             )
         other_size = (mask.sizes != (video.height, video.width)).any(axis=1) & (mask.sizes > 0).all(axis=1)

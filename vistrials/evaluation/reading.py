@@ -157,11 +157,7 @@ def _entries(ground_truth: dict[str, Any], key: str) -> list[dict[str, Any]]:
     entries = ground_truth.get(key)
     if not isinstance(entries, list):
         found = f"is {_kind(entries)}" if key in ground_truth else "is missing"
-        hint = (
-            "; the official validation files have none, score on a split of train"
-            if key == "annotations"
-            else ""
-        )
+        hint = "; the official validation files have none, score on a split of train" if key == "annotations" else ""
         raise DataError(f"ground truth: '{key}' {found}; expected a list{hint}")
     for index, entry in enumerate(entries):
         _check_object(entry, f"ground truth {key}[{index}]")

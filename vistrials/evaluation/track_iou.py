@@ -91,9 +91,7 @@ def decode_tracks(
         sizes[mask_frames[first:last]] = intervals.sizes[first:last]
         areas[mask_frames[first:last]] = mask_areas[first:last]
         own = slice(intervals.offsets[first], intervals.offsets[last])
-        decoded.append(
-            TrackMasks(sizes, areas, interval_frames[own], intervals.starts[own], intervals.ends[own])
-        )
+        decoded.append(TrackMasks(sizes, areas, interval_frames[own], intervals.starts[own], intervals.ends[own]))
     return decoded
 
 

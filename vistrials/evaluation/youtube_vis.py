@@ -200,6 +200,5 @@ def _labels(truth: GroundTruth) -> list[str]:
     """Category names, with the id added where two share a name."""
     uses = Counter(truth.category_names.values())
     return [
-        name if uses[name] == 1 else f"{name} (id {category_id})"
-        for category_id, name in truth.category_names.items()
+        name if uses[name] == 1 else f"{name} (id {category_id})" for category_id, name in truth.category_names.items()
     ]

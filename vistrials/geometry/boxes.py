@@ -60,9 +60,7 @@ def decode(
     gh = ph * dh.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
     gx = px + pw * dx
     gy = py + ph * dy
-    decoded = torch.stack(
-        [gx - gw * 0.5 + 0.5, gy - gh * 0.5 + 0.5, gx + gw * 0.5 - 0.5, gy + gh * 0.5 - 0.5], dim=-1
-    )
+    decoded = torch.stack([gx - gw * 0.5 + 0.5, gy - gh * 0.5 + 0.5, gx + gw * 0.5 - 0.5, gy + gh * 0.5 - 0.5], dim=-1)
     if size is not None:
         decoded = clip(decoded, size)
     return decoded.reshape(shape)

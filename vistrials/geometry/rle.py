@@ -195,9 +195,7 @@ def decode_runs(
     refuse_first(num_chars == 0, "empty counts; expected a run-length string")
     char_offsets = _offsets(num_chars)
     chars = np.frombuffer(b"".join(counts), dtype=np.uint8) - np.uint8(_FIRST_CHAR)
-    refuse_first(
-        _any_within(chars > 63, char_offsets), "counts hold a character that no run-length string has"
-    )
+    refuse_first(_any_within(chars > 63, char_offsets), "counts hold a character that no run-length string has")
     is_last_char = (chars & _CONTINUES) == 0
     refuse_first(~is_last_char[char_offsets[1:] - 1], "counts end inside a number; the string is cut short")
 
@@ -205,16 +203,12 @@ def decode_runs(
     value_starts = np.concatenate([[0], value_ends[:-1] + 1])
     value_chars = value_ends - value_starts + 1
     offsets = np.searchsorted(value_ends, char_offsets)
-    refuse_first(
-        _any_within(value_chars > _MAX_CHARS_PER_RUN, offsets), "counts hold a number beyond any image size"
-    )
+    refuse_first(_any_within(value_chars > _MAX_CHARS_PER_RUN, offsets), "counts hold a number beyond any image size")
     lengths = _undo_differences(_read_values(chars, value_starts, value_ends, value_chars), offsets)
 
     num_pixels = sizes[:, 0] * sizes[:, 1]
     out_of_range = (lengths < 0) | (lengths > np.repeat(num_pixels, np.diff(offsets)))
-    refuse_first(
-        _any_within(out_of_range, offsets), "counts hold a run that is negative or longer than the image"
-    )
+    refuse_first(_any_within(out_of_range, offsets), "counts hold a run that is negative or longer than the image")
     sums = np.add.reduceat(lengths, offsets[:-1])
     wrong = sums != num_pixels
     if wrong.any():
@@ -236,9 +230,7 @@ def foreground_intervals(runs: Runs) -> Intervals:
     return Intervals(starts[kept] - mask_origin, ends[kept] - mask_origin, offsets, runs.sizes)
 
 
-def _size_and_counts(
-    segmentation: Any, height: int | None, width: int | None
-) -> tuple[tuple[int, int], bytes]:
+def _size_and_counts(segmentation: Any, height: int | None, width: int | None) -> tuple[tuple[int, int], bytes]:
     """Size and run-length string of any encoding; a string is passed on unread: `decode_runs` checks it."""
     if isinstance(segmentation, list):
         rows, columns = _checked_size(height, width)
@@ -280,9 +272,7 @@ def _checked_size(height: Any, width: Any) -> tuple[int, int]:
     except TypeError:
         raise DataError(f"size is {_short([height, width])}; expected two whole numbers of pixels") from None
     if rows < 1 or columns < 1 or rows * columns > MAX_PIXELS:
-        raise DataError(
-            f"size is {_short([rows, columns])}; expected positive sides, at most {MAX_PIXELS} pixels"
-        )
+        raise DataError(f"size is {_short([rows, columns])}; expected positive sides, at most {MAX_PIXELS} pixels")
     return rows, columns
 
 
@@ -306,9 +296,7 @@ def _check_run_list(counts: list[Any], rows: int, columns: int) -> None:
     except ValueError:
         runs = np.empty((0, 0))
     if runs.ndim != 1 or (runs.dtype.kind not in "iu" and len(runs)):
-        raise DataError(
-            "counts are a list of other things than whole numbers; expected run lengths in pixels"
-        )
+        raise DataError("counts are a list of other things than whole numbers; expected run lengths in pixels")
     if (runs < 0).any() or (runs > rows * columns).any():
         raise DataError("counts hold a run that is negative or longer than the image")
     if int(runs.sum()) != rows * columns:

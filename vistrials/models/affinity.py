@@ -12,9 +12,7 @@ class Affinity(nn.Module):
     Source: ObjProp (arXiv 2111.07529), section 3.2; W from the trial "weighted inter-frame affinity". Without scaling.
     """
 
-    def __init__(
-        self, spec: PlainAffinitySpec | WeightedAffinitySpec, channels: int, num_categories: int
-    ) -> None:
+    def __init__(self, spec: PlainAffinitySpec | WeightedAffinitySpec, channels: int, num_categories: int) -> None:
         super().__init__()
         self.scope = None if isinstance(spec, PlainAffinitySpec) else spec.scope
         if isinstance(spec, WeightedAffinitySpec):
@@ -27,9 +25,7 @@ class Affinity(nn.Module):
         """Whether the affinity depends on the object's category."""
         return self.scope == "per_category"
 
-    def forward(
-        self, key: Tensor, reference: Tensor, sample: int | None = None, label: int | None = None
-    ) -> Tensor:
+    def forward(self, key: Tensor, reference: Tensor, sample: int | None = None, label: int | None = None) -> Tensor:
         """Affinity of one frame pair.
 
         Args:

@@ -34,9 +34,7 @@ class Backbone(nn.Module):
         channels = spec.base_width
         for stage, count in enumerate(counts):
             width = spec.base_width * 2**stage
-            self.add_module(
-                f"layer{stage + 1}", _stage(block, channels, width, count, stride=1 if stage == 0 else 2)
-            )
+            self.add_module(f"layer{stage + 1}", _stage(block, channels, width, count, stride=1 if stage == 0 else 2))
             channels = width * block.expansion
             self.out_channels.append(channels)
         for module in self.modules():

@@ -59,9 +59,7 @@ def _coco(model: ObjProp) -> Mapping[str, Tensor]:
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
-        raise CheckpointError(
-            f"init.backbone: {path}: expected imagenet, coco, random or a file; no such file"
-        )
+        raise CheckpointError(f"init.backbone: {path}: expected imagenet, coco, random or a file; no such file")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -34,11 +34,7 @@ class MaskHead(nn.Module):
         for conv in self.convs:
             x = relu(conv(x))
         maps = self.logits(relu(self.upsample(x)))
-        return (
-            maps[:, 0]
-            if self.spec.class_agnostic
-            else maps[torch.arange(len(maps), device=maps.device), labels]
-        )
+        return maps[:, 0] if self.spec.class_agnostic else maps[torch.arange(len(maps), device=maps.device), labels]
 
     def rois(self, sampled: SampledRoIs) -> SampledRoIs:
         """The positives that enter loss_mask: all, or the first `max_rois` of a random order."""
@@ -56,14 +52,9 @@ class MaskHead(nn.Module):
         if len(logits) == 0:
             return {"loss_mask": logits.sum() * 0}
         targets = torch.cat(
-            [
-                mask_targets(m, r.truth_index, r.boxes, logits.shape[-1])
-                for r, m in zip(rois, masks, strict=True)
-            ]
+            [mask_targets(m, r.truth_index, r.boxes, logits.shape[-1]) for r, m in zip(rois, masks, strict=True)]
         )
-        return {
-            "loss_mask": self.spec.loss_weight * binary_cross_entropy_with_logits(logits, targets.to(logits))
-        }
+        return {"loss_mask": self.spec.loss_weight * binary_cross_entropy_with_logits(logits, targets.to(logits))}
 
 
 def mask_targets(masks: Tensor, truth_index: Tensor, boxes: Tensor, size: int) -> Tensor:
@@ -81,9 +72,7 @@ def mask_targets(masks: Tensor, truth_index: Tensor, boxes: Tensor, size: int) -
     rows, columns = rows.clamp(0, masks.shape[1] - 1), columns.clamp(0, masks.shape[2] - 1)
 
     def pixels(row_tap: int, column_tap: int) -> Tensor:
-        return masks[
-            truth_index[:, None, None], rows[row_tap][:, :, None], columns[column_tap][:, None, :]
-        ].long()
+        return masks[truth_index[:, None, None], rows[row_tap][:, :, None], columns[column_tap][:, None, :]].long()
 
     def line(row_tap: int) -> Tensor:
         left, right = pixels(row_tap, 0), pixels(row_tap, 1)
@@ -100,9 +89,7 @@ def mask_targets(masks: Tensor, truth_index: Tensor, boxes: Tensor, size: int) -
     return resized.to(torch.uint8)
 
 
-def _taps(
-    start: Tensor, extent: Tensor, size: int, *, zero_fraction_at_border: bool
-) -> tuple[Tensor, Tensor]:
+def _taps(start: Tensor, extent: Tensor, size: int, *, zero_fraction_at_border: bool) -> tuple[Tensor, Tensor]:
     """The two source positions (2, n, size) of each output cell along an axis, and their weights in 1/2048."""
     cells = torch.arange(size, device=start.device, dtype=torch.float64)
     position = ((cells + 0.5) * (extent[:, None] / size) - 0.5).float()
@@ -117,9 +104,7 @@ def _taps(
     return taps, weights
 
 
-def paste_mask(
-    probs: Tensor, box: tuple[int, int, int, int], size: tuple[int, int], threshold: float
-) -> Tensor:
+def paste_mask(probs: Tensor, box: tuple[int, int, int, int], size: tuple[int, int], threshold: float) -> Tensor:
     """A RoI's mask at frame resolution.
 
     Args: probs (m, m); box = integer-truncated x1, y1, x2, y2 in frame pixels; size (height, width).
@@ -127,9 +112,7 @@ def paste_mask(
     """
     x1, y1, x2, y2 = box
     width, height = max(x2 - x1 + 1, 1), max(y2 - y1 + 1, 1)
-    resized = interpolate(
-        probs.float()[None, None], size=(height, width), mode="bilinear", align_corners=False
-    )[0, 0]
+    resized = interpolate(probs.float()[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]
     mask = torch.zeros(size, dtype=torch.bool, device=probs.device)
     top, left = max(y1, 0), max(x1, 0)
     bottom, right = min(y1 + height, size[0]), min(x1 + width, size[1])

@@ -41,9 +41,7 @@ class ObjProp(nn.Module):
             skip_single_positive=released.skip_single_positive_match,
         )
         self.mask_head = MaskHead(spec.mask_head, channels, num_categories)
-        self.propagation = (
-            PropagationHead(spec.propagation, channels, num_categories) if spec.propagation else None
-        )
+        self.propagation = PropagationHead(spec.propagation, channels, num_categories) if spec.propagation else None
 
     def forward(self, batch: FramePairBatch) -> dict[str, Tensor]:
         """Losses (keys loss_*) and accuracies of a batch of frame pairs, scalars each."""
@@ -73,9 +71,7 @@ class ObjProp(nn.Module):
         )
 
         mask_rois = [self.mask_head.rois(r) for r in rois]
-        mask_labels = torch.cat(
-            [labels[r.truth_index] for r, labels in zip(mask_rois, batch.labels, strict=True)]
-        )
+        mask_labels = torch.cat([labels[r.truth_index] for r, labels in zip(mask_rois, batch.labels, strict=True)])
         mask_logits = self.mask_head(self.mask_features(key, [r.boxes for r in mask_rois]), mask_labels)
         losses |= self.mask_head.loss(mask_logits, mask_rois, batch.masks)
 

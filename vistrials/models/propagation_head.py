@@ -41,9 +41,7 @@ class PropagationHead(nn.Module):
     def extract(self, levels: list[Tensor]) -> Tensor:
         """P2..P5 (B, C, ...) -> propagation features (B, C', H, W) at stride 8."""
         size = levels[1].shape[-2:]
-        resized = [
-            x if x.shape[-2:] == size else interpolate(x, size=size, mode="bilinear") for x in levels[:4]
-        ]
+        resized = [x if x.shape[-2:] == size else interpolate(x, size=size, mode="bilinear") for x in levels[:4]]
         return self.features(torch.cat(resized, dim=1))
 
     def loss(
@@ -68,9 +66,7 @@ class PropagationHead(nn.Module):
                 continue
             match = _key_instance_of(instance_match[image], len(references))
             object_labels = torch.where(match >= 0, _take(labels[image], match), 1)
-            foreground, background = self.attend(
-                key[image], reference[image], references, object_labels, sample=image
-            )
+            foreground, background = self.attend(key[image], reference[image], references, object_labels, sample=image)
             foreground, background = (_to_pixels(f) for f in (foreground, background))
             height, width = foreground.shape[-2:]
             filled = _filled_boxes(boxes[image], match, height, width)
@@ -142,16 +138,14 @@ class PropagationHead(nn.Module):
         spatial = spatial_weight(height, width, self.spec.sigma_cells, key.device, key.dtype)
         foreground, background = self.attend(key, reference, boxes, labels, spatial=spatial)
         probs = []
-        for f, b, chunk_labels in zip(
-            *(t.split(_CHUNK) for t in (foreground, background, labels)), strict=True
-        ):
+        for f, b, chunk_labels in zip(*(t.split(_CHUNK) for t in (foreground, background, labels)), strict=True):
             attention = (_to_pixels(f) - _to_pixels(b)).sigmoid()
             probs.append(self.mask_logits(self.attended_features(key, attention), chunk_labels).sigmoid())
         return torch.cat(probs)
 
 
 def box_cells(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Cells that boxes (n, 4) cover: rows y1 // 8 .. y2 // 8 - 1, columns likewise. Returns: (n, height, width) bool."""
+    """Cells that boxes (n, 4) cover: rows y1 // 8 .. y2 // 8 - 1, columns likewise; (n, height, width) bool."""
     x1, y1, x2, y2 = (boxes // STRIDE).unbind(dim=1)
     rows = torch.arange(height, device=boxes.device)
     columns = torch.arange(width, device=boxes.device)

@@ -33,9 +33,7 @@ def roi_features(levels: list[Tensor], boxes: list[Tensor], size: int, spec: RoI
     for i in range(spec.num_levels):
         rows = (level_index == i).nonzero().flatten()
         if len(rows):
-            pooled = pooled.index_copy(
-                0, rows, align(levels[i], rois[rows], image_index[rows], size, STRIDES[i])
-            )
+            pooled = pooled.index_copy(0, rows, align(levels[i], rois[rows], image_index[rows], size, STRIDES[i]))
     return pooled
 
 

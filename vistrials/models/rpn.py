@@ -64,13 +64,9 @@ class RPN(nn.Module):
             positives, negatives = usable[positives], usable[negatives]
             chosen = torch.cat([positives, negatives])
             objects = (torch.arange(len(chosen), device=chosen.device) < len(positives)).to(all_logits)
-            loss_cls = loss_cls + binary_cross_entropy_with_logits(
-                all_logits[image, chosen], objects, reduction="sum"
-            )
+            loss_cls = loss_cls + binary_cross_entropy_with_logits(all_logits[image, chosen], objects, reduction="sum")
             targets = box_ops.encode(all_anchors[positives], truth)
-            loss_bbox = (
-                loss_bbox + smooth_l1(all_deltas[image, positives], targets, self.spec.smooth_l1_beta).sum()
-            )
+            loss_bbox = loss_bbox + smooth_l1(all_deltas[image, positives], targets, self.spec.smooth_l1_beta).sum()
         return {
             "loss_rpn_cls": self.spec.loss_cls_weight * loss_cls / divisor,
             "loss_rpn_bbox": self.spec.loss_bbox_weight * loss_bbox / divisor,
@@ -129,6 +125,5 @@ def select_proposals(
 def grid_anchors(level_sizes: tuple[tuple[int, int], ...], spec: AnchorSpec) -> tuple[Tensor, ...]:
     """Anchors (N, 4) float64 of every level, strides 4, 8, 16, ..."""
     return tuple(
-        anchor_ops.level_anchors(height, width, 4 * 2**level, spec)
-        for level, (height, width) in enumerate(level_sizes)
+        anchor_ops.level_anchors(height, width, 4 * 2**level, spec) for level, (height, width) in enumerate(level_sizes)
     )

@@ -167,8 +167,8 @@ def _draw_labels(
             continue
         left, top, right, bottom = box
         text = item.label if item.score is None else f"{item.label} {item.score:.2f}"
-        width = min(image.width, ceil(draw.textlength(text, font)) + 6)
-        height = min(image.height, round(1.25 * font.size))
+        width = min(image.width, ceil(draw.textlength(text, font)) + 8)
+        height = min(image.height, round(1.4 * font.size))
         # Above, below, then beside: clipped to the frame, each of them stays next to its object.
         beside = [(x, y) for y in ((top + bottom - height) // 2, top) for x in (right + 1, left - width - 1)]
         columns = (left, right - width, (left + right - width) // 2)
@@ -179,8 +179,8 @@ def _draw_labels(
         cost[y0 : y0 + height, x0 : x0 + width] = _LABEL_WEIGHT
         colour = colours[item.track]
         ink = "black" if np.dot(colour, (0.299, 0.587, 0.114)) > 120 else "white"
-        draw.rectangle((x0, y0, x0 + width - 1, y0 + height - 1), fill=colour)
-        draw.text((x0 + 3, y0 + height // 2), text, ink, font, anchor="lm")
+        draw.rectangle((x0, y0, x0 + width - 1, y0 + height - 1), colour, outline="black")
+        draw.text((x0 + 4, y0 + height // 2), text, ink, font, anchor="lm")
 
 
 @lru_cache

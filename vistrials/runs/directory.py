@@ -143,9 +143,7 @@ class RunDirectory:
             temporary.write_text(dump_spec(spec), encoding="utf-8")
             os.replace(temporary, self.spec)
         except OSError as error:
-            raise RunError(
-                f"{self.path}: cannot be written ({error.strerror or error}); see --results"
-            ) from None
+            raise RunError(f"{self.path}: cannot be written ({error.strerror or error}); see --results") from None
 
     def _check_spec(self, spec: TrialSpec) -> None:
         recorded = _read_spec(self.spec)
@@ -187,9 +185,7 @@ class RunDirectory:
             )
 
     def _outputs_after_training(self) -> list[Path]:
-        return sorted(
-            path for kind in ("predictions", "metrics") for path in self.path.glob(f"{kind}*.json*")
-        )
+        return sorted(path for kind in ("predictions", "metrics") for path in self.path.glob(f"{kind}*.json*"))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -209,9 +205,7 @@ class RunDirectory:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise RunError(
-                f"{self.path}: another process works on this run; wait for it or stop it"
-            ) from None
+            raise RunError(f"{self.path}: another process works on this run; wait for it or stop it") from None
         except OSError:
             pass  # a file system without locks
         try:

@@ -37,9 +37,7 @@ def load_json(path: str | os.PathLike[str]) -> Any:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not JSON text: byte {error.start} is not UTF-8; expected .json or .json.gz"
-        ) from None
+        raise DataError(f"{path}: not JSON text: byte {error.start} is not UTF-8; expected .json or .json.gz") from None
     if not text.strip():
         raise DataError(f"{path}: the file is empty; expected JSON")
     try:
@@ -47,9 +45,7 @@ def load_json(path: str | os.PathLike[str]) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno} (character {error.pos} of {len(text)})"
         if _is_cut_short(error, text):
-            raise DataError(
-                f"{path}: JSON cut short: it ends inside a value at {where}; copy it again"
-            ) from None
+            raise DataError(f"{path}: JSON cut short: it ends inside a value at {where}; copy it again") from None
         raise DataError(f"{path}: not valid JSON: {error.msg} at {where}") from None
     except RecursionError:
         raise DataError(f"{path}: not usable JSON: nested too deeply") from None

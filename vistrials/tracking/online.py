@@ -55,9 +55,7 @@ class OnlineTracker:
     Source: SYSTEM 3 (online inference) and 4.
     """
 
-    def __init__(
-        self, model: ObjProp, spec: InferenceSpec, released: ReleasedBehaviour | None = None
-    ) -> None:
+    def __init__(self, model: ObjProp, spec: InferenceSpec, released: ReleasedBehaviour | None = None) -> None:
         self.model = model
         self.spec = spec
         self.released = released or ReleasedBehaviour()
@@ -150,9 +148,7 @@ class OnlineTracker:
             mask = mean >= self.propagation.spec.mask_threshold
             if mask.any():
                 score = sum(o.score for o in past) / len(past)
-                propagated[object_id] = TrackedObject(
-                    _bounding_box(mask), past[-1].label, score, mask, propagated=True
-                )
+                propagated[object_id] = TrackedObject(_bounding_box(mask), past[-1].label, score, mask, propagated=True)
         return propagated
 
 
@@ -167,7 +163,7 @@ def track_video(
     """The tracks of one video; masks become run lengths as soon as their frame is done.
 
     Args: frames in order; category_ids: id of label 1, 2, ...
-    Returns: tracks of at least `min_track_frames` frames; score = mean over frames, category = majority (lowest on tie).
+    Returns: tracks of `min_track_frames` or more; score = mean over frames, category = majority (lowest on ties).
     """
     released = released or ReleasedBehaviour()
     tracker = OnlineTracker(model, spec, released)
@@ -217,9 +213,7 @@ class _GrowingTrack:
 
 
 def _without_mask(tracked: TrackedObject) -> TrackedObject:
-    return TrackedObject(
-        tracked.box, tracked.label, tracked.score, tracked.mask.new_zeros(0), tracked.propagated
-    )
+    return TrackedObject(tracked.box, tracked.label, tracked.score, tracked.mask.new_zeros(0), tracked.propagated)
 
 
 def _to_frame(probs: Tensor, frame: Frame) -> Tensor:
