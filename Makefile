@@ -32,8 +32,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/vistrials run baseline --profile demo
-	$(BIN)/vistrials visualize results/demo/baseline/seed0 --out results/demo/baseline/seed0/strip.png
+	$(BIN)/vistrials run baseline --profile demo --results build
+	$(BIN)/vistrials visualize build/demo/baseline/seed0 --frames 6 --out build/demo/baseline/seed0/strip.png
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -45,7 +45,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/vistrials check
 
 bench: $(VENV)/.installed-dev
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

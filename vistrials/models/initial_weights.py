@@ -81,7 +81,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 
 def _load(model: ObjProp, state: Mapping[str, Tensor], source: str) -> None:
-    """A classifier's parameters into the backbone, or a detector's (backbone.body, backbone.fpn) into backbone and FPN."""
+    """A classifier's parameters into the backbone, or a detector's (backbone.body, backbone.fpn) into both."""
     if any(name.startswith("backbone.body.") for name in state):
         renamed = {
             name.replace("backbone.body.", "backbone.").replace("backbone.fpn.", "fpn.pyramid."): value

@@ -1,6 +1,11 @@
-"""Parameter names of the original program (mmdetection 1), one to one with ours."""
+"""Parameter names of the original program (mmdetection 1), one to one with ours, and state dicts in them."""
 
 import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from vistrials.errors import CheckpointError
 
 _RULES = (
     (r"backbone\.(.*)", r"backbone.\1"),
@@ -24,6 +29,9 @@ _RULES = (
     (r"propagation\.logits\.(.*)", r"prop_head.conv_logits.\1"),
 )
 
+_OPTIONAL = "num_batches_tracked"  # PyTorch before 0.4.1 did not store it
+_SHOWN = 3
+
 
 def original_name(name: str) -> str | None:
     """The original program's name of one of our parameters or buffers; None where it has none."""
@@ -31,3 +39,46 @@ def original_name(name: str) -> str | None:
         if re.fullmatch(pattern, name):
             return re.sub(pattern, replacement, name)
     return None
+
+
+def from_original(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A checkpoint of the original program under our names, complete and of the right shapes.
+
+    Args: state by original names; expected: our model's state dict.
+    Raises: CheckpointError: keys that are missing, unexpected or of another shape, counted, the first ones named.
+    """
+    names = {name: original_name(name) for name in expected}
+    translated = {original for original in names.values() if original is not None}
+    missing = sorted(original for original in translated - state.keys() if not original.endswith(_OPTIONAL))
+    unexpected = sorted(state.keys() - translated)
+    mismatched = [
+        f"{original} (expected {tuple(expected[name].shape)}, found {tuple(state[original].shape)})"
+        for name, original in names.items()
+        if original in state and state[original].shape != expected[name].shape
+    ]
+    faults = [
+        f"{len(keys)} {kind}: {', '.join(keys[:_SHOWN])}{', ...' if len(keys) > _SHOWN else ''}"
+        for kind, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", mismatched))
+        if keys
+    ]
+    if faults:
+        raise CheckpointError("; ".join(faults))
+    # What the original has no name for (a shared affinity matrix, say) keeps its start.
+    return {
+        name: state[original] if original is not None and original in state else expected[name]
+        for name, original in names.items()
+    }
+
+
+def to_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of ours under the original program's names.
+
+    Raises: CheckpointError: a parameter that the original program does not have.
+    """
+    renamed = {}
+    for name, value in state.items():
+        original = original_name(name)
+        if original is None:
+            raise CheckpointError(f"{name}: the original program has no such parameter, so these weights stay ours")
+        renamed[original] = value
+    return renamed
