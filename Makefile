@@ -2,7 +2,7 @@
 #   make demo   run the baseline on the embedded videos and draw what it found
 #   make test   the test suite
 #   make check  formatting, lint, types
-#   make all    check, test, demo
+#   make all    every trial on the embedded videos, and their table; goes on where it was stopped
 # Variables: PYTHON (3.11 or newer), VENV, CONSTRAINTS (pinned versions; empty for the newest), PYTEST_ARGS.
 
 PYTHON ?= python3
@@ -17,7 +17,9 @@ PACKAGING := pyproject.toml $(wildcard $(CONSTRAINTS))
 .PHONY: all bench check clean demo test venv
 .DEFAULT_GOAL := all
 
-all: check test demo
+all: $(VENV)/.installed
+	$(BIN)/vistrials run-all --profile demo
+	$(BIN)/vistrials compare --profile demo
 
 venv: $(VENV)/.installed
 

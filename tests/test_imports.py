@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "vistrials"
 # From top to bottom; the rooms of a row are siblings.
 ROWS = [
     {"cli", "display"},
+    {"study"},
     {"pipeline"},
     {"engine", "reports"},
     {"tracking"},

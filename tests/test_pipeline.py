@@ -275,7 +275,7 @@ def test_exported_weights_travel_with_where_they_come_from(data: Path, tmp_path:
     assert read_metadata(weights) == read_metadata(directory.weights)
     content = load(record)
     assert content["trial"] == "tiny" and content["half_precision"] is True
-    assert content["figures"]["valid"] == load(directory.metrics())["figures"]
+    assert content["figures"]["valid"] == load(directory.metrics())
     assert content["provenance"]["data"]["train"]["sha256"]
 
 

@@ -185,6 +185,7 @@ def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) ->
     ) -> None:
         from vistrials import pipeline
         from vistrials.display import RichReporter, show_figures, show_text
+        from vistrials.evaluation.average_precision import FIGURES
         from vistrials.specs.loading import load_trial
 
         changes = _all_overrides(data, weights, overrides)
@@ -204,8 +205,10 @@ def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) ->
         show_text(str(directory.path))
         scored = [split for split in spec.data.splits if directory.is_evaluated(split)]
         if scored and "evaluate" in stages:
-            figures = {split: json.loads(directory.metrics(split).read_text())["figures"] for split in scored}
-            show_figures("split", figures)
+            metrics = {split: json.loads(directory.metrics(split).read_text()) for split in scored}
+            show_figures(
+                "split", {split: {name: of_split[name] for name in FIGURES} for split, of_split in metrics.items()}
+            )
 
 
 _add_pipeline_command(
@@ -215,6 +218,37 @@ _add_pipeline_command(
 )
 _add_pipeline_command("train", ("train",), "Train a trial, going on where it was interrupted.")
 _add_pipeline_command("infer", ("infer",), "Predict the splits of a trained trial.")
+
+
+@app.command("run-all")
+def run_all_command(
+    trials: Annotated[list[str] | None, typer.Argument(metavar="[TRIAL]...", help="Trials; all without.")] = None,
+    profile: Profile = None,
+    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="Seeds; another one, another run.")] = "0",
+    data: DataDir = None,
+    results: Results = Path("results"),
+    device: Device = "auto",
+    overrides: Overrides = None,
+) -> None:
+    """Run trials in the order in which they start from each other, as far as they are not done.
+
+    One that fails does not stop the others.
+    """
+    numbers = _seed_numbers(seeds)
+    from vistrials import study
+    from vistrials.display import RichReporter, show_error, show_text
+    from vistrials.specs.loading import list_trials, load_trial
+
+    changes = _all_overrides(data, None, overrides)
+    specs = [load_trial(trial, profile, changes) for trial in trials or [file.name for file in list_trials()]]
+    failures = study.run_all(specs, results, numbers, device=device, overrides=changes, open_reporter=RichReporter)
+    total = len({spec.name for spec in specs}) * len(numbers)
+    show_text(f"{total - len(failures)} of {total} runs are done")
+    for failure in failures:
+        show_error(f"{failure.trial} seed {failure.seed}: {failure.reason}")
+    if failures:
+        show_text("the same command goes on with the others; `vistrials run` shows in full how one of them crashes")
+        raise typer.Exit(EXIT_FAULTS_FOUND)
 
 
 @app.command()
@@ -276,6 +310,63 @@ def visualize(
 
     path = pipeline.visualize(folder, out, split=split, video_id=video, frames=frames, min_score=min_score)
     show_text(str(path))
+
+
+@app.command()
+def compare(
+    profile: Profile = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split that the runs predicted (default: their first).", show_default=False)
+    ] = None,
+    results: Results = Path("results"),
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="table|markdown|csv|latex|json",
+            help="How to write it (default: table; with --out, by the name of the file).",
+            show_default=False,
+        ),
+    ] = None,
+    mix: Annotated[bool, typer.Option("--mix", help="Compare what is not comparable, too, with footnotes.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
+) -> None:
+    """Table 1: the figures of all trials that have been evaluated, and how far they are from the baseline's."""
+    from vistrials.display import show_table, show_text
+    from vistrials.reports.comparison import compare_runs
+    from vistrials.reports.comparison_text import COLUMNS, caption, cells, choose_format, remarks, render
+    from vistrials.specs.loading import DEFAULT_PROFILE
+
+    chosen = choose_format(form, out)
+    comparison = compare_runs(results, profile or DEFAULT_PROFILE, split, mix=mix)
+    if chosen == "table":
+        show_table(caption(comparison), COLUMNS, cells(comparison))
+        for line in remarks(comparison):
+            show_text(line)
+    elif out is None:
+        show_text(render(comparison, chosen))
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(render(comparison, chosen), encoding="utf-8")
+        show_text(str(out))
+
+
+@app.command("plot-losses")
+def plot_losses_command(
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .png, .pdf, .svg, or .csv.")],
+    trials: Annotated[
+        list[str] | None, typer.Argument(metavar="[TRIAL]...", help="Trials; all that have logged losses without.")
+    ] = None,
+    profile: Profile = None,
+    seed: Seed = 0,
+    results: Results = Path("results"),
+) -> None:
+    """Figure 4: how six losses fall in the training of trials, or the same as CSV."""
+    from vistrials.display import show_text
+    from vistrials.reports.loss_curves import save_loss_curves
+    from vistrials.specs.loading import DEFAULT_PROFILE
+
+    show_text(str(save_loss_curves(results, profile or DEFAULT_PROFILE, out, trials or (), seed)))
 
 
 @app.command("export-weights")
@@ -399,6 +490,13 @@ def _frame_numbers(text: str) -> list[int]:
         return [int(number) for number in text.split(",")]
     except ValueError:
         raise SpecError(f"--at {text}: expected frame numbers, such as 0,7,15") from None
+
+
+def _seed_numbers(text: str) -> list[int]:
+    numbers = [number.strip() for number in text.split(",")]
+    if not all(number.isdecimal() for number in numbers):
+        raise SpecError(f"--seeds {text}: expected numbers from 0, such as 0,1,2")
+    return list(dict.fromkeys(map(int, numbers)))
 
 
 def _run_folder(run: str, profile: str | None, seed: int, results: Path) -> Path:

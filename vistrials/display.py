@@ -39,7 +39,8 @@ def show_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequenc
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
         numeric = position > 0 and all(_is_number(row[position]) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=position == 0)
+        # Fold: a path cut off by an ellipsis would be of no use.
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=position == 0, overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     out.print(table)

@@ -1,8 +1,8 @@
 """A trial spec -> its parts -> a finished run; the only file that joins data, models, engine and runs."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class _Job:
     device: torch.device
     num_devices: int
     overrides: tuple[str, ...]
+    starts: Mapping[str, TrialSpec]
     reporter: Reporter
 
     @property
@@ -76,6 +77,7 @@ def run(
     force: bool = False,
     stages: Sequence[str] = STAGES,
     overrides: Sequence[str] = (),
+    starts: Mapping[str, TrialSpec] | None = None,
     reporter: Reporter | None = None,
 ) -> RunDirectory:
     """Bring a run to its end: train, infer and evaluate as far as that is not done.
@@ -91,6 +93,7 @@ def run(
         force: redo the stages asked for, and drop what follows from them.
         stages: some of `STAGES`, to do no more than these.
         overrides: those that went into the spec, for the record.
+        starts: specs of trials to start from, by name, where they are not what that name alone means.
         reporter: hears of stages, progress, news and warnings.
 
     Returns:
@@ -104,7 +107,8 @@ def run(
         Interrupted: stopped by a signal; the same call goes on from there.
     """
     directory = RunDirectory.for_spec(spec, results_dir, seed)
-    job = _Job(spec, directory, choose_device(device), num_devices, tuple(overrides), reporter or SilentReporter())
+    reporter = reporter or SilentReporter()
+    job = _Job(spec, directory, choose_device(device), num_devices, tuple(overrides), starts or {}, reporter)
     if "train" not in stages and not directory.spec.exists():
         raise RunError(f"{directory.path}: no such run yet; `vistrials run {spec.name}` makes it")
     with directory.lock():
@@ -264,11 +268,11 @@ def _find_start(job: _Job) -> _Start:
 
 def _job_of_start(job: _Job, trial: str) -> _Job:
     """The trial that another one starts from, on the same data."""
-    spec = load_trial(trial, job.spec.profile)
+    spec = job.starts.get(trial) or load_trial(trial, job.spec.profile)
     data = spec.data.model_copy(update={"source": job.spec.data.source, "splits": job.spec.data.splits})
     spec = spec.model_copy(update={"data": data})
     directory = RunDirectory.for_spec(spec, job.directory.results_dir, job.seed)
-    return _Job(spec, directory, job.device, job.num_devices, (), job.reporter)
+    return replace(job, spec=spec, directory=directory, overrides=())
 
 
 def _weights_file(name: str) -> Path:
@@ -382,9 +386,7 @@ def export_weights(run_folder: Path | str, out: Path | str, *, half: bool = Fals
         "command": f"vistrials run {spec.name} --profile {spec.profile} --seed {directory.seed}",
         "half_precision": half,
         "figures": {
-            split: json.loads(directory.metrics(split).read_text())["figures"]
-            for split in spec.data.splits
-            if directory.is_evaluated(split)
+            split: load_json(directory.metrics(split)) for split in spec.data.splits if directory.is_evaluated(split)
         },
         "provenance": read_provenance(directory.provenance),
     }

@@ -16,7 +16,7 @@ from vistrials.engine.checkpoint import load_weights, save_weights
 from vistrials.engine.devices import build_fabric
 from vistrials.engine.distribution import launch
 from vistrials.engine.reporting import Reporter, SilentReporter
-from vistrials.engine.training import TrainingError, fit
+from vistrials.engine.training import TrainingError, TrainingFiles, fit
 from vistrials.errors import VistrialsError
 
 
@@ -32,7 +32,7 @@ class Recording(SilentReporter):
         self.num_steps += steps
 
 
-def train(fabric: Fabric, reporter: Reporter, folder: Path) -> int:
+def train(fabric: Fabric, reporter: Reporter, folder: Path, files: TrainingFiles) -> int:
     torch.manual_seed(fabric.global_rank)  # ranks that start apart are brought together
     model = SmallModel(noise=0.0)
     if fabric.is_global_zero:
@@ -42,7 +42,7 @@ def train(fabric: Fabric, reporter: Reporter, folder: Path) -> int:
         model,
         lambda start: SmallLoader(start, fabric.global_rank, fabric.world_size),
         published_spec(),
-        files_in(folder),
+        files,
         seed=0,
         digest="",
         reporter=reporter,
@@ -62,7 +62,8 @@ def train_with(folder: Path, num_devices: int) -> tuple[SmallModel, list[dict[st
     save_weights(folder / "start.safetensors", SmallModel(), {})
     reporter = Recording()
     fabric = build_fabric(torch.device("cpu"), "32-true", num_devices)
-    assert launch(fabric, train, reporter, folder) == num_devices
+    # Frozen records among the arguments reach the processes, too.
+    assert launch(fabric, train, reporter, folder, files_in(folder)) == num_devices
     model = SmallModel()
     load_weights(model, folder / "end.safetensors")
     records = [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]

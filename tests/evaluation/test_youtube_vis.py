@@ -145,7 +145,7 @@ def test_the_summary_is_json():
     data = ground_truth([truth([strip(0, 10)])], num_videos=3, num_categories=2)
     summary = evaluate(data, [prediction([strip(0, 10)], 0.5)]).to_dict()
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-    assert list(summary["figures"]) == list(FIGURES)
+    assert list(summary)[: len(FIGURES)] == list(FIGURES)
     assert summary["AP_per_category"] == pytest.approx({"category 1": 1, "category 2": -1}, abs=1e-12)
     assert (summary["num_videos"], summary["num_tracks"], summary["num_predictions"]) == (3, 1, 1)
     assert summary["warnings"] == []

@@ -137,6 +137,16 @@ def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
     assert try_in_another_process() == "locked"
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file where the folder should be")
+    run = RunDirectory.for_spec(spec(), tmp_path / "results", 3)
+    with (
+        pytest.raises(RunError, match=r"seed3: cannot be written \(.+\); choose another folder with --results"),
+        run.lock(),
+    ):
+        pass
+
+
 def test_the_digest_follows_the_result() -> None:
     digest = result_digest(spec(), "data", "0")
     assert digest == result_digest(spec(num_workers=0), "data", "0")

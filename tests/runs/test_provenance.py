@@ -70,6 +70,13 @@ def test_another_environment_is_noted_where_it_differs(tmp_path: Path, monkeypat
     assert content["stages"]["infer"]["environment"]["cpu"] == "another processor"
 
 
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "provenance.json"
+    path.write_text("[]")
+    with pytest.raises(RunError, match="provenance.json: expected an object, found a list"):
+        update_provenance(path, seed=1)
+
+
 def test_data_are_known_by_their_digest(tmp_path: Path) -> None:
     path, annotations = tmp_path / "run" / "provenance.json", tmp_path / "train.json"
     path.parent.mkdir()

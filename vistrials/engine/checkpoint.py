@@ -142,7 +142,8 @@ def load_weights(
         What became of each key.
 
     Raises:
-        CheckpointError: naming file, key, expected and found shape; also where not one tensor fits.
+        CheckpointError: naming file, key, expected and found shape; also where not one tensor fits, or one
+            holds NaN or infinity.
     """
     found = _read_tensors(path)
     expected = model.state_dict()
@@ -175,6 +176,11 @@ def load_weights(
         raise CheckpointError(
             f"{path}: {key}: expected shape {tuple(expected[key].shape)}, found nothing"
             f"{_and_more(report.missing)}; these weights belong to another model"
+        )
+    if broken := [key for key in report.loaded if not torch.isfinite(found[key]).all()]:
+        raise CheckpointError(
+            f"{path}: {broken[0]}: expected finite numbers, found NaN or infinity{_and_more(tuple(broken))}; "
+            "copy or train it again"
         )
     model.load_state_dict({key: found[key] for key in report.loaded}, strict=False)
     return report
@@ -216,9 +222,12 @@ def _torch_load(path: Path) -> Any:
     _check_exists(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: not a file of tensors alone, so it is not loaded ({reason})") from None
+    except pickle.UnpicklingError:
+        # Torch's own message tells the user to load it all the same.
+        raise CheckpointError(
+            f"{path}: not a torch file of tensors alone: it is another kind of file, or holds Python objects, "
+            "which could run code; check the path, or convert it to .safetensors"
+        ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path}: damaged or not a torch file ({reason}); copy or train it again") from None

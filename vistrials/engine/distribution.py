@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import active_children, get_context
 from typing import Any, TypeVar
 
@@ -37,7 +38,8 @@ def launch(fabric: Fabric, function: Callable[..., T], reporter: Reporter, *args
     # Rank by rank torch would remark that every parameter was used, which the next step may change.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     with StopRequest(on_stop=_tell_children):
-        outcome = fabric.launch(_call, function, queue, *args)  # type: ignore[arg-type]
+        # Bound, since Fabric walks through what it passes on and refuses frozen records.
+        outcome = fabric.launch(partial(_call, function=function, queue=queue, args=args))
     queue.put(None)
     relay.join()
     if isinstance(outcome, Exception):
@@ -45,7 +47,7 @@ def launch(fabric: Fabric, function: Callable[..., T], reporter: Reporter, *args
     return outcome
 
 
-def _call(fabric: Fabric, function: Callable[..., T], queue: Any, *args: Any) -> T | Exception:
+def _call(fabric: Fabric, function: Callable[..., T], queue: Any, args: tuple[Any, ...]) -> T | Exception:
     flush_denormals()
     reporter = _QueueReporter(queue) if fabric.is_global_zero else SilentReporter()
     try:

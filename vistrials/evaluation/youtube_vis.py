@@ -72,7 +72,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """The summary as JSON can hold it; the arrays and matches stay out."""
         return {
-            "figures": dict(self.figures),
+            **self.figures,
             "AP_per_category": dict(self.ap_per_category),
             "num_videos": self.num_videos,
             "num_tracks": self.num_tracks,

@@ -47,10 +47,10 @@ def from_original(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
     Args: state by original names; expected: our model's state dict.
     Raises: CheckpointError: keys that are missing, unexpected or of another shape, counted, the first ones named.
     """
-    names = {name: original_name(name) for name in expected}
-    translated = {original for original in names.values() if original is not None}
-    missing = sorted(original for original in translated - state.keys() if not original.endswith(_OPTIONAL))
-    unexpected = sorted(state.keys() - translated)
+    # What the original has no name for (a shared affinity matrix, say) keeps its start.
+    names = {name: original for name in expected if (original := original_name(name)) is not None}
+    missing = sorted(original for original in set(names.values()) - state.keys() if not original.endswith(_OPTIONAL))
+    unexpected = sorted(state.keys() - set(names.values()))
     mismatched = [
         f"{original} (expected {tuple(expected[name].shape)}, found {tuple(state[original].shape)})"
         for name, original in names.items()
@@ -63,11 +63,8 @@ def from_original(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
     ]
     if faults:
         raise CheckpointError("; ".join(faults))
-    # What the original has no name for (a shared affinity matrix, say) keeps its start.
-    return {
-        name: state[original] if original is not None and original in state else expected[name]
-        for name, original in names.items()
-    }
+    found = {name: state[original] for name, original in names.items() if original in state}
+    return dict(expected) | found
 
 
 def to_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

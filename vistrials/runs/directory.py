@@ -143,7 +143,12 @@ class RunDirectory:
             temporary.write_text(dump_spec(spec), encoding="utf-8")
             os.replace(temporary, self.spec)
         except OSError as error:
-            raise RunError(f"{self.path}: cannot be written ({error.strerror or error}); see --results") from None
+            raise self._not_writable(error) from None
+
+    def _not_writable(self, error: OSError) -> RunError:
+        return RunError(
+            f"{self.path}: cannot be written ({error.strerror or error}); choose another folder with --results"
+        )
 
     def _check_spec(self, spec: TrialSpec) -> None:
         recorded = _read_spec(self.spec)
@@ -192,15 +197,18 @@ class RunDirectory:
         """Keep other processes out of this run for a while; given up by the system if this process dies.
 
         Raises:
-            RunError: another process works on it.
+            RunError: another process works on it, or the folder cannot be made.
         """
         try:
             import fcntl
         except ImportError:  # not on Windows, where nothing else depends on it
             yield
             return
-        self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise self._not_writable(error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

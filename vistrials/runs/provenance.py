@@ -35,8 +35,18 @@ def update_provenance(path: Path, **sections: Any) -> dict[str, Any]:
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """A provenance file; empty where there is none."""
-    return load_json(path) if path.exists() else {}
+    """A provenance file; empty where there is none.
+
+    Raises:
+        RunError: it holds something else.
+    """
+    content = load_json(path) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise RunError(
+            f"{path}: expected an object, found a {type(content).__name__}: the file is damaged; "
+            "put it back, or redo the run with --force"
+        )
+    return content
 
 
 def record_data(path: Path, split: str, annotations: Path) -> str:

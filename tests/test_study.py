@@ -1,0 +1,201 @@
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from tests.engine.tiny_videos import write_tiny_data_set
+from vistrials import pipeline
+from vistrials.cli import app
+from vistrials.engine.interruption import Interrupted
+from vistrials.engine.reporting import Reporter, SilentReporter
+from vistrials.errors import RunError, SpecError
+from vistrials.runs.directory import RunDirectory
+from vistrials.specs.loading import list_trials, parse_spec
+from vistrials.specs.trial import TrialSpec
+from vistrials.study import Failure, in_dependency_order, run_all
+
+
+def trial(name: str, start: str | None = None, weights: str | None = None) -> TrialSpec:
+    data = {"source": {"kind": "files", "root": "/data"}}
+    init = {"from": start, "weights": weights}
+    return TrialSpec.model_validate({"name": name, "profile": "demo", "data": data, "init": init})
+
+
+class Pipeline:
+    """Stands for `pipeline.run`: notes what is asked for, and breaks where a test says so."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+        self.options: list[dict[str, Any]] = []
+        self.errors: dict[tuple[str, int], BaseException] = {}
+
+    def run(self, spec: TrialSpec, results_dir: Path | str, seed: int, **options: Any) -> None:
+        self.calls.append((spec.name, seed))
+        self.options.append({"results_dir": results_dir, **options})
+        if (spec.name, seed) in self.errors:
+            raise self.errors[spec.name, seed]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    stand_in = Pipeline()
+    monkeypatch.setattr(pipeline, "run", stand_in.run)
+    return stand_in
+
+
+def listening() -> tuple[list[str], Callable[[], AbstractContextManager[Reporter]]]:
+    heard: list[str] = []
+
+    class Listening(SilentReporter):
+        def message(self, text: str) -> None:
+            heard.append(text)
+
+        def warning(self, text: str) -> None:
+            heard.append(f"warning: {text}")
+
+    return heard, lambda: nullcontext(Listening())
+
+
+def vistrials(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+# --- Order
+
+
+def test_a_trial_comes_after_the_one_that_it_starts_from() -> None:
+    specs = [trial("c", "b"), trial("d"), trial("b", "a"), trial("a"), trial("e", "elsewhere")]
+    assert [spec.name for spec in in_dependency_order(specs)] == ["a", "b", "c", "d", "e"]
+
+
+def test_weights_win_over_a_start_so_that_nothing_is_waited_for() -> None:
+    specs = [trial("b", "a", weights="shipped:x"), trial("a")]
+    assert [spec.name for spec in in_dependency_order(specs)] == ["b", "a"]
+
+
+def test_one_seed_is_finished_before_the_next(fake: Pipeline) -> None:
+    heard, open_reporter = listening()
+    specs = [trial("b", "a"), trial("a")]
+    failures = run_all(specs, "out", [0, 2], device="cpu", overrides=["x=1"], open_reporter=open_reporter)
+    assert failures == []
+    assert fake.calls == [("a", 0), ("b", 0), ("a", 2), ("b", 2)]
+    assert heard == ["1/4 a seed 0", "2/4 b seed 0", "3/4 a seed 2", "4/4 b seed 2"]
+    first = fake.options[0]
+    assert (first["results_dir"], first["device"], first["overrides"]) == ("out", "cpu", ["x=1"])
+    assert first["starts"] == {"a": specs[1], "b": specs[0]}
+
+
+# --- Failures
+
+
+def test_what_fails_stops_only_what_starts_from_it(fake: Pipeline) -> None:
+    fake.errors["a", 0] = RunError("a holds another spec")
+    fake.errors["d", 1] = RuntimeError("out of memory\nstack of many lines")
+    heard, open_reporter = listening()
+    specs = [trial("a"), trial("b", "a"), trial("c", "b"), trial("d")]
+    assert run_all(specs, "out", [0, 1], device="cpu", open_reporter=open_reporter) == [
+        Failure("a", 0, "a holds another spec"),
+        Failure("b", 0, "skipped, because a, from which it starts, is not done"),
+        Failure("c", 0, "skipped, because b, from which it starts, is not done"),
+        Failure("d", 1, "RuntimeError: out of memory"),
+    ]
+    assert fake.calls == [("a", 0), ("d", 0), ("a", 1), ("b", 1), ("c", 1), ("d", 1)]
+    assert heard[:3] == ["1/8 a seed 0", "warning: a seed 0: a holds another spec", "2/8 b seed 0"]
+
+
+@pytest.mark.parametrize("stop", [Interrupted("goes on from iteration 3"), KeyboardInterrupt()])
+def test_an_interrupt_stops_everything(fake: Pipeline, stop: BaseException) -> None:
+    fake.errors["a", 0] = stop
+    with pytest.raises(type(stop)):
+        run_all([trial("a"), trial("b")], device="cpu")
+    assert fake.calls == [("a", 0)]
+
+
+def test_an_unknown_device_is_no_matter_of_one_trial(fake: Pipeline) -> None:
+    with pytest.raises(SpecError, match="device 'abacus'"):
+        run_all([trial("a")], device="abacus")
+    assert fake.calls == []
+
+
+# --- Command
+
+
+def test_run_all_takes_every_shipped_trial(fake: Pipeline, tmp_path: Path) -> None:
+    result = vistrials("run-all", "--seeds", "0,1,0", "--results", tmp_path, "--device", "cpu")
+    shipped = [file.name for file in list_trials()]
+    total = 2 * len(shipped)
+    assert result.exit_code == 0 and f"{total} of {total} runs are done" in result.stdout
+    assert f"{total}/{total} " in result.stderr
+    names = [name for name, seed in fake.calls if seed == 1]
+    assert sorted(names) == shipped
+    assert names.index("baseline") < names.index("additional_training")
+
+
+def test_run_all_reports_failures_at_the_end(fake: Pipeline) -> None:
+    fake.errors["baseline", 0] = ZeroDivisionError("division by zero")
+    result = vistrials("run-all", "additional_training", "baseline", "attention_neck", "--device", "cpu")
+    assert result.exit_code == 1 and "1 of 3 runs are done" in result.stdout
+    assert result.stderr.splitlines()[-2:] == [
+        "error: baseline seed 0: ZeroDivisionError: division by zero",
+        "error: additional_training seed 0: skipped, because baseline, from which it starts, is not done",
+    ]
+
+
+def test_ctrl_c_ends_run_all_with_130(fake: Pipeline) -> None:
+    fake.errors["baseline", 0] = KeyboardInterrupt()
+    assert vistrials("run-all", "baseline", "attention_neck", "--device", "cpu").exit_code == 130
+    assert fake.calls == [("baseline", 0)]
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["--seeds", "0,x"], ["--seeds=-1"], ["--set", "train.nope=1"]])
+def test_a_mistake_is_told_before_anything_runs(fake: Pipeline, arguments: list[str]) -> None:
+    result = vistrials("run-all", *arguments)
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert fake.calls == []
+
+
+# --- With the real pipeline
+
+
+TINY = {
+    "data": {"image_size_px": [64, 48]},
+    "init": {"backbone": "random"},
+    "model": {
+        "backbone": {"depth": 18, "base_width": 8, "frozen_stages": -1, "norm": "batch_stats"},
+        "fpn": {"channels": 8, "num_levels": 4},
+        "rpn": {
+            "anchors": {"scale": 3},
+            "sampler": {"num": 8, "positive_fraction": 0.5},
+            "proposals": {"num_before_nms": 10, "num_after_nms": 8, "max_num": 8},
+        },
+        "box_head": {"fc_channels": 16, "sampler": {"num": 8, "positive_fraction": 0.5}},
+        "track_head": {"fc_channels": 16},
+        "mask_head": {"num_convs": 1, "channels": 8},
+        "propagation": None,
+    },
+    "train": {"max_iters": 9, "batch_size": 2, "num_workers": 0},
+}
+
+
+def test_settings_by_hand_hold_for_a_trial_and_for_the_one_that_it_starts_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "trials" / "profiles").mkdir(parents=True)
+    (tmp_path / "trials" / "profiles" / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    (tmp_path / "trials" / "first.yaml").write_text("description: first\n")
+    (tmp_path / "trials" / "second.yaml").write_text("extends: first\ninit: {from: first}\n")
+    data = write_tiny_data_set(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    options = ["--profile", "tiny", "--data", data, "--device", "cpu", "--set", "train.max_iters=1"]
+
+    result = vistrials("run-all", "second", "first", *options)
+    assert result.exit_code == 0, result.output
+    for name in ("first", "second"):
+        run = RunDirectory(Path("results"), "tiny", name, 0, "valid")
+        assert parse_spec(run.spec.read_text()).train.max_iters == 1
+        assert run.is_evaluated("valid")
+        assert len(run.losses.read_text().splitlines()) == 1

@@ -1,0 +1,163 @@
+"""Figure 4: how the losses of trials fall, from the logs of their runs."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vistrials.errors import DataError, RunError, SpecError
+from vistrials.reports.film_strip import PALETTE
+from vistrials.reports.found_runs import find_runs
+from vistrials.runs.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CURVES = {
+    "loss_rpn_cls": "RPN classification",
+    "loss_rpn_bbox": "RPN box",
+    "loss_match": "match",
+    "loss_cls": "classification",
+    "loss_bbox": "box",
+    "loss_total": "total",
+}
+SUFFIXES = (".png", ".pdf", ".svg", ".csv")
+
+Values = NDArray[np.float64]
+Log = Mapping[str, Values]  # iter and the names of CURVES -> a value per iteration, NaN where not logged
+
+_WINDOW_FRACTION = 0.04  # of the longest training
+_SHOWN_FRACTION = 0.995  # of the raw values; what sticks out beyond would flatten everything else
+# Those that a thin line shows on white, and of two that are alike the first.
+_COLOURS = [PALETTE[number] for number in (0, 1, 2, 3, 5, 6, 7, 10, 12, 15)]
+_STYLES = ("-", (0, (5, 1.5)), "-.", ":")  # of five trials each
+
+
+def save_loss_curves(
+    results_dir: Path | str, profile: str, out: Path | str, trials: Sequence[str] = (), seed: int = 0
+) -> Path:
+    """Draw the six losses of Figure 4 over the iterations, or write what would be drawn as CSV.
+
+    Args:
+        results_dir: holds <profile>/<trial>/seed<N>/.
+        profile: whose runs.
+        out: a .png, .pdf, .svg or .csv file.
+        trials: whose curves, in this order; all that have logged something by default.
+        seed: of the runs.
+
+    Returns:
+        The file.
+
+    Raises:
+        SpecError: the file has another suffix.
+        RunError: a trial has no such run, or its run has logged nothing.
+        DataError: a log cannot be read.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in SUFFIXES:
+        raise SpecError(f"{out}: expected a name in {', '.join(SUFFIXES)}")
+    logs = load_logs(results_dir, profile, trials, seed)
+    window = choose_window(logs)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix.lower() == ".csv":
+        _write_csv(out, logs, window, seed)
+    else:
+        draw_loss_curves(logs, window, f"Losses in training: {profile}, seed {seed}").savefig(out, dpi=150)
+    return out
+
+
+def load_logs(results_dir: Path | str, profile: str, trials: Sequence[str] = (), seed: int = 0) -> dict[str, Log]:
+    """What trials have logged, by trial; arguments and errors as of `save_loss_curves`."""
+    where = Path(results_dir) / profile
+    runs = {run.trial: run for run, _ in find_runs(results_dir, profile) if run.seed == seed}
+    for trial in trials:
+        if trial not in runs:
+            raise RunError(f"{where}: no run of {trial} with seed {seed}; there are {', '.join(runs) or 'none'}")
+    logs = {trial: _read(runs[trial]) for trial in trials or runs}
+    empty = [trial for trial, log in logs.items() if not len(log["iter"])]
+    if len(empty) == len(logs) or (trials and empty):
+        names = ", ".join(empty) or "no run"
+        raise RunError(f"{where}: nothing is logged with seed {seed} by {names}, so there is nothing to draw")
+    return {trial: log for trial, log in logs.items() if trial not in empty}
+
+
+def choose_window(logs: Mapping[str, Log]) -> int:
+    """Iterations to average over, odd and the same for all trials: about 4% of the longest training."""
+    longest = max(log["iter"].max() for log in logs.values())
+    return 2 * int(longest * _WINDOW_FRACTION / 2) + 1
+
+
+def smooth(values: Values, window: int) -> Values:
+    """Rolling mean centred on each value; at both ends, and beside NaN, over the values that are there.
+
+    Args:
+        values: one per iteration.
+        window: how many, odd.
+    """
+    there = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(there, values, 0))])
+    counts = np.concatenate([[0], np.cumsum(there)])
+    middle = np.arange(len(values))
+    first, end = np.maximum(middle - window // 2, 0), np.minimum(middle + window // 2 + 1, len(values))
+    number = counts[end] - counts[first]
+    return np.where(number > 0, (sums[end] - sums[first]) / np.maximum(number, 1), np.nan)
+
+
+def draw_loss_curves(logs: Mapping[str, Log], window: int, title: str) -> "Figure":
+    """Smoothed curves in a 2x3 grid with one legend; raw values faint behind."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 7.5), layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    for axes, (name, label) in zip(figure.subplots(2, 3, sharex=True).flat, CURVES.items(), strict=True):
+        axes.set_title(f"{label} ({name})", fontsize=10)
+        axes.grid(alpha=0.3)
+        axes.tick_params(labelsize=8)
+        for number, (trial, log) in enumerate(logs.items()):
+            colour = tuple(part / 255 for part in _COLOURS[number % len(_COLOURS)])
+            style, smoothed = _STYLES[number // 5 % len(_STYLES)], smooth(log[name], window)
+            # As pixels even in a PDF: many thousand strokes that nobody looks at one by one.
+            axes.plot(log["iter"], log[name], color=colour, alpha=0.12, linewidth=0.6, zorder=1, rasterized=True)
+            axes.plot(log["iter"], smoothed, color=colour, linestyle=style, linewidth=1.4, zorder=2, label=trial)
+        raw = np.concatenate([log[name][np.isfinite(log[name])] for log in logs.values()])
+        if len(raw) and raw.min() < raw.max():
+            low, high = np.quantile(raw, [1 - _SHOWN_FRACTION, _SHOWN_FRACTION])
+            axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    caption = f"iteration (lines: rolling mean over {window} iterations; faint: each iteration)"
+    figure.axes[4].set_xlabel(caption, fontsize=10)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=9, frameon=False)
+    return figure
+
+
+def _write_csv(path: Path, logs: Mapping[str, Log], window: int, seed: int) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["trial", "seed", "iter", *CURVES, *(f"{name}_mean_of_{window}" for name in CURVES)])
+        for trial, log in logs.items():
+            columns = [log[name] for name in CURVES] + [smooth(log[name], window) for name in CURVES]
+            for iteration, *values in zip(log["iter"], *columns, strict=True):
+                cells = (f"{value:.6g}" if np.isfinite(value) else "" for value in values)
+                writer.writerow([trial, seed, int(iteration), *cells])
+
+
+def _read(run: RunDirectory) -> Log:
+    lines = run.losses.read_text(encoding="utf-8").splitlines() if run.losses.exists() else []
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            rows.append([float(record["iter"]), *(_number(record.get(name)) for name in CURVES)])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            if number < len(lines):  # a running training may have written half of its last line
+                raise DataError(f"{run.losses}: line {number}: expected a record with iter and losses") from None
+    table = np.array(rows, np.float64).reshape(len(rows), 1 + len(CURVES))
+    return dict(zip(["iter", *CURVES], table.T, strict=True))
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
