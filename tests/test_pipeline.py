@@ -162,7 +162,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     cut, _ = run(spec, tmp_path / "cut")
     assert cut.weights.read_bytes() == whole.weights.read_bytes()
     assert cut.predictions().read_bytes() == whole.predictions().read_bytes()
-    assert load(cut.provenance)["stages"]["train"]["sessions"] == 2
+    assert load(cut.provenance)["stages"]["train"]["calls"] == 2
 
 
 def test_force_redoes_what_is_asked_for_and_what_follows_from_it(data: Path, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_the_trial_to_start_from_is_trained_first(
 ) -> None:
     no_propagation = {**TINY["model"], "propagation": None}
     first = tiny_spec(Path("/elsewhere"), "first", model=no_propagation, train={"max_iters": 1})
-    monkeypatch.setattr(pipeline, "load_trial", lambda name, profile: {"first": first}[name])
+    monkeypatch.setattr(pipeline, "load_trial", lambda name, profile, overrides: {"first": first}[name])
     spec = tiny_spec(data, "second", train={"max_iters": 1}, init={"from": "first"})
     directory, reporter = run(spec, tmp_path, stages=["train"])
     assert reporter.stages == ["train first", "train second"]
@@ -220,6 +220,58 @@ def test_the_trial_to_start_from_is_trained_first(
         tiny_spec(data, "third", train={"max_iters": 0}, init={"from": "first"}), tmp_path, stages=["train"]
     )
     assert reporter.stages == ["train third"]
+
+
+def test_settings_of_the_training_reach_the_trial_to_start_from(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_download: list[str]
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def load_start(name: str, profile: str, overrides: tuple[str, ...]) -> TrialSpec:
+        asked.append(overrides)
+        return tiny_spec(data, "first", train={"max_iters": 1})
+
+    monkeypatch.setattr(pipeline, "load_trial", load_start)
+    overrides = ["train.max_iters=1", "model.propagation.at_inference=false", "init.backbone=random"]
+    spec = tiny_spec(data, "second", train={"max_iters": 1}, init={"from": "first"})
+    _, reporter = run(spec, tmp_path, stages=["train"], overrides=overrides)
+    assert asked == [("train.max_iters=1", "init.backbone=random")]
+    assert any("trained first with train.max_iters=1, init.backbone=random" in text for text in reporter.messages)
+
+
+def test_a_start_trained_on_other_data_is_refused(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_download: list[str]
+) -> None:
+    monkeypatch.setattr(
+        pipeline, "load_trial", lambda name, profile, overrides: tiny_spec(data, "first", train={"max_iters": 1})
+    )
+    run(tiny_spec(data, "second", train={"max_iters": 1}, init={"from": "first"}), tmp_path, stages=["train"])
+    annotations = load(data / "train.json")
+    annotations["info"] = "another file"
+    (data / "train.json").write_text(json.dumps(annotations))
+    with pytest.raises(RunError, match="annotations of split train have changed"):
+        run(tiny_spec(data, "third", train={"max_iters": 1}, init={"from": "first"}), tmp_path, stages=["train"])
+
+
+def test_force_loses_nothing_to_a_mistake(data: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(data)
+    directory, _ = run(spec, tmp_path)
+    before = content(directory)
+    other = spec.model_copy(update={"inference": spec.inference.model_copy(update={"score_threshold": 0.7})})
+    with pytest.raises(RunError, match="another spec"):
+        run(other, tmp_path, stages=["infer"], force=True)
+    with pytest.raises(DataError):
+        run(tiny_spec(tmp_path / "nowhere"), tmp_path, force=True)
+    with pytest.raises(CheckpointError, match="no such file"):
+        run(tiny_spec(data, init={"weights": str(tmp_path / "nothing.safetensors")}), tmp_path, force=True)
+    assert content(directory) == before
+
+
+def test_a_broken_split_is_found_before_the_training(data: Path, tmp_path: Path) -> None:
+    (data / "valid.json").write_text("{")
+    with pytest.raises(DataError, match=r"valid\.json"):
+        _, reporter = run(tiny_spec(data), tmp_path)
+    assert not list((tmp_path / "results").glob("**/losses.jsonl"))
 
 
 def test_a_backbone_out_of_reach_is_warned_of_and_recorded(data: Path, tmp_path: Path) -> None:

@@ -183,13 +183,15 @@ def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) ->
         overrides: Overrides = None,
         force: Force = False,
     ) -> None:
-        from vistrials import pipeline
-        from vistrials.display import RichReporter, show_figures, show_text
-        from vistrials.evaluation.average_precision import FIGURES
         from vistrials.specs.loading import load_trial
 
         changes = _all_overrides(data, weights, overrides)
-        spec = load_trial(trial, profile, changes)
+        spec = load_trial(trial, profile, changes)  # before torch is imported: a mistake answers at once
+
+        from vistrials import pipeline
+        from vistrials.display import RichReporter, show_figures, show_text
+        from vistrials.reports.comparison import FIGURES
+
         with RichReporter() as reporter:
             directory = pipeline.run(
                 spec,
@@ -205,7 +207,7 @@ def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) ->
         show_text(str(directory.path))
         scored = [split for split in spec.data.splits if directory.is_evaluated(split)]
         if scored and "evaluate" in stages:
-            metrics = {split: json.loads(directory.metrics(split).read_text()) for split in scored}
+            metrics = {split: directory.read_metrics(split) for split in scored}
             show_figures(
                 "split", {split: {name: of_split[name] for name in FIGURES} for split, of_split in metrics.items()}
             )

@@ -49,6 +49,9 @@ _SHIPPED_PREFIX = "shipped:"
 
 STAGES = ("train", "infer", "evaluate")
 
+# Settings that a trial shares with the one that it starts from.
+_PASSED_ON = ("data.", "train.", "init.backbone")
+
 
 @dataclass(frozen=True, slots=True)
 class _Job:
@@ -100,9 +103,8 @@ def run(
         The folder of the run, with the paths of what it holds.
 
     Raises:
-        RunError: the folder holds a run of another spec or data, another process works on it, or a stage
-            asked
-            for needs one that is neither done nor asked for.
+        RunError: the folder holds a run of another spec or data, another process works on it, or a stage asked for
+            needs one that is neither done nor asked for.
         VistrialsError: anything else that the user can mend, in one line.
         Interrupted: stopped by a signal; the same call goes on from there.
     """
@@ -112,6 +114,7 @@ def run(
     if "train" not in stages and not directory.spec.exists():
         raise RunError(f"{directory.path}: no such run yet; `vistrials run {spec.name}` makes it")
     with directory.lock():
+        _check_at_the_door(job, stages, force)
         if force:
             _discard(directory, stages, spec.data.splits)
         _prepare(job)
@@ -130,6 +133,26 @@ def run(
             if "evaluate" in stages:
                 _evaluate(job, split)
     return directory
+
+
+def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
+    """Find now what would otherwise break the run hours later, or after --force has thrown its results away."""
+    spec, directory = job.spec, job.directory
+    if not (force and "train" in stages):
+        directory.check(spec)
+    is_to_train = "train" in stages and (force or not directory.is_trained())
+    if is_to_train and spec.init.weights is not None:
+        read_metadata(_weights_file(spec.init.weights))
+    todo = [split for split in spec.data.splits if force or not directory.is_evaluated(split)]
+    if not todo:
+        return
+    found = []
+    for split in (["train"] if is_to_train else []) + todo:
+        data = resolve_split(spec.data, split)
+        video_set = load_video_set(data.annotations, data.frames_dir, require_annotations=split == "train")
+        found.append((data.annotations, [category.name for category in video_set.categories]))
+    for annotations, names in found[1:]:
+        _check_categories(found[0][1], names, annotations)
 
 
 def _discard(directory: RunDirectory, stages: Sequence[str], splits: Sequence[str]) -> None:
@@ -211,10 +234,14 @@ def _train_process(
         save_weights(directory.weights, model, _weights_metadata(spec, directory, video_set, summary.iterations))
         # All it has beyond the weights is what a training needs that goes on, and this one is over.
         directory.checkpoint.unlink(missing_ok=True)
-    entry: dict[str, Any] = {"iterations": summary.iterations}
-    if fabric.device.type == "cuda":
-        entry["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_allocated(fabric.device) / 2**20)
-    return entry
+    return {"iterations": summary.iterations} | _gpu_memory(fabric.device)
+
+
+def _gpu_memory(device: torch.device) -> dict[str, Any]:
+    """Peak of the stage, which must have reset the device's statistics when it began."""
+    if device.type != "cuda":
+        return {}
+    return {"peak_gpu_memory_mib": round(torch.cuda.max_memory_allocated(device) / 2**20)}
 
 
 def _weights_metadata(spec: TrialSpec, directory: RunDirectory, video_set: VideoSet, iterations: int) -> dict[str, str]:
@@ -258,21 +285,31 @@ def _find_start(job: _Job) -> _Start:
     if init.from_trial is None:
         return _Start(f"backbone {init.backbone}", None)
     earlier = _job_of_start(job, init.from_trial)
-    with earlier.directory.lock():
-        _prepare(earlier)
-        if not earlier.directory.is_trained():
-            job.reporter.message(f"{job.spec.name} starts from {earlier.spec.name}, which is trained first")
+    directory, name = earlier.directory, earlier.spec.name
+    with directory.lock():
+        if not directory.is_trained():
+            settings = f" with {', '.join(earlier.overrides)}" if earlier.overrides else ""
+            job.reporter.message(f"{job.spec.name} starts from {name}, which is trained first{settings}")
+            _prepare(earlier)
             _train(earlier)
-    return _Start(f"trial {earlier.spec.name}, seed {job.seed}", earlier.directory.weights)
+        elif differences := directory.differences(earlier.spec):
+            job.reporter.warning(f"starts from {directory.path}, trained with other settings: {differences}")
+        # Also where it was trained before: on other data its categories and videos would be others.
+        record_data(directory.provenance, "train", resolve_split(job.spec.data, "train").annotations)
+    return _Start(f"trial {name}, seed {job.seed}", directory.weights)
 
 
 def _job_of_start(job: _Job, trial: str) -> _Job:
-    """The trial that another one starts from, on the same data."""
-    spec = job.starts.get(trial) or load_trial(trial, job.spec.profile)
+    """The trial that another one starts from, on the same data.
+
+    Settings given by hand reach it where they say how to train at all; those of model and inference are the trial's.
+    """
+    overrides = tuple(override for override in job.overrides if override.startswith(_PASSED_ON))
+    spec = job.starts.get(trial) or load_trial(trial, job.spec.profile, overrides)
     data = spec.data.model_copy(update={"source": job.spec.data.source, "splits": job.spec.data.splits})
     spec = spec.model_copy(update={"data": data})
     directory = RunDirectory.for_spec(spec, job.directory.results_dir, job.seed)
-    return replace(job, spec=spec, directory=directory, overrides=())
+    return replace(job, spec=spec, directory=directory, overrides=overrides)
 
 
 def _weights_file(name: str) -> Path:
@@ -294,11 +331,15 @@ def _infer(job: _Job, split: str) -> None:
     data = resolve_split(spec.data, split)
     data_digest = record_data(directory.provenance, split, data.annotations)
     video_set = load_video_set(data.annotations, data.frames_dir, require_annotations=False)
-    _check_categories(directory.weights, video_set, data.annotations)
+    names = [category.name for category in video_set.categories]
+    trained = json.loads(read_metadata(directory.weights).get("category_names", json.dumps(names)))
+    _check_categories(trained, names, data.annotations)
     model = build_model(spec.model, video_set.num_categories, spec.released_behaviour)
     load_weights(model, directory.weights, allow_missing=False)
     with record_stage(directory.provenance, f"infer/{split}", describe_device(str(job.device))) as entry:
         weights_digest = sha256_of(directory.weights)
+        if job.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(job.device)
         summary = infer_split(
             model.to(job.device),
             video_set,
@@ -312,7 +353,7 @@ def _infer(job: _Job, split: str) -> None:
             reporter=job.reporter,
             title=f"infer {spec.name} on {split}",
         )
-        entry |= {
+        entry |= _gpu_memory(job.device) | {
             "weights_sha256": weights_digest,
             "videos": summary.videos,
             "frames": summary.frames,
@@ -321,10 +362,8 @@ def _infer(job: _Job, split: str) -> None:
         }
 
 
-def _check_categories(weights: Path, video_set: VideoSet, annotations: Path) -> None:
+def _check_categories(expected: list[str], found: list[str], annotations: Path) -> None:
     """A label means the same in the data that trained the weights and in the data to predict."""
-    found = [category.name for category in video_set.categories]
-    expected = json.loads(read_metadata(weights).get("category_names", json.dumps(found)))
     if found != expected:
         first = next((pair for pair in zip(expected, found, strict=False) if pair[0] != pair[1]), None)
         detail = f"{first[0]!r} was trained where {first[1]!r} is listed" if first else "the others agree"
@@ -386,7 +425,7 @@ def export_weights(run_folder: Path | str, out: Path | str, *, half: bool = Fals
         "command": f"vistrials run {spec.name} --profile {spec.profile} --seed {directory.seed}",
         "half_precision": half,
         "figures": {
-            split: load_json(directory.metrics(split)) for split in spec.data.splits if directory.is_evaluated(split)
+            split: directory.read_metrics(split) for split in spec.data.splits if directory.is_evaluated(split)
         },
         "provenance": read_provenance(directory.provenance),
     }

@@ -53,6 +53,7 @@ def test_the_same_spec_comes_back_to_its_run(tmp_path: Path) -> None:
 def test_another_spec_is_refused_by_its_fields(tmp_path: Path) -> None:
     run = folder_of(tmp_path, spec())
     run.prepare(spec())
+    run.weights.write_bytes(b"weights")
     with pytest.raises(RunError) as caught:
         run.prepare(spec(batch_size=8, max_iters=5, epochs=13, clip_grad_norm=1.0))
     message = str(caught.value)
@@ -60,6 +61,22 @@ def test_another_spec_is_refused_by_its_fields(tmp_path: Path) -> None:
     assert "train.epochs (12 there, 13 asked for)" in message
     assert "and 1 more" in message
     assert "--force" in message and "--results" in message
+
+
+def test_a_spec_that_nothing_came_from_is_replaced(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    run.prepare(spec(batch_size=8))
+    assert run.differences(spec(batch_size=8)) == ""
+    assert "train.batch_size" in run.differences(spec())
+
+
+def test_damaged_metrics_are_named(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    run.metrics().write_text('{"trial": "baseline"}')
+    with pytest.raises(RunError, match=r"metrics\.json: expected figures such as AP"):
+        run.read_metrics()
 
 
 def test_what_has_no_effect_on_the_result_may_change(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_a_stage_is_recorded_with_time_memory_and_environment(tmp_path: Path) ->
         entry["iterations"] = 12
     stage = read_provenance(path)["stages"]["train"]
     assert stage["iterations"] == 12
-    assert stage["sessions"] == 1
+    assert stage["calls"] == 1
     assert stage["seconds"] >= 0 and stage["peak_memory_mib"] > 0
     assert stage["started"] <= stage["finished"]
     assert "environment" not in stage
@@ -47,15 +47,15 @@ def test_a_broken_off_stage_goes_on_counting(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt), record_stage(path, "train", "cpu"):
         raise KeyboardInterrupt
     stage = read_provenance(path)["stages"]["train"]
-    assert (stage["finished"], stage["seconds"], stage["sessions"]) == (None, 10.0, 1)
+    assert (stage["finished"], stage["seconds"], stage["calls"]) == (None, 10.0, 1)
     with record_stage(path, "train", "cpu"):
         pass
     stage = read_provenance(path)["stages"]["train"]
-    assert (stage["seconds"], stage["sessions"]) == (10.0 + 5.0, 2)
+    assert (stage["seconds"], stage["calls"]) == (10.0 + 5.0, 2)
     with record_stage(path, "train", "cpu"):
         pass  # done anew, not gone on with
     stage = read_provenance(path)["stages"]["train"]
-    assert (stage["seconds"], stage["sessions"]) == (1.0, 1)
+    assert (stage["seconds"], stage["calls"]) == (1.0, 1)
 
 
 def test_another_environment_is_noted_where_it_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from vistrials.errors import RunError, SpecError
 from vistrials.specs.loading import dump_spec, parse_spec, trial_differences
 from vistrials.specs.trial import TrialSpec
+from vistrials.structures.json_file import load_json
 
 # Where data lie and how fast things go, not what comes out. The data's content is checked by its digest.
 _WITHOUT_EFFECT = frozenset(
@@ -123,6 +124,18 @@ class RunDirectory:
         """Whether the figures of a split are here."""
         return self.metrics(split).exists()
 
+    def check(self, spec: TrialSpec) -> None:
+        """Make sure that what lies in the folder comes from this very spec; one that nothing came from does not matter.
+
+        Raises:
+            RunError: it comes from another spec.
+        """
+        if self.spec.exists() and self._has_results() and (differences := self.differences(spec)):
+            raise RunError(
+                f"{self.path}: holds a run of another spec: {differences}; "
+                "redo it with --force, or choose another folder with --results"
+            )
+
     def prepare(self, spec: TrialSpec) -> None:
         """Make the folder, or make sure that what lies in it comes from this very spec.
 
@@ -130,9 +143,10 @@ class RunDirectory:
             RunError: it comes from another spec, or from nobody knows which.
         """
         if self.spec.exists():
-            self._check_spec(spec)
-            return
-        if self.path.is_dir() and any(self.path.iterdir()):
+            self.check(spec)
+            if not self.differences(spec):
+                return
+        elif self.path.is_dir() and any(self.path.iterdir()):
             raise RunError(
                 f"{self.path}: has files but no spec.yaml, so nobody knows what they come from; "
                 "clear it with --force, or choose another folder with --results"
@@ -150,18 +164,27 @@ class RunDirectory:
             f"{self.path}: cannot be written ({error.strerror or error}); choose another folder with --results"
         )
 
-    def _check_spec(self, spec: TrialSpec) -> None:
-        recorded = _read_spec(self.spec)
-        differences = [d for d in trial_differences(spec, recorded) if d[0] not in _WITHOUT_EFFECT]
-        if differences:
-            first = differences[:_DIFFERENCES_SHOWN]
-            shown = ", ".join(f"{path} ({old!r} there, {new!r} asked for)" for path, old, new in first)
-            if len(differences) > len(first):
-                shown += f" and {len(differences) - len(first)} more"
-            raise RunError(
-                f"{self.path}: holds a run of another spec: {shown}; "
-                "redo it with --force, or choose another folder with --results"
-            )
+    def differences(self, spec: TrialSpec) -> str:
+        """In which settings that change a result the recorded spec differs from this one: the first few, as text."""
+        differences = [d for d in trial_differences(spec, _read_spec(self.spec)) if d[0] not in _WITHOUT_EFFECT]
+        first = differences[:_DIFFERENCES_SHOWN]
+        shown = ", ".join(f"{path} ({old!r} there, {new!r} asked for)" for path, old, new in first)
+        return shown + (f" and {len(differences) - len(first)} more" if len(differences) > len(first) else "")
+
+    def read_metrics(self, split: str | None = None) -> dict[str, Any]:
+        """The figures of a split, under the names that evaluation gives them.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.metrics(split)
+        metrics = load_json(path)
+        if not isinstance(metrics, dict) or "AP" not in metrics:
+            raise RunError(f"{path}: expected figures such as AP, found none; delete the file and run again")
+        return metrics
+
+    def _has_results(self) -> bool:
+        return self.checkpoint.exists() or self.is_trained() or bool(self._outputs_after_training())
 
     def clear(self) -> None:
         """Remove everything that runs write here; other files stay, and nothing is done any more."""

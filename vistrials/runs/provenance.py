@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +20,7 @@ import vistrials
 from vistrials.errors import RunError
 from vistrials.structures.json_file import load_json, save_json_atomic
 
-_PACKAGES = ("torch", "torchvision", "numpy", "lightning-fabric", "pydantic", "safetensors", "pillow")
+_PACKAGES = ("torch", "torchvision", "numpy", "lightning-fabric", "pydantic", "safetensors", "pillow", "pycocotools")
 _PACKAGE_DIR = Path(vistrials.__file__).resolve().parent
 
 
@@ -91,10 +91,11 @@ def record_stage(path: Path, name: str, device: str) -> Iterator[dict[str, Any]]
         "started": before.get("started", _now()),
         "finished": None,
         "seconds": before.get("seconds", 0.0),
-        "sessions": before.get("sessions", 0) + 1,
+        "calls": before.get("calls", 0) + 1,
     }
     if content.setdefault("environment", environment) != environment:
         entry["environment"] = environment  # other code or another machine than the first stage had
+    reset_peak_memory()
     began = time.perf_counter()
     more: dict[str, Any] = {}
     try:
@@ -133,12 +134,22 @@ def describe_device(device: str, num_devices: int = 1) -> str:
     return name if num_devices == 1 else f"{num_devices} x {name}"
 
 
+def reset_peak_memory() -> None:
+    """Let the peak of `peak_memory_mib` start anew, where the system can (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory_mib() -> int:
-    """Most resident memory of this process so far, or of its largest child; 0 where unknown."""
+    """Most resident memory of this process since the last reset, or of its largest child; 0 where unknown."""
     try:
         import resource
     except ImportError:
         return 0
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        own = int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+        return round(max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 2**10)
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
 

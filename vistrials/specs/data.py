@@ -89,4 +89,6 @@ class DataSpec(Spec):
             raise ValueError(f"image_size_px is (long, short); found long {long_px} below short {short_px}")
         if not self.splits:
             raise ValueError("splits is empty: name at least one split to score on")
+        if len(set(self.splits)) < len(self.splits):
+            raise ValueError(f"splits names one twice: {', '.join(self.splits)}")
         return self
