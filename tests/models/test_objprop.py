@@ -105,3 +105,13 @@ def test_a_frame_record_moves_with_its_batch() -> None:
     assert moved.key_images.dtype == moved.boxes[0].dtype == torch.float64
     assert moved.labels[0].dtype == torch.int64 and moved.masks[0].dtype == torch.uint8
     assert Frame(moved.key_images[0], 1.0, (64, 96)).original_size == (64, 96)
+
+
+def test_affinity_stays_in_float32_under_mixed_precision() -> None:
+    model = small_model()
+    key, reference = torch.randn(2, 8, 4, 6) * 30
+    boxes, labels = torch.tensor([[0.0, 0.0, 23.0, 15.0]]), torch.tensor([1])
+    expected = model.propagation.attend(key, reference, boxes, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        actual = model.propagation.attend(key, reference, boxes, labels)
+    assert all(torch.equal(a, e) for a, e in zip(actual, expected, strict=True))

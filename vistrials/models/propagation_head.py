@@ -101,16 +101,20 @@ class PropagationHead(nn.Module):
         Returns: foreground and background, (n, h, w) each.
         """
         height, width = key.shape[-2:]
-        inside = box_cells(boxes, height, width).flatten(1).to(key)
-        foreground, background = torch.empty_like(inside), torch.empty_like(inside)
-        groups = labels.unique() if self.affinity.per_category else [None]
-        for label in groups:
-            rows = slice(None) if label is None else labels == label
-            affinity = self.affinity(key, reference, sample, None if label is None else int(label))
-            if spatial is not None:
-                affinity = affinity * spatial
-            foreground[rows] = inside[rows] @ affinity
-            background[rows] = (1 - inside[rows]) @ affinity
+        # Never in 16 bits: unscaled products over many channels lose the differences that their softmax lives on. On a
+        # real clip loss_propmask stayed at .05 in bfloat16 (432 x 240) and fell to .02 in float32 (320 x 180).
+        with torch.autocast(key.device.type, enabled=False):
+            key, reference = (f.to(torch.promote_types(f.dtype, torch.float32)) for f in (key, reference))
+            inside = box_cells(boxes, height, width).flatten(1).to(key)
+            foreground, background = torch.empty_like(inside), torch.empty_like(inside)
+            groups = labels.unique() if self.affinity.per_category else [None]
+            for label in groups:
+                rows = slice(None) if label is None else labels == label
+                affinity = self.affinity(key, reference, sample, None if label is None else int(label))
+                if spatial is not None:
+                    affinity = affinity * spatial
+                foreground[rows] = inside[rows] @ affinity
+                background[rows] = (1 - inside[rows]) @ affinity
         return foreground.reshape(-1, height, width), background.reshape(-1, height, width)
 
     def attended_features(self, key: Tensor, attention: Tensor) -> Tensor:
