@@ -8,6 +8,7 @@ from functools import partial
 from multiprocessing import active_children, get_context
 from typing import Any, TypeVar
 
+import torch
 from lightning_fabric import Fabric
 
 from vistrials.engine.devices import flush_denormals
@@ -54,6 +55,10 @@ def _call(fabric: Fabric, function: Callable[..., T], queue: Any, args: tuple[An
         return function(fabric, reporter, *args)
     except (VistrialsError, Interrupted) as error:
         return error
+    finally:
+        # Threads of the process group that still run when the interpreter ends abort the process now and then.
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 class _QueueReporter:
