@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-LENGTHS = (50, 200, 800)
+LENGTHS = (50, 200, 400)
 
 
 def measure(num_frames: int) -> None:

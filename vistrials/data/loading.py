@@ -1,5 +1,6 @@
 """Frame pairs and their batches for training. A batch is a function of (seed, iteration) and nothing else."""
 
+import os
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import count
@@ -290,7 +291,9 @@ def build_pair_loader(
     """
     dataset = FramePairDataset(video_set, data, seed, train.cache_frames)
     batches = PairBatches(dataset, train.batch_size, rank, world_size)
-    return PairLoader(batches, start_iter, 0 if train.cache_frames else train.num_workers)
+    # More processes than cores only take turns.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return PairLoader(batches, start_iter, 0 if train.cache_frames else min(train.num_workers, cores))
 
 
 class _CountFrom(Sampler[int]):
