@@ -1,7 +1,7 @@
 """Online inference: one video, frame by frame, in memory that does not grow with its length."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -169,7 +169,8 @@ def track_video(
     tracker = OnlineTracker(model, spec, released)
     growing: dict[int, _GrowingTrack] = {}
     num_frames = 0
-    for objects in _steps(tracker, frames):
+    for frame in frames:
+        objects = tracker.step(frame)
         for object_id, tracked in objects.items():
             growing.setdefault(object_id, _GrowingTrack()).add(num_frames, tracked)
         num_frames += 1
@@ -178,17 +179,12 @@ def track_video(
             video_id=video_id,
             category_id=label if released.category_id_is_label else category_ids[label - 1],
             score=score,
-            segmentations=[track.masks.get(frame) for frame in range(num_frames)],
+            segmentations=[track.masks.get(number) for number in range(num_frames)],
         )
         for track in growing.values()
         if len(track.masks) >= spec.min_track_frames
         for label, score in [(track.label, track.score)]
     ]
-
-
-def _steps(tracker: OnlineTracker, frames: Iterable[Frame]) -> Iterator[dict[int, TrackedObject]]:
-    for frame in frames:
-        yield tracker.step(frame)
 
 
 @dataclass(slots=True)
