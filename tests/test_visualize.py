@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from tests.engine.tiny_videos import HEIGHT, NUM_FRAMES, WIDTH, write_tiny_data_set
-from vistrials import pipeline
+from vistrials import visualization
 from vistrials.cli import app
 from vistrials.errors import DataError, RunError, SpecError
 from vistrials.geometry.rle import encode
@@ -48,7 +48,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[np.ndarray], list[
         calls.append((images, rows, numbers))
         return np.zeros((4, 4, 3), np.uint8)
 
-    monkeypatch.setattr(pipeline, "render_film_strip", render)
+    monkeypatch.setattr(visualization, "render_film_strip", render)
     return calls
 
 
@@ -56,7 +56,7 @@ def test_the_rows_say_what_annotations_and_predictions_say(tmp_path: Path, drawn
     masks = [None, encode(MASK), None]
     rows = [predicted(3, 5, 0.4), predicted(7, 5, 0.9), predicted(3, 9, 0.8, masks), predicted(3, 9, 0.29)]
     directory = make_run(tmp_path, rows)
-    pipeline.visualize(directory.path, tmp_path / "strip.png", video_id=3, frames=[1, 2])
+    visualization.visualize(directory.path, tmp_path / "strip.png", video_id=3, frames=[1, 2])
     images, (truth, found), numbers = drawn[0]
     assert numbers == [1, 2]
     for image, number in zip(images, numbers, strict=True):
@@ -84,38 +84,38 @@ def test_defaults_the_first_of_the_fullest_videos_and_its_frames(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     directory = make_run(tmp_path, [])
-    assert pipeline.visualize(directory.path) == Path("demo-baseline-seed4-valid-video3.png")
+    assert visualization.visualize(directory.path) == Path("demo-baseline-seed4-valid-video3.png")
     assert Path("demo-baseline-seed4-valid-video3.png").is_file()
     assert drawn[0][2] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, [0]), (2, [0, 2]), (3, [0, 1, 2]), (9, [0, 1, 2])])
 def test_frames_are_spread_evenly(tmp_path: Path, drawn: list, count: int, expected: list[int]) -> None:
-    pipeline.visualize(make_run(tmp_path, []).path, tmp_path / "strip.png", frames=count)
+    visualization.visualize(make_run(tmp_path, []).path, tmp_path / "strip.png", frames=count)
     assert drawn[0][2] == expected
 
 
 def test_without_annotations_there_is_no_row_of_ground_truth(tmp_path: Path, drawn: list) -> None:
     directory = make_run(tmp_path, [predicted(3, 5, 0.9)], annotated=False)
-    pipeline.visualize(directory.path, tmp_path / "strip.png", min_score=0)
+    visualization.visualize(directory.path, tmp_path / "strip.png", min_score=0)
     assert [row.title for row in drawn[0][1]] == ["baseline (seed 4)"]
 
 
 def test_what_is_asked_for_must_exist(tmp_path: Path) -> None:
     run = make_run(tmp_path, []).path
     with pytest.raises(SpecError, match=r"split valid has no video 4; its 2 videos have ids from 3 to 7$"):
-        pipeline.visualize(run, video_id=4)
+        visualization.visualize(run, video_id=4)
     with pytest.raises(SpecError, match=r"video 3 has no frame 3; its frames are 0 to 2$"):
-        pipeline.visualize(run, frames=[0, 3])
+        visualization.visualize(run, frames=[0, 3])
     with pytest.raises(SpecError, match=r"no split 'minival'; it has valid$"):
-        pipeline.visualize(run, split="minival")
+        visualization.visualize(run, split="minival")
 
 
 def test_runs_that_cannot_be_shown(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"split valid is not predicted yet; `vistrials run baseline`"):
-        pipeline.visualize(make_run(tmp_path, None).path)
+        visualization.visualize(make_run(tmp_path, None).path)
     with pytest.raises(RunError, match=r"no run here \(there is no spec.yaml\)"):
-        pipeline.visualize(tmp_path)
+        visualization.visualize(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def test_runs_that_cannot_be_shown(tmp_path: Path) -> None:
 )
 def test_predictions_that_do_not_fit_the_data(tmp_path: Path, rows: list[dict], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        pipeline.visualize(make_run(tmp_path, rows).path)
+        visualization.visualize(make_run(tmp_path, rows).path)
 
 
 def test_a_missing_frame(tmp_path: Path) -> None:
     run = make_run(tmp_path, []).path
     (tmp_path / "data" / "JPEGImages" / "3" / "1.png").unlink()
     with pytest.raises(DataError, match=r"video 3, frame 1: .*1.png: no such frame"):
-        pipeline.visualize(run)
+        visualization.visualize(run)
 
 
 def test_a_folder_under_other_names_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""What runs have found: compare, plot-losses, visualize."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vistrials.commands.options import Profile, Results, Seed, run_folder
+from vistrials.errors import SpecError
+
+app = typer.Typer()
+
+
+@app.command()
+def compare(
+    profile: Profile = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split that the runs predicted (default: their first).", show_default=False)
+    ] = None,
+    results: Results = Path("results"),
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="table|markdown|csv|latex|json",
+            help="How to write it (default: table; with --out, by the name of the file).",
+            show_default=False,
+        ),
+    ] = None,
+    mix: Annotated[bool, typer.Option("--mix", help="Compare what is not comparable, too, with footnotes.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
+) -> None:
+    """Table 1: the figures of all trials that have been evaluated, and how far they are from the baseline's."""
+    from vistrials.display import show_table, show_text
+    from vistrials.reports.comparison import compare_runs
+    from vistrials.reports.comparison_text import COLUMNS, caption, cells, choose_format, remarks, render
+    from vistrials.specs.loading import DEFAULT_PROFILE
+
+    chosen = choose_format(form, out)
+    comparison = compare_runs(results, profile or DEFAULT_PROFILE, split, mix=mix)
+    if chosen == "table":
+        show_table(caption(comparison), COLUMNS, cells(comparison))
+        for line in remarks(comparison):
+            show_text(line)
+    elif out is None:
+        show_text(render(comparison, chosen))
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(render(comparison, chosen), encoding="utf-8")
+        show_text(str(out))
+
+
+@app.command("plot-losses")
+def plot_losses_command(
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .png, .pdf, .svg, or .csv.")],
+    trials: Annotated[
+        list[str] | None, typer.Argument(metavar="[TRIAL]...", help="Trials; all that have logged losses without.")
+    ] = None,
+    profile: Profile = None,
+    seed: Seed = 0,
+    results: Results = Path("results"),
+) -> None:
+    """Figure 4: how six losses fall in the training of trials, or the same as CSV."""
+    from vistrials.display import show_text
+    from vistrials.reports.loss_curves import save_loss_curves
+    from vistrials.specs.loading import DEFAULT_PROFILE
+
+    show_text(str(save_loss_curves(results, profile or DEFAULT_PROFILE, out, trials or (), seed)))
+
+
+@app.command("visualize")
+def visualize_command(
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="Folder of a run (results/PROFILE/TRIAL/seedN), or its trial."),
+    ],
+    profile: Profile = None,
+    seed: Seed = 0,
+    results: Results = Path("results"),
+    split: Annotated[
+        str | None,
+        typer.Option(help="Split that the run predicted (default: its first).", show_default=False),
+    ] = None,
+    video: Annotated[
+        int | None, typer.Option(help="Video id (default: the one with most objects).", show_default=False)
+    ] = None,
+    num_frames: Annotated[int, typer.Option("--frames", min=1, help="Frames, evenly spread.")] = 4,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,...", help="These frames instead, from 0.", show_default=False),
+    ] = None,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave predictions below out.")] = 0.3,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="PNG (default: named after what it shows).", show_default=False),
+    ] = None,
+) -> None:
+    """Draw frames of a video with the ground truth and what a run predicted.
+
+    Profile, seed and results folder matter where a trial is named; a folder says them itself.
+    """
+    frames = num_frames if at is None else _frame_numbers(at)
+    folder = run_folder(run, profile, seed, results)
+
+    from vistrials.display import show_text
+    from vistrials.visualization import visualize
+
+    path = visualize(folder, out, split=split, video_id=video, frames=frames, min_score=min_score)
+    show_text(str(path))
+
+
+def _frame_numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise SpecError(f"--at {text}: expected frame numbers, such as 0,7,15") from None

@@ -1,0 +1,117 @@
+"""Work through trials: run, train, infer, run-all."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vistrials.commands.options import (
+    EXIT_FAULTS_FOUND,
+    DataDir,
+    Device,
+    Devices,
+    Force,
+    Overrides,
+    Profile,
+    Results,
+    Seed,
+    Trial,
+    Weights,
+    all_overrides,
+)
+from vistrials.errors import SpecError
+
+app = typer.Typer()
+
+
+def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) -> None:
+    """A command for stages of the pipeline; all of them say where and how to run in the same way."""
+
+    @app.command(name, help=help_text)
+    def command(
+        trial: Trial,
+        profile: Profile = None,
+        data: DataDir = None,
+        seed: Seed = 0,
+        results: Results = Path("results"),
+        device: Device = "auto",
+        devices: Devices = 1,
+        weights: Weights = None,
+        overrides: Overrides = None,
+        force: Force = False,
+    ) -> None:
+        from vistrials.specs.loading import load_trial
+
+        changes = all_overrides(data, weights, overrides)
+        spec = load_trial(trial, profile, changes)  # before torch is imported: a mistake answers at once
+
+        from vistrials import pipeline
+        from vistrials.display import RichReporter, show_figures, show_text
+        from vistrials.reports.comparison import FIGURES
+
+        with RichReporter() as reporter:
+            directory = pipeline.run(
+                spec,
+                results,
+                seed,
+                device=device,
+                num_devices=devices,
+                force=force,
+                stages=stages,
+                overrides=changes,
+                reporter=reporter,
+            )
+        show_text(str(directory.path))
+        scored = [split for split in spec.data.splits if directory.is_evaluated(split)]
+        if scored and "evaluate" in stages:
+            metrics = {split: directory.read_metrics(split) for split in scored}
+            show_figures(
+                "split", {split: {name: of_split[name] for name in FIGURES} for split, of_split in metrics.items()}
+            )
+
+
+_add_pipeline_command(
+    "run",
+    ("train", "infer", "evaluate"),
+    "Train, infer and evaluate a trial, as far as that is not done.",
+)
+_add_pipeline_command("train", ("train",), "Train a trial, going on where it was interrupted.")
+_add_pipeline_command("infer", ("infer",), "Predict the splits of a trained trial.")
+
+
+@app.command("run-all")
+def run_all_command(
+    trials: Annotated[list[str] | None, typer.Argument(metavar="[TRIAL]...", help="Trials; all without.")] = None,
+    profile: Profile = None,
+    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="Seeds; another one, another run.")] = "0",
+    data: DataDir = None,
+    results: Results = Path("results"),
+    device: Device = "auto",
+    overrides: Overrides = None,
+) -> None:
+    """Run trials in the order in which they start from each other, as far as they are not done.
+
+    One that fails does not stop the others.
+    """
+    numbers = _seed_numbers(seeds)
+    from vistrials import study
+    from vistrials.display import RichReporter, show_error, show_text
+    from vistrials.specs.loading import list_trials, load_trial
+
+    changes = all_overrides(data, None, overrides)
+    specs = [load_trial(trial, profile, changes) for trial in trials or [file.name for file in list_trials()]]
+    failures = study.run_all(specs, results, numbers, device=device, overrides=changes, open_reporter=RichReporter)
+    total = len({spec.name for spec in specs}) * len(numbers)
+    show_text(f"{total - len(failures)} of {total} runs are done")
+    for failure in failures:
+        show_error(f"{failure.trial} seed {failure.seed}: {failure.reason}")
+    if failures:
+        show_text("the same command goes on with the others; `vistrials run` shows in full how one of them crashes")
+        raise typer.Exit(EXIT_FAULTS_FOUND)
+
+
+def _seed_numbers(text: str) -> list[int]:
+    numbers = [number.strip() for number in text.split(",")]
+    if not all(number.isdecimal() for number in numbers):
+        raise SpecError(f"--seeds {text}: expected numbers from 0, such as 0,1,2")
+    return list(dict.fromkeys(map(int, numbers)))
