@@ -63,7 +63,7 @@ def test_every_shipped_trial_resolves_under_every_profile_and_reads_back(trial: 
         (
             "baseline_tuning_1",
             {
-                "init.allow_mismatch": (False, True),
+                "init.from": ("masktrack_rcnn", "masktrack_rcnn_deep"),
                 "model.backbone.depth": (50, 101),
                 "model.box_head.num_fcs": (2, 4),
                 "model.track_head.num_fcs": (2, 4),
@@ -80,6 +80,7 @@ def test_every_shipped_trial_resolves_under_every_profile_and_reads_back(trial: 
             },
         ),
         ("baseline_ordered", {"data.sampling": ("random", "ordered")}),
+        ("baseline_window", {"data.sampling": ("random", "window:3")}),
         ("additional_training", {"init.from": ("masktrack_rcnn", "baseline")}),
     ],
 )
@@ -96,7 +97,10 @@ def test_a_trial_differs_from_the_baseline_only_where_published(
     [
         ("attention_neck", {"model.neck"}),
         ("attention_neck_ordered", {"model.neck", "data.sampling"}),
+        ("attention_neck_deep", {"model.neck"}),
         ("weighted_affinity", {"model.propagation.affinity"}),
+        ("weighted_affinity_shared", {"model.propagation.affinity"}),
+        ("weighted_affinity_per_category", {"model.propagation.affinity"}),
         ("masktrack_rcnn_continued", {"model.propagation"}),
     ],
 )

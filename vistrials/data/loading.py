@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.random import default_rng
+from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from vistrials.data.augmentation import LabelledFrame, augment, flip_pair, tight_boxes
 from vistrials.data.frames import iter_frames as iter_frames  # part of this room's face
 from vistrials.data.frames import read_frame
 from vistrials.data.sampling import (
@@ -38,7 +39,7 @@ from vistrials.data.transforms import (
 )
 from vistrials.data.youtube_vis import decode_mask
 from vistrials.errors import DataError, SpecError, VistrialsError
-from vistrials.specs.data import DataSpec
+from vistrials.specs.data import AugmentationSpec, DataSpec
 from vistrials.specs.training import TrainSpec
 from vistrials.structures.frames import FramePair, FramePairBatch
 from vistrials.structures.video import VideoSet
@@ -109,6 +110,8 @@ class FramePairDataset:
         is_flipped = rng.random() < self.data.flip_probability
         key = self.key_frames[index]
         reference = key._replace(frame=choose_reference(self.annotated[key.video], key.frame, self.data.sampling, rng))
+        if self.data.augmentation is not None:
+            return self._augmented_pair(key, reference, is_flipped, self.data.augmentation, rng)
         instances, reference_instances = self._instances(key), self._instances(reference)
         # Clones, since the originals may live in the cache.
         boxes, reference_boxes = instances.boxes.clone(), reference_instances.boxes.clone()
@@ -128,6 +131,35 @@ class FramePairDataset:
             reference_boxes=reference_boxes,
             instance_match=torch.tensor(match, dtype=torch.int64),
         )
+
+    def _augmented_pair(
+        self, key: KeyFrame, reference: KeyFrame, is_flipped: bool, spec: AugmentationSpec, rng: Generator
+    ) -> FramePair:
+        donor = None
+        if rng.random() < spec.copy_paste:
+            donor_key = self.key_frames[rng.integers(len(self.key_frames))]
+            frame = choose_reference(self.annotated[donor_key.video], donor_key.frame, self.data.sampling, rng)
+            donor = self._labelled(donor_key), self._labelled(donor_key._replace(frame=frame))
+        frames = augment((self._labelled(key), self._labelled(reference)), donor, spec, rng)
+        if is_flipped:
+            frames = flip_pair(frames)
+        (image, masks, ids, labels), reference_frame = frames
+        return FramePair(
+            key_image=normalise(torch.from_numpy(image)),
+            reference_image=normalise(torch.from_numpy(reference_frame.image)),
+            boxes=torch.from_numpy(tight_boxes(masks)),
+            labels=torch.tensor(labels, dtype=torch.int64),
+            masks=torch.from_numpy(np.ascontiguousarray(masks)),
+            reference_boxes=torch.from_numpy(tight_boxes(reference_frame.masks)),
+            instance_match=torch.tensor(match_instances(ids, reference_frame.track_ids), dtype=torch.int64),
+        )
+
+    def _labelled(self, key: KeyFrame) -> LabelledFrame:
+        instances = self._instances(key)
+        # One pixel, one instance: annotated masks may touch by a pixel after the resize.
+        masks = self._masks(key).numpy()
+        masks = masks & (np.cumsum(masks, axis=0) == masks)
+        return LabelledFrame(self._image(key).numpy(), masks, instances.track_ids, instances.labels.tolist())
 
     def _load_image(self, key: KeyFrame) -> Tensor:
         video = self.video_set.videos[key.video]

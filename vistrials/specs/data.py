@@ -59,6 +59,23 @@ class FileSource(Spec):
     """Folder that the file names of the validation annotations start from."""
 
 
+class AugmentationSpec(Spec):
+    """Random changes of training pairs beyond the flip, the same in both frames; the published settings have none."""
+
+    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+    """Least and greatest factor by which a pair is zoomed, then cut or padded at a random place."""
+    color: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Brightness, contrast and saturation change by factors within 1 ± this."""
+    copy_paste: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability that instances of another pair are pasted over a pair, zoomed, mirrored and shifted."""
+
+    @model_validator(mode="after")
+    def _least_first(self) -> Self:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale is (least, greatest); found least {self.scale[0]} above greatest {self.scale[1]}")
+        return self
+
+
 class DataSpec(Spec):
     """Data set, frame pairs and transform."""
 
@@ -70,6 +87,8 @@ class DataSpec(Spec):
     """Long and short edge that a frame is fitted into."""
     flip_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Horizontal flip of a whole pair in training."""
+    augmentation: AugmentationSpec | None = None
+    """Further random changes of training pairs, for small data sets; null for none."""
     sampling: str = "random"
     """Reference frame: random (any other), ordered (the nearest earlier), window:K (within K frames)."""
     batching: Literal["orientation", "video_chunks"] = "orientation"
