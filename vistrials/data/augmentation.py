@@ -154,7 +154,7 @@ def _mirror(frame: LabelledFrame) -> LabelledFrame:
 
 def _visible(frame: LabelledFrame, track_ids: list[int]) -> NDArray[np.bool_]:
     rows = [frame.track_ids.index(track_id) for track_id in track_ids if track_id in frame.track_ids]
-    return frame.masks[rows].any(axis=0)
+    return frame.masks[rows].sum(axis=0) > 0
 
 
 def _paste(
