@@ -209,7 +209,9 @@ def _find(name_or_path: str, kind: Kind, near: Path | None, where: str = "") -> 
         if path.stem == name_or_path:
             return path
     known = {path.stem for path in candidates}
-    raise SpecError(f"{where}no {kind} {name_or_path!r}{did_you_mean(name_or_path, known)}")
+    # A trial to start from, and the baseline to compare with, are looked up under the profile's name alone.
+    place = "; a profile of your own lies in ./trials/profiles" if kind == "profile" else ""
+    raise SpecError(f"{where}no {kind} {name_or_path!r}{did_you_mean(name_or_path, known)}{place}")
 
 
 def _existing(path: Path, kind: Kind) -> Path:
