@@ -2,11 +2,14 @@
 #   make demo   run the baseline on the embedded videos and draw what it found
 #   make test   the test suite
 #   make check  formatting, lint, types
-#   make all    every trial on the embedded videos, and their table; goes on where it was stopped
-# Variables: PYTHON (3.11 or newer), VENV, CONSTRAINTS (pinned versions; empty for the newest), PYTEST_ARGS.
+#   make all    every trial on the embedded videos, their table and loss curves; goes on where it was stopped
+#   make tables the README's tables and figure, from the runs in results/
+#   make bench  what benchmarks/ measures
+# Variables: RESULTS (folder of the runs of demo and all), PYTHON (3.11 or newer), VENV, CONSTRAINTS (pinned versions; empty for the newest), PYTEST_ARGS.
 
 PYTHON ?= python3
 VENV ?= .venv
+RESULTS ?= build
 CONSTRAINTS ?= constraints.txt
 PYTEST_ARGS ?=
 
@@ -14,12 +17,16 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
 PACKAGING := pyproject.toml $(wildcard $(CONSTRAINTS))
 
-.PHONY: all bench check clean demo test venv
+.PHONY: all bench check clean demo tables test venv
 .DEFAULT_GOAL := all
 
 all: $(VENV)/.installed
-	$(BIN)/vistrials run-all --profile demo
-	$(BIN)/vistrials compare --profile demo
+	$(BIN)/vistrials run-all --profile demo --results $(RESULTS)
+	$(BIN)/vistrials compare --profile demo --results $(RESULTS)
+	$(BIN)/vistrials plot-losses --profile demo --results $(RESULTS) --out $(RESULTS)/demo/losses.png
+
+tables: $(VENV)/.installed
+	$(BIN)/python docs/update_readme.py
 
 venv: $(VENV)/.installed
 
@@ -34,8 +41,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/vistrials run baseline --profile demo --results build
-	$(BIN)/vistrials visualize build/demo/baseline/seed0 --frames 6 --out build/demo/baseline/seed0/strip.png
+	$(BIN)/vistrials run baseline --profile demo --results $(RESULTS)
+	$(BIN)/vistrials visualize $(RESULTS)/demo/baseline/seed0 --frames 6 --out $(RESULTS)/demo/baseline/seed0/strip.png
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -1,0 +1,47 @@
+"""Write what the runs in results/ show into the README: tables between markers, and the figure of losses.
+
+    python docs/update_readme.py [--check]
+
+A block reads `<!-- begin: NAME -->` .. `<!-- end: NAME -->`; NAME is one of `BLOCKS`.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from vistrials.reports.comparison import compare_runs
+from vistrials.reports.comparison_text import render
+from vistrials.reports.loss_curves import save_loss_curves
+
+ROOT = Path(__file__).resolve().parents[1]
+PROFILE = "demo"
+BLOCKS = {f"table of {split}": split for split in ("minival", "occlusion")}
+
+
+def updated(readme: str) -> str:
+    """The text with all blocks filled anew."""
+    for name, split in BLOCKS.items():
+        table = render(compare_runs(ROOT / "results", PROFILE, split), "markdown").strip()
+        begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
+        # A function, since backslashes in the table are no references.
+        readme, count = re.subn(
+            f"{re.escape(begin)}.*?{re.escape(end)}", lambda _, t=table: f"{begin}\n{t}\n{end}", readme, flags=re.S
+        )
+        if count != 1:
+            raise SystemExit(f"README.md: expected one block {begin} .. {end}, found {count}")
+    return readme
+
+
+def main() -> None:
+    """Update the README and the figure, or with --check only say whether the README is up to date."""
+    path = ROOT / "README.md"
+    before = path.read_text(encoding="utf-8")
+    after = updated(before)
+    if "--check" in sys.argv[1:]:
+        raise SystemExit(None if before == after else "README.md: its tables are not those of results/; `make tables`")
+    path.write_text(after, encoding="utf-8")
+    save_loss_curves(ROOT / "results", PROFILE, ROOT / "docs" / "losses.png")
+
+
+if __name__ == "__main__":
+    main()
