@@ -1,14 +1,29 @@
-"""Make, check and split data sets: data synthesize, check, split."""
+"""Make, convert, check, count and split data sets: data synthesize, convert, check, stats, split."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vistrials.commands.options import EXIT_FAULTS_FOUND, Overrides, Profile, all_overrides
 from vistrials.errors import SpecError
 
+if TYPE_CHECKING:
+    from vistrials.data.convert import SourceSet
+
 app = typer.Typer()
+convert = typer.Typer()
+app.add_typer(
+    convert,
+    name="convert",
+    help="Bring another data set into YouTube-VIS form (docs/own_data.md).",
+    no_args_is_help=True,
+)
+
+Folder = Annotated[Path, typer.Argument(metavar="SRC", help="Folder of the data set.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New or empty folder, or one with other splits.")]
+Split = Annotated[str, typer.Option(help="Name of the annotation file: a run trains on train and scores on valid.")]
+Copy = Annotated[bool, typer.Option("--copy", help="Copy the frames rather than make hard links.")]
 
 
 @app.command("synthesize")
@@ -44,19 +59,10 @@ def check_data_command(
 ) -> None:
     """Find everything that is wrong with a data set."""
     from vistrials.data.check import check_dataset
-    from vistrials.data.sources import resolve_split
     from vistrials.display import progress_bar, show_table, show_text
-    from vistrials.specs.loading import load_trial
 
-    if path.is_dir():
-        overrides = all_overrides(path, None, None)
-        data = load_trial("baseline", profile or "youtube_vis_2019", overrides).data
-        found = [resolve_split(data, split) for split in ("train", "valid")]
-        parts: list[tuple[Path, Path | None]] = [(split.annotations, split.frames_dir) for split in found]
-    else:
-        parts = [(path, frames)]
     sound = True
-    for annotations, frames_dir in parts:
+    for annotations, frames_dir in _annotation_files(path, frames, profile):
         with progress_bar("frames") as progress:
             report = check_dataset(annotations, frames_dir, not no_annotations, progress)
         looked = f"{report.num_frames_read} files read" if frames_dir else "not read: give --frames"
@@ -87,3 +93,114 @@ def split_command(
 
     for path in split_annotations(train_json, fraction, seed, out_dir):
         show_text(str(path))
+
+
+@app.command("stats")
+def stats_command(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of a data set, or an annotation file.")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers.", show_default=False)
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw them: .png, .pdf or .svg.", show_default=False)
+    ] = None,
+    profile: Profile = None,
+) -> None:
+    """Count what a data set holds: videos, tracks per category, lengths, sizes, occlusion."""
+    from dataclasses import asdict
+
+    from vistrials.data.statistics import compute_statistics
+    from vistrials.data.youtube_vis import load_video_set
+    from vistrials.display import show_table, show_text
+    from vistrials.reports.data_statistics import category_table, save_data_statistics, table
+    from vistrials.structures.json_file import save_json_atomic
+
+    sets = {}
+    for annotations, _ in _annotation_files(path, None, profile):
+        video_set = load_video_set(annotations, Path(), require_annotations=False)
+        name = str(annotations.relative_to(path.resolve())) if path.is_dir() else annotations.name
+        sets[name.removesuffix(".gz").removesuffix(".json")] = compute_statistics(video_set)
+    show_table("lengths and numbers: least / median / mean / most", ("", *sets), table(sets))
+    show_table("tracks per category", ("", *sets), category_table(sets))
+    if json_file is not None:
+        save_json_atomic(json_file, {name: asdict(statistics) for name, statistics in sets.items()}, indent=1)
+        show_text(str(json_file))
+    if plot is not None:
+        show_text(str(save_data_statistics(sets, plot)))
+
+
+@convert.command("davis")
+def convert_davis_command(
+    source: Folder,
+    out: Out,
+    split: Split = "train",
+    categories: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="davis_semantics.json; without, every object is an 'object'."),
+    ] = None,
+    copy: Copy = False,
+) -> None:
+    """DAVIS 2016 and 2017: PNGs whose palette index is the object, 255 is void."""
+    from vistrials.data.convert_davis import read_davis
+
+    _convert(read_davis(source, split, categories), out, split, copy)
+
+
+@convert.command("mots-png")
+def convert_mots_command(source: Folder, out: Out, split: Split = "train", copy: Copy = False) -> None:
+    """KITTI MOTS and MOTSChallenge: PNGs of class_id * 1000 + instance_id, or their text form."""
+    from vistrials.data.convert_mots import read_mots
+
+    _convert(read_mots(source), out, split, copy)
+
+
+@convert.command("coco-video")
+def convert_coco_video_command(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="The annotation file.")],
+    out: Out,
+    split: Split = "train",
+    frames: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where file names start from (default: the file's folder).")
+    ] = None,
+    copy: Copy = False,
+) -> None:
+    """COCO with videos (CocoVID, TAO): images with video_id and frame_id, annotations with instance_id or track_id."""
+    from vistrials.data.convert_coco_video import read_coco_video
+
+    _convert(read_coco_video(source, frames), out, split, copy)
+
+
+@convert.command("labelme")
+def convert_labelme_command(source: Folder, out: Out, split: Split = "train", copy: Copy = False) -> None:
+    """labelme: a folder per video; label and group_id say which object a polygon shows."""
+    from vistrials.data.convert_labelme import read_labelme
+
+    _convert(read_labelme(source), out, split, copy)
+
+
+def _convert(source: "SourceSet", out: Path, split: str, copy: bool) -> None:
+    from vistrials.data.convert import write_youtube_vis
+    from vistrials.display import progress_bar, show_text
+
+    with progress_bar("videos") as progress:
+        made = write_youtube_vis(source, out, split, copy, progress)
+    show_text(
+        f"{made.annotations}: {made.num_videos} videos, {made.num_frames} frames, "
+        f"{made.num_tracks} tracks, {made.num_masks} masks"
+    )
+
+
+def _annotation_files(path: Path, frames: Path | None, profile: str | None) -> list[tuple[Path, Path | None]]:
+    """Annotation files and their frame folders: of a folder those of train and valid, as far as they are there."""
+    if not path.is_dir():
+        return [(path, frames)]
+    from vistrials.data.sources import resolve_split
+    from vistrials.specs.data import FileSource
+    from vistrials.specs.loading import load_trial
+
+    data = load_trial("baseline", profile or "youtube_vis_2019", all_overrides(path, None, None)).data
+    assert isinstance(data.source, FileSource)  # a folder makes it so
+    candidates = {"train": data.source.train_annotations, "valid": data.source.valid_annotations}
+    there = [split for split, names in candidates.items() if any((path / name).is_file() for name in names)]
+    found = [resolve_split(data, split) for split in there or candidates]
+    return [(split.annotations, split.frames_dir) for split in found]
