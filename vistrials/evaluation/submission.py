@@ -1,0 +1,228 @@
+"""Predictions -> what a benchmark server accepts: checked against its annotation file, mended where that is safe.
+
+What a server would refuse or silently misread is refused here, in one line, before anything is written. What can be
+put right without changing a mask or a score is put right, and said.
+"""
+
+import json
+import os
+import uuid
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vistrials.errors import DataError
+from vistrials.evaluation.reading import (
+    GroundTruth,
+    PredictedTrack,
+    VideoInfo,
+    name_prediction,
+    read_ground_truth,
+    read_predictions,
+)
+from vistrials.evaluation.track_iou import decode_tracks
+from vistrials.geometry.rle import to_rle
+from vistrials.structures.json_file import load_json
+
+MAX_TRACKS_PER_VIDEO = 100
+"""More are not looked at."""
+
+RESULTS_NAME = "results.json"
+"""The one file in the archive, as the YouTube-VIS and OVIS servers ask for."""
+
+_KEYS = ("video_id", "category_id", "score", "segmentations")
+
+
+@dataclass(frozen=True, eq=False)
+class Submission:
+    """What a server is given.
+
+    Attributes:
+        rows: [{"video_id", "category_id", "score", "segmentations"}, ..] in the order of the predictions; every
+            segmentation a compressed RLE, or None where absent.
+        num_videos: videos in the annotation file.
+        num_predicted_videos: those with a track.
+        fixes: one line for each kind of thing that was put right: what, how often, where first.
+    """
+
+    rows: list[dict[str, Any]]
+    num_videos: int
+    num_predicted_videos: int
+    fixes: tuple[str, ...]
+
+
+def submit_files(
+    pred_path: str | os.PathLike[str], annotations_path: str | os.PathLike[str], out: str | os.PathLike[str]
+) -> Submission:
+    """Check a predictions file against an annotation file (.json or .json.gz each) and write the archive.
+
+    Args:
+        pred_path: the predictions; see `prepare_submission`.
+        annotations_path: the server's annotation file, or any with the same videos and categories.
+        out: the .zip to write; its folder is made where it is missing.
+
+    Raises:
+        DataError: a file cannot be read or written, or the predictions are refused; nothing is written then.
+    """
+    for path in (pred_path, annotations_path):
+        if Path(out).resolve() == Path(path).resolve():
+            raise DataError(f"{out}: the archive would replace it; choose another file to write")
+    annotations, predictions = load_json(annotations_path), load_json(pred_path)
+    try:
+        submission = prepare_submission(predictions, annotations)
+    except DataError as error:
+        raise DataError(f"{os.fspath(pred_path)} against {os.fspath(annotations_path)}: {error}") from None
+    save_submission(out, submission.rows)
+    return submission
+
+
+def prepare_submission(predictions: Any, annotations: Any) -> Submission:
+    """Check predictions against an annotation file's value, and bring them into the form that servers read.
+
+    Put right are: more than 100 tracks of a video (the best by score stay, of equals the first), polygons and
+    uncompressed run lengths, empty lists and objects for absent, and keys that servers do not know.
+
+    Args:
+        predictions: [{"video_id", "category_id", "score", "segmentations"}, ..], one entry per track, one
+            segmentation per frame (see `geometry.rle.to_rle`), None where absent.
+        annotations: {"videos", "categories", ..} in YouTube-VIS form; annotations in it are not looked at.
+
+    Returns:
+        The rows, and what was put right. The arguments are left as they are.
+
+    Raises:
+        DataError: names the first entry with an unknown video or category, a score that is no number in 0..1, a
+            wrong number of frames, a broken mask or one of another size than its video; or there is no entry.
+    """
+    known = _read_videos_and_categories(annotations)
+    tracks = read_predictions(predictions, known)
+    if not tracks:
+        raise DataError("predictions are empty; expected at least one track, as servers do")
+    for track in tracks:
+        _check_track(track, known.videos[track.video_id])
+    by_video: dict[int, list[PredictedTrack]] = defaultdict(list)
+    for track in tracks:
+        by_video[track.video_id].append(track)
+    for video_id, of_video in by_video.items():
+        _check_masks(of_video, known.videos[video_id])
+    kept = {track.index for of_video in by_video.values() for track in _best(of_video)}
+    rows = [_row(track, known.videos[track.video_id]) for track in tracks if track.index in kept]
+    return Submission(
+        rows=rows,
+        num_videos=len(known.videos),
+        num_predicted_videos=len(by_video),
+        fixes=tuple(_describe_fixes(tracks, kept, predictions)),
+    )
+
+
+def save_submission(path: str | os.PathLike[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Write the archive, whole or not at all; its bytes depend on the rows alone.
+
+    Raises:
+        DataError: the folder is not writable.
+    """
+    path = Path(path)
+    # In the same folder, because a rename is atomic within one file system only.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    entry = zipfile.ZipInfo(RESULTS_NAME, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.create_system, entry.external_attr = 3, 0o644 << 16  # as on Unix, wherever it is written
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(temporary, "w") as archive:
+            archive.writestr(entry, json.dumps(rows, separators=(",", ":"), allow_nan=False))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_videos_and_categories(annotations: Any) -> GroundTruth:
+    """Without the annotations: servers' files have none, or null for them."""
+    return read_ground_truth({**annotations, "annotations": []} if isinstance(annotations, dict) else annotations)
+
+
+def _check_track(track: PredictedTrack, video: VideoInfo) -> None:
+    where = name_prediction(track.index)
+    if not 0 <= track.score <= 1:
+        raise DataError(f"{where}: score is {track.score:g}; expected 0 to 1")
+    if video.num_frames is None:
+        raise DataError(f"ground truth: video {track.video_id} has neither length nor file_names; expected one of them")
+    if len(track.segmentations) != video.num_frames:
+        raise DataError(
+            f"{where}: {len(track.segmentations)} segmentations; expected {video.num_frames}, "
+            f"one per frame of video {track.video_id}"
+        )
+
+
+def _check_masks(tracks: Sequence[PredictedTrack], video: VideoInfo) -> None:
+    """Check all masks of one video at once."""
+
+    def name(place: int, frame: int) -> str:
+        return f"{name_prediction(tracks[place].index)} segmentations[{frame}]"
+
+    masks = decode_tracks([track.segmentations for track in tracks], video.height, video.width, name)
+    for place, mask in enumerate(masks):
+        present = mask.sizes[:, 0] > 0
+        wrong = present & (mask.sizes != (video.height, video.width)).any(axis=1)
+        if wrong.any():
+            frame = int(wrong.argmax())
+            height, width = mask.sizes[frame]
+            raise DataError(
+                f"{name(place, frame)}: a mask of {height} x {width}; expected {video.height} x {video.width}, "
+                f"height x width of video {tracks[place].video_id}"
+            )
+
+
+def _best(tracks: Sequence[PredictedTrack]) -> list[PredictedTrack]:
+    # A stable sort: score ties keep file order.
+    return sorted(tracks, key=lambda track: -track.score)[:MAX_TRACKS_PER_VIDEO]
+
+
+def _row(track: PredictedTrack, video: VideoInfo) -> dict[str, Any]:
+    segmentations = [_compressed(segmentation, video) if segmentation else None for segmentation in track.segmentations]
+    return dict(zip(_KEYS, (track.video_id, track.category_id, track.score, segmentations), strict=True))
+
+
+def _compressed(segmentation: Any, video: VideoInfo) -> dict[str, Any]:
+    if _is_compressed(segmentation):  # checked with its video's others already
+        return {"size": [video.height, video.width], "counts": segmentation["counts"]}
+    return to_rle(segmentation, video.height, video.width)
+
+
+def _is_compressed(segmentation: Any) -> bool:
+    return isinstance(segmentation, dict) and isinstance(segmentation["counts"], str)
+
+
+def _describe_fixes(
+    tracks: Sequence[PredictedTrack], kept: set[int], predictions: Sequence[dict[str, Any]]
+) -> list[str]:
+    """One line for each kind of thing that was put right."""
+    fixes: Counter[str] = Counter()
+    first: dict[str, str] = {}
+
+    def note(what: str, where: str) -> None:
+        fixes[what] += 1
+        first.setdefault(what, where)
+
+    for track in tracks:
+        where = name_prediction(track.index)
+        if track.index not in kept:
+            what = f"tracks left out beyond the {MAX_TRACKS_PER_VIDEO} of highest score of their video"
+            note(what, f"{where}, video {track.video_id}, score {track.score:g}")
+            continue
+        for frame, segmentation in enumerate(track.segmentations):
+            place = f"{where} segmentations[{frame}]"
+            if isinstance(segmentation, list) and segmentation:
+                note("polygons turned into compressed run lengths", place)
+            elif segmentation in ([], {}):
+                note("empty segmentations turned into null", place)
+            elif segmentation is not None and not _is_compressed(segmentation):
+                note("run lengths compressed", place)
+        for key in predictions[track.index].keys() - set(_KEYS):
+            note(f"keys {key!r} left out", where)
+    return [f"{what}: {fixes[what]} (first: {first[what]})" for what in sorted(fixes)]

@@ -1,0 +1,37 @@
+"""A finished run -> the archive that a benchmark server takes: joins the run's folder, its data and the checks."""
+
+from pathlib import Path
+
+from vistrials.data.sources import resolve_split
+from vistrials.errors import RunError, SpecError
+from vistrials.evaluation.submission import Submission, submit_files
+from vistrials.runs.directory import RunDirectory
+
+
+def submit_run(
+    run_folder: Path | str, out: Path | str, *, split: str | None = None, annotations: Path | str | None = None
+) -> Submission:
+    """Write what a run predicted as an archive for a server.
+
+    Args:
+        run_folder: results_dir/<profile>/<trial>/seed<N>.
+        out: the .zip to write.
+        split: one that the run has predicted; its main one by default.
+        annotations: the server's annotation file; the split's own by default.
+
+    Raises:
+        RunError: there is no such run, or it has not predicted the split yet.
+        SpecError: the run has no such split.
+        DataError: annotations or predictions are missing or broken, or the predictions are refused.
+    """
+    directory, spec = RunDirectory.open(run_folder)
+    split = split or directory.main_split
+    if split not in spec.data.splits:
+        raise SpecError(f"{directory.path}: no split {split!r}; it has {', '.join(spec.data.splits)}")
+    if not directory.is_inferred(split):
+        raise RunError(
+            f"{directory.path}: split {split} is not predicted yet; `vistrials run {spec.name}` does it first"
+        )
+    if annotations is None:
+        annotations = resolve_split(spec.data, split).annotations
+    return submit_files(directory.predictions(split), annotations, out)
