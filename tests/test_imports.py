@@ -16,7 +16,7 @@ ROWS = [
     {"commands"},
     {"display"},
     {"study"},
-    {"pipeline", "visualization"},
+    {"pipeline", "visualization", "diagnosis", "submission", "checkpoints"},
     {"engine", "reports"},
     {"tracking"},
     {"data", "models", "runs", "evaluation"},

@@ -1,0 +1,81 @@
+"""What keeps predictions from a higher AP: diagnose."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vistrials.commands.options import Profile, Results, Seed, run_folder
+from vistrials.errors import SpecError
+
+app = typer.Typer()
+
+
+@app.command("diagnose")
+def diagnose_command(
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN|PRED", help="Folder of a run, or its trial; with --gt a predictions file."),
+    ],
+    ground_truth: Annotated[
+        Path | None,
+        typer.Option(
+            "--gt", help="Annotations (.json or .json.gz), for predictions of any program.", show_default=False
+        ),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another run or predictions file to compare with.", show_default=False)
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split that the run predicted (default: its first).", show_default=False)
+    ] = None,
+    profile: Profile = None,
+    seed: Seed = 0,
+    results: Results = Path("results"),
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Also write everything here.", show_default=False)
+    ] = None,
+) -> None:
+    """Name what is wrong by kind and cause, and say how much AP would gain without it.
+
+    Profile, seed and results folder matter where a trial is named; a folder says them itself.
+    """
+    names = [run, *([against] if against is not None else [])]
+    if ground_truth is not None:
+        if split is not None:
+            raise SpecError("--split: expected only with a run; --gt names the annotations already")
+        from vistrials.evaluation.error_analysis import diagnose_files
+
+        diagnoses = [diagnose_files(ground_truth, name) for name in names]
+    else:
+        for name in names:
+            if Path(name).is_file() and not name.endswith((".yaml", ".yml")):
+                raise SpecError(f"{name}: a predictions file needs its annotations: --gt FILE")
+        folders = [run_folder(name, profile, seed, results) for name in names]
+
+        from vistrials.diagnosis import diagnose_run
+
+        diagnoses = [diagnose_run(folder, split) for folder in folders]
+
+    sizes = dict.fromkeys(f"{found.num_tracks} tracks in {found.num_videos} videos" for found in diagnoses)
+    if len(sizes) > 1:
+        raise SpecError(f"--against {against}: expected the same annotations, found {' and '.join(sizes)}")
+
+    from vistrials.display import show_table, show_text
+    from vistrials.reports.diagnosis_text import REMARK, tables
+    from vistrials.structures.json_file import save_json_atomic
+
+    for letter, name, diagnosis in zip("AB", names, diagnoses, strict=False):
+        label = f"{letter}: {name}: " if against is not None else ""
+        show_text(f"{label}{diagnosis.num_predictions} predictions, {next(iter(sizes))}")
+    for table in tables(diagnoses):
+        show_text("")
+        show_text(table.title)
+        show_table(None, table.columns, table.rows)
+        if table.columns[0] == "kind":
+            show_text(REMARK)
+    if json_path is not None:
+        documents = [{"predictions": name, **found.to_dict()} for name, found in zip(names, diagnoses, strict=True)]
+        save_json_atomic(
+            json_path, documents[0] if against is None else dict(zip("AB", documents, strict=True)), indent=2
+        )

@@ -1,0 +1,272 @@
+"""Predicted and true tracks of one video and how they overlap frame by frame: all that error analysis looks at."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vistrials.evaluation.average_precision import MAX_TRACKS
+from vistrials.evaluation.matching import AREA_RANGES, match_tracks
+from vistrials.evaluation.reading import (
+    GroundTruth,
+    PredictedTrack,
+    TrueTrack,
+    VideoInfo,
+    name_annotation,
+    name_prediction,
+    read_predictions,
+)
+from vistrials.evaluation.track_iou import TrackMasks, decode_tracks
+
+COVER_IOU = 0.5
+"""IoU in a frame from which a predicted mask covers a true one, as in multi-object tracking."""
+
+_ALL_AREAS = list(AREA_RANGES).index("all")
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+T = TypeVar("T", TrueTrack, PredictedTrack)
+
+
+@dataclass(frozen=True, eq=False)
+class VideoTracks:
+    """The tracks of one video: D predicted ones by falling score, G true ones in file order, over F frames.
+
+    Attributes:
+        video_id: the video.
+        scores: float64 [D], falling.
+        categories: int64 [D], category ids.
+        areas: int64 [D, F], pixels of the predicted masks; 0 where absent.
+        truth_categories: int64 [G], category ids.
+        truth_sizes: float64 [G], mean area in pixels as the annotation file has it.
+        truth_areas: int64 [G, F], pixels of the true masks; 0 where absent.
+        is_crowd: bool [G].
+        intersections: int64 [D, G, F], pixels that both masks of a pair hold.
+        unions: int64 [D, G, F], pixels that either holds; 0 in frames that do not count for the pair.
+    """
+
+    video_id: int
+    scores: Floats
+    categories: Ints
+    areas: Ints
+    truth_categories: Ints
+    truth_sizes: Floats
+    truth_areas: Ints
+    is_crowd: Bools
+    intersections: Ints
+    unions: Ints
+
+    @cached_property
+    def frame_ious(self) -> Floats:
+        """IoU in every frame, float64 [D, G, F]; 0 where neither is present."""
+        return _ratio(self.intersections, self.unions)
+
+    @cached_property
+    def ious(self) -> Floats:
+        """IoU of whole tracks as in `track_iou`, float64 [D, G]."""
+        return _ratio(self.intersections.sum(axis=2), self.unions.sum(axis=2))
+
+    @cached_property
+    def covers(self) -> Bools:
+        """Whether the predicted mask covers the true one, bool [D, G, F]; crowds are not covered."""
+        return (self.frame_ious >= COVER_IOU) & ~self.is_crowd[:, None]
+
+    @cached_property
+    def num_covering(self) -> Ints:
+        """How many predicted masks cover each true one, int64 [G, F]."""
+        return self.covers.sum(axis=0)
+
+
+def read_videos(truth: GroundTruth, predictions: Any) -> list[VideoTracks]:
+    """Read the tracks of all videos. Of a video and category the 100 best predictions are looked at, as in AP.
+
+    Args:
+        truth: videos, categories and true tracks.
+        predictions: [{"video_id", "category_id", "score", "segmentations"}, ..].
+
+    Returns:
+        The videos by ascending id.
+
+    Raises:
+        DataError: names the first prediction or mask that cannot be used, and says why.
+    """
+    true_by_video = _by_video(truth.tracks)
+    predicted_by_video = _by_video(read_predictions(predictions, truth))
+    return [
+        _read_video(video_id, truth.videos[video_id], true_by_video[video_id], predicted_by_video[video_id])
+        for video_id in sorted(truth.videos)
+    ]
+
+
+def match_video(
+    video: VideoTracks, inside: Bools | None = None, truth_inside: Bools | None = None
+) -> tuple[Ints, Bools, Bools]:
+    """Match the predictions of a video as AP does, at every threshold, in each category.
+
+    Args:
+        video: its tracks.
+        inside: bool [D], predictions that count even if they find nothing; all by default.
+        truth_inside: bool [G], truths that are to be found; all by default. Crowds never are.
+
+    Returns:
+        The place of the truth that each prediction takes, int64 [T, D] (UNMATCHED for none); which
+        predictions are neither right nor wrong, bool [T, D]; and which truths count, bool [G].
+    """
+    inside = np.ones(len(video.scores), dtype=bool) if inside is None else inside
+    truth_inside = np.ones(len(video.is_crowd), dtype=bool) if truth_inside is None else truth_inside
+    is_same: Bools = video.categories[:, None] == video.categories
+    is_looked_at = np.tril(is_same).sum(axis=1) <= max(MAX_TRACKS)
+    can_match = (video.categories[:, None] == video.truth_categories) & is_looked_at[:, None]
+    matched, ignored, counted = match_tracks(
+        # Without overlap categories do not meet, so that one matching serves all of them.
+        np.where(can_match, video.ious, 0.0),
+        # No area is too small for the range of all areas, and infinity is outside it.
+        prediction_areas=np.where(inside & is_looked_at, 0.0, np.inf),
+        truth_areas=np.where(truth_inside, 0.0, np.inf),
+        truth_is_crowd=video.is_crowd,
+    )
+    return matched[:, _ALL_AREAS], ignored[:, _ALL_AREAS], counted[_ALL_AREAS]
+
+
+def frame_overlaps(predictions: Sequence[TrackMasks], truths: Sequence[TrackMasks]) -> tuple[Ints, Ints]:
+    """Compute intersection and union of all pairs in every frame, in pixels.
+
+    Frames that one of the two lists lacks, and frames where masks of different sizes meet, count for nothing, so
+    that the sums over frames are those of `track_iou`.
+
+    Args:
+        predictions: D tracks of one video.
+        truths: G tracks of the same video.
+
+    Returns:
+        Intersections and unions, int64 [D, G, F] each, with F frames of the longest track.
+    """
+    tracks = [*predictions, *truths]
+    F = max((len(track.areas) for track in tracks), default=0)
+    intersections = np.zeros((len(predictions), len(truths), F), dtype=np.int64)
+    if not predictions or not truths:
+        return intersections, intersections.copy()
+    stretch = max(int(track.sizes.prod(axis=1).max(initial=1)) for track in tracks)
+    owners = np.repeat(np.arange(len(predictions)), [len(track.frames) for track in predictions])
+    frames = np.concatenate([track.frames for track in predictions])
+    starts = np.concatenate([track.starts for track in predictions]) + frames * stretch
+    ends = np.concatenate([track.ends for track in predictions]) + frames * stretch
+    for g, truth in enumerate(truths):
+        origins = truth.frames * stretch
+        count = _pixels_before(truth.starts + origins, truth.ends + origins)
+        # Sums of weights are float64, which is exact for any number of pixels.
+        sums = np.bincount(owners * F + frames, weights=count(ends) - count(starts), minlength=len(predictions) * F)
+        intersections[:, g] = sums.reshape(-1, F).astype(np.int64)
+    heights, widths = (_by_frame([track.sizes[:, side] for track in predictions], F)[:, None] for side in (0, 1))
+    true_heights, true_widths = (_by_frame([track.sizes[:, side] for track in truths], F) for side in (0, 1))
+    other_size = (heights != true_heights) | (widths != true_widths)
+    in_both_lists = np.minimum.outer([len(d.areas) for d in predictions], [len(g.areas) for g in truths])
+    both_present = (heights > 0) & (true_heights > 0)
+    counts = (np.arange(F) < in_both_lists[..., None]) & ~(both_present & other_size)
+    intersections[~counts] = 0
+    areas = _by_frame([track.areas for track in predictions], F)[:, None]
+    truth_areas = _by_frame([track.areas for track in truths], F)
+    return intersections, np.where(counts, areas + truth_areas - intersections, 0)
+
+
+def pair_by_falling_iou(ious: Floats, candidates: Bools, preferred: Bools | None = None) -> list[tuple[int, int]]:
+    """Pair predictions and truths of one frame, each at most once: preferred pairs first, then by falling IoU.
+
+    Args:
+        ious: float64 [D, G].
+        candidates: bool [D, G], pairs that may be.
+        preferred: bool [D, G], pairs that go before others.
+
+    Returns:
+        Places of prediction and truth; of equal pairs the first prediction's goes first.
+    """
+    d_places, g_places = np.nonzero(candidates)
+    own_ious = ious[d_places, g_places]
+    is_other = np.zeros(len(own_ious)) if preferred is None else ~preferred[d_places, g_places]
+    taken_d, taken_g = set[int](), set[int]()
+    pairs = []
+    for place in np.lexsort((-own_ious, is_other)):
+        d, g = int(d_places[place]), int(g_places[place])
+        if d not in taken_d and g not in taken_g:
+            taken_d.add(d)
+            taken_g.add(g)
+            pairs.append((d, g))
+    return pairs
+
+
+def _read_video(
+    video_id: int, info: VideoInfo, true: Sequence[TrueTrack], predicted: Sequence[PredictedTrack]
+) -> VideoTracks:
+    # A stable sort: score ties keep file order.
+    predicted = _best_of_each_category(sorted(predicted, key=lambda track: -track.score))
+    masks = _decode(predicted, info, name_prediction)
+    true_masks = _decode(true, info, name_annotation)
+    intersections, unions = frame_overlaps(masks, true_masks)
+    F = max((len(track.areas) for track in [*masks, *true_masks]), default=0)
+    return VideoTracks(
+        video_id=video_id,
+        scores=np.array([track.score for track in predicted], dtype=np.float64),
+        categories=np.array([track.category_id for track in predicted], dtype=np.int64),
+        areas=_by_frame([track.areas for track in masks], F),
+        truth_categories=np.array([track.category_id for track in true], dtype=np.int64),
+        truth_sizes=np.array([track.mean_area for track in true], dtype=np.float64),
+        truth_areas=_by_frame([track.areas for track in true_masks], F),
+        is_crowd=np.array([track.is_crowd for track in true], dtype=bool),
+        intersections=intersections,
+        unions=unions,
+    )
+
+
+def _best_of_each_category(tracks: Iterable[PredictedTrack]) -> list[PredictedTrack]:
+    seen: dict[int, int] = defaultdict(int)
+    kept = []
+    for track in tracks:
+        seen[track.category_id] += 1
+        if seen[track.category_id] <= max(MAX_TRACKS):
+            kept.append(track)
+    return kept
+
+
+def _decode(tracks: Sequence[T], video: VideoInfo, name: Callable[[int], str]) -> list[TrackMasks]:
+    return decode_tracks(
+        [track.segmentations for track in tracks],
+        video.height,
+        video.width,
+        lambda place, frame: f"{name(tracks[place].index)} segmentations[{frame}]",
+    )
+
+
+def _by_video(tracks: Iterable[T]) -> dict[int, list[T]]:
+    groups: dict[int, list[T]] = defaultdict(list)
+    for track in tracks:
+        groups[track.video_id].append(track)
+    return groups
+
+
+def _pixels_before(starts: Ints, ends: Ints) -> Callable[[Ints], Ints]:
+    """How many pixels of disjoint ascending intervals lie before a point, as a function of points."""
+    total = np.concatenate([[0], np.cumsum(ends - starts)])
+    last_ends = np.concatenate([[0], ends])
+
+    def count(points: Ints) -> Ints:
+        begun = np.searchsorted(starts, points, side="right")
+        return total[begun] - np.where(begun > 0, np.maximum(last_ends[begun] - points, 0), 0)
+
+    return count
+
+
+def _by_frame(tracks: Sequence[Ints], num_frames: int) -> Ints:
+    """A row for each track, with 0 for the frames that it lacks."""
+    table = np.zeros((len(tracks), num_frames), dtype=np.int64)
+    for row, values in zip(table, tracks, strict=True):
+        row[: len(values)] = values
+    return table
+
+
+def _ratio(parts: Ints, wholes: Ints) -> Floats:
+    return np.divide(parts, wholes, out=np.zeros(wholes.shape), where=wholes > 0)
