@@ -7,7 +7,8 @@ import pytest
 
 from tests.evaluation.building import ground_truth, prediction, strip, truth
 from tests.evaluation.drawn import A, along, random_scenes, scene, tracks_of
-from vistrials.evaluation.error_overlap import frame_overlaps, match_video, pair_by_falling_iou
+from vistrials.evaluation.error_overlap import match_video, pair_by_falling_iou
+from vistrials.evaluation.frame_overlap import frame_overlaps
 from vistrials.evaluation.matching import UNMATCHED
 from vistrials.evaluation.track_iou import decode_tracks, track_iou
 from vistrials.evaluation.youtube_vis import evaluate

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vistrials.evaluation.average_precision import MAX_TRACKS
+from vistrials.evaluation.frame_overlap import by_frame, frame_overlaps, ratio
 from vistrials.evaluation.matching import AREA_RANGES, match_tracks
 from vistrials.evaluation.reading import (
     GroundTruth,
@@ -64,12 +65,12 @@ class VideoTracks:
     @cached_property
     def frame_ious(self) -> Floats:
         """IoU in every frame, float64 [D, G, F]; 0 where neither is present."""
-        return _ratio(self.intersections, self.unions)
+        return ratio(self.intersections, self.unions)
 
     @cached_property
     def ious(self) -> Floats:
         """IoU of whole tracks as in `track_iou`, float64 [D, G]."""
-        return _ratio(self.intersections.sum(axis=2), self.unions.sum(axis=2))
+        return ratio(self.intersections.sum(axis=2), self.unions.sum(axis=2))
 
     @cached_property
     def covers(self) -> Bools:
@@ -133,47 +134,6 @@ def match_video(
     return matched[:, _ALL_AREAS], ignored[:, _ALL_AREAS], counted[_ALL_AREAS]
 
 
-def frame_overlaps(predictions: Sequence[TrackMasks], truths: Sequence[TrackMasks]) -> tuple[Ints, Ints]:
-    """Compute intersection and union of all pairs in every frame, in pixels.
-
-    Frames that one of the two lists lacks, and frames where masks of different sizes meet, count for nothing, so
-    that the sums over frames are those of `track_iou`.
-
-    Args:
-        predictions: D tracks of one video.
-        truths: G tracks of the same video.
-
-    Returns:
-        Intersections and unions, int64 [D, G, F] each, with F frames of the longest track.
-    """
-    tracks = [*predictions, *truths]
-    F = max((len(track.areas) for track in tracks), default=0)
-    intersections = np.zeros((len(predictions), len(truths), F), dtype=np.int64)
-    if not predictions or not truths:
-        return intersections, intersections.copy()
-    stretch = max(int(track.sizes.prod(axis=1).max(initial=1)) for track in tracks)
-    owners = np.repeat(np.arange(len(predictions)), [len(track.frames) for track in predictions])
-    frames = np.concatenate([track.frames for track in predictions])
-    starts = np.concatenate([track.starts for track in predictions]) + frames * stretch
-    ends = np.concatenate([track.ends for track in predictions]) + frames * stretch
-    for g, truth in enumerate(truths):
-        origins = truth.frames * stretch
-        count = _pixels_before(truth.starts + origins, truth.ends + origins)
-        # Sums of weights are float64, which is exact for any number of pixels.
-        sums = np.bincount(owners * F + frames, weights=count(ends) - count(starts), minlength=len(predictions) * F)
-        intersections[:, g] = sums.reshape(-1, F).astype(np.int64)
-    heights, widths = (_by_frame([track.sizes[:, side] for track in predictions], F)[:, None] for side in (0, 1))
-    true_heights, true_widths = (_by_frame([track.sizes[:, side] for track in truths], F) for side in (0, 1))
-    other_size = (heights != true_heights) | (widths != true_widths)
-    in_both_lists = np.minimum.outer([len(d.areas) for d in predictions], [len(g.areas) for g in truths])
-    both_present = (heights > 0) & (true_heights > 0)
-    counts = (np.arange(F) < in_both_lists[..., None]) & ~(both_present & other_size)
-    intersections[~counts] = 0
-    areas = _by_frame([track.areas for track in predictions], F)[:, None]
-    truth_areas = _by_frame([track.areas for track in truths], F)
-    return intersections, np.where(counts, areas + truth_areas - intersections, 0)
-
-
 def pair_by_falling_iou(ious: Floats, candidates: Bools, preferred: Bools | None = None) -> list[tuple[int, int]]:
     """Pair predictions and truths of one frame, each at most once: preferred pairs first, then by falling IoU.
 
@@ -212,10 +172,10 @@ def _read_video(
         video_id=video_id,
         scores=np.array([track.score for track in predicted], dtype=np.float64),
         categories=np.array([track.category_id for track in predicted], dtype=np.int64),
-        areas=_by_frame([track.areas for track in masks], F),
+        areas=by_frame([track.areas for track in masks], F),
         truth_categories=np.array([track.category_id for track in true], dtype=np.int64),
         truth_sizes=np.array([track.mean_area for track in true], dtype=np.float64),
-        truth_areas=_by_frame([track.areas for track in true_masks], F),
+        truth_areas=by_frame([track.areas for track in true_masks], F),
         is_crowd=np.array([track.is_crowd for track in true], dtype=bool),
         intersections=intersections,
         unions=unions,
@@ -246,27 +206,3 @@ def _by_video(tracks: Iterable[T]) -> dict[int, list[T]]:
     for track in tracks:
         groups[track.video_id].append(track)
     return groups
-
-
-def _pixels_before(starts: Ints, ends: Ints) -> Callable[[Ints], Ints]:
-    """How many pixels of disjoint ascending intervals lie before a point, as a function of points."""
-    total = np.concatenate([[0], np.cumsum(ends - starts)])
-    last_ends = np.concatenate([[0], ends])
-
-    def count(points: Ints) -> Ints:
-        begun = np.searchsorted(starts, points, side="right")
-        return total[begun] - np.where(begun > 0, np.maximum(last_ends[begun] - points, 0), 0)
-
-    return count
-
-
-def _by_frame(tracks: Sequence[Ints], num_frames: int) -> Ints:
-    """A row for each track, with 0 for the frames that it lacks."""
-    table = np.zeros((len(tracks), num_frames), dtype=np.int64)
-    for row, values in zip(table, tracks, strict=True):
-        row[: len(values)] = values
-    return table
-
-
-def _ratio(parts: Ints, wholes: Ints) -> Floats:
-    return np.divide(parts, wholes, out=np.zeros(wholes.shape), where=wholes > 0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from vistrials.errors import DataError
-from vistrials.evaluation.frame_iou import frame_iou
+from vistrials.evaluation.frame_overlap import frame_iou
 from vistrials.evaluation.reading import (
     PredictedTrack,
     TrueTrack,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.building import WIDTH, strip
-from vistrials.evaluation.frame_iou import frame_iou
+from vistrials.evaluation.frame_overlap import frame_iou
 from vistrials.evaluation.track_iou import decode_tracks
 from vistrials.geometry import rle
 
