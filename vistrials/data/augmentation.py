@@ -62,7 +62,8 @@ def paste_instances(pair: Pair, donor: Pair, scale: tuple[float, float], rng: Ge
     """Paste some instances of a donor pair over a pair, at another place.
 
     One to all instances of the donor's key frame, in both frames where the donor has them; all with the same zoom,
-    shift and mirroring. Anywhere horizontally, but at most an eighth of the height up or down, since most objects
+    shift and mirroring: half of the time anywhere horizontally, half of the time within a width of an object of the
+    pair, since who hides whom is hardest to learn; at most an eighth of the height up or down, since most objects
     keep to the ground. Pasted tracks get ids of their own.
 
     Source: Simple Copy-Paste (arXiv 2012.07177), for pairs; without blending, as there.
@@ -71,12 +72,16 @@ def paste_instances(pair: Pair, donor: Pair, scale: tuple[float, float], rng: Ge
     chosen = rng.permutation(donor[0].track_ids)[: rng.integers(1, len(donor[0].track_ids) + 1)].tolist()
     factor, is_mirrored = _draw_factor(scale, rng), rng.random() < 0.5
     donor = _rescale(donor[0], factor, is_mirrored), _rescale(donor[1], factor, is_mirrored)
-    columns = np.flatnonzero(_visible(donor[0], chosen).any(axis=0))
-    centre = (columns[0] + columns[-1]) // 2 if len(columns) else 0
+    left, right = _extent(_visible(donor[0], chosen))
+    if rng.random() < 0.5:
+        to = int(rng.integers(size[1]))
+    else:
+        first, last = _extent(pair[0].masks[rng.integers(len(pair[0].masks))] > 0)
+        to = int(rng.integers(first - (last - first) // 2, last + (last - first) // 2 + 1))
     reach = int(_MAX_VERTICAL_SHIFT * size[0])
     # Smaller or larger copies keep their feet where the donor's were, by its share of the height.
     ground = size[0] - donor[0].image.shape[1]
-    shift = int(rng.integers(-reach, reach + 1)) + ground, int(rng.integers(size[1])) - int(centre)
+    shift = int(rng.integers(-reach, reach + 1)) + ground, to - (left + right) // 2
     first_id = max([0, *pair[0].track_ids, *pair[1].track_ids]) + 1
     new_ids = {track_id: first_id + number for number, track_id in enumerate(chosen)}
     return _paste(pair[0], donor[0], new_ids, shift), _paste(pair[1], donor[1], new_ids, shift)
@@ -155,6 +160,12 @@ def _mirror(frame: LabelledFrame) -> LabelledFrame:
 def _visible(frame: LabelledFrame, track_ids: list[int]) -> NDArray[np.bool_]:
     rows = [frame.track_ids.index(track_id) for track_id in track_ids if track_id in frame.track_ids]
     return frame.masks[rows].sum(axis=0) > 0
+
+
+def _extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """First and last column of a mask; 0, 0 of an empty one."""
+    columns = np.flatnonzero(mask.any(axis=0))
+    return (int(columns[0]), int(columns[-1])) if len(columns) else (0, 0)
 
 
 def _paste(
