@@ -1,3 +1,5 @@
+import os
+import random
 from pathlib import Path
 
 import pytest
@@ -7,11 +9,13 @@ from torch import nn
 
 from vistrials.engine.checkpoint import (
     TrainingState,
-    export_weights,
     load_checkpoint,
     load_weights,
     read_metadata,
+    read_tensors,
     save_checkpoint,
+    save_tensors,
+    save_torch_file,
     save_weights,
 )
 from vistrials.errors import CheckpointError
@@ -66,7 +70,7 @@ def test_a_half_precision_copy_is_half_as_large_and_as_close_as_float16_allows(t
     path, copy = tmp_path / "weights.safetensors", tmp_path / "copy.safetensors"
     original, other = nn.Linear(100, 100), nn.Linear(100, 100)
     save_weights(path, original, {"trial": "baseline"})
-    export_weights(path, copy, half=True)
+    save_tensors(copy, read_tensors(path), read_metadata(path), half=True)
     assert copy.stat().st_size < 0.52 * path.stat().st_size
     assert read_metadata(copy) == {"trial": "baseline"}
     load_weights(other, copy)
@@ -143,6 +147,45 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes) -> N
     assert str(path) in one_line(caught)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_cut_short_or_changed_anywhere_is_refused_or_read(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / "w.pth"
+    content = {"meta": {"CLASSES": ("a", "b")}, "state_dict": model().state_dict()}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    whole, numbers = path.read_bytes(), random.Random(0)
+    broken = [whole[:end] for end in range(0, len(whole) - 1, 29)]
+    for _ in range(200):
+        at = numbers.randrange(len(whole))
+        broken.append(whole[:at] + bytes([numbers.randrange(256)]) + whole[at + 1 :])
+    refused = 0
+    for changed in broken:
+        path.write_bytes(changed)
+        try:
+            read_metadata(path)
+            read_tensors(path)
+        except CheckpointError as error:
+            refused += 1
+            assert str(path) in str(error) and "\n" not in str(error)
+    assert refused >= len(whole) // 29  # all that were cut short at least
+
+
+@pytest.mark.parametrize("content", [{3: torch.zeros(1)}, {"a": 1}, [torch.zeros(1)], torch.zeros(1)])
+def test_a_torch_file_of_something_else_is_no_checkpoint(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "w.pth"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        read_tensors(path)
+
+
+def test_a_torch_file_in_mmdetections_form_keeps_tensors_and_category_names(tmp_path: Path) -> None:
+    path, tensors = tmp_path / "w.pth", model().state_dict()
+    save_torch_file(path, tensors, {"trial": "baseline", "CLASSES": ("dog", "cat")})
+    assert all(torch.equal(value, tensors[name]) for name, value in read_tensors(path).items())
+    assert read_metadata(path) == {"category_names": '["dog", "cat"]'}
+    # A zip archive would begin with PK: the programs that read this form cannot open one.
+    assert not path.read_bytes().startswith(b"PK")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_broken_numbers_are_refused(tmp_path: Path, value: float) -> None:
     path, original, other = tmp_path / "weights.safetensors", model(), model()
@@ -161,16 +204,23 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 
 class Exploit:
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
     def __reduce__(self):
-        return print, ("code from a file was run",)
+        return os.mkdir, (str(self.trace),)
 
 
-def test_a_file_with_code_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "weights.pt"
-    torch.save({"weight": Exploit()}, path)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_with_code_is_not_run(tmp_path: Path, zipped: bool) -> None:
+    path, trace = tmp_path / "weights.pt", tmp_path / "trace"
+    torch.save({"weight": Exploit(trace)}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(CheckpointError) as caught:
         load_weights(model(), path)
-    assert capsys.readouterr().out == ""
+    assert not trace.exists()
+    # The same file does run its code where somebody trusts it.
+    torch.load(path, weights_only=False)
+    assert trace.exists()
     # Torch's own message advises to load the file regardless.
     assert "weights_only" not in one_line(caught)
 

@@ -1,5 +1,7 @@
 """Reading the recorded outputs of the original program, and comparing with them."""
 
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +11,37 @@ from torch import Tensor, nn
 from vistrials.models.original_names import original_name
 
 
+@dataclass
+class Record:
+    """What was read of a golden file, and the relative errors against it; benchmarks.parity prints it."""
+
+    arrays_read: set[str] = field(default_factory=set)
+    errors: list[float] = field(default_factory=list)
+
+
+RECORDS: dict[str, Record] = defaultdict(Record)  # by file stem
+_compared_with = ""
+
+
 class Golden:
     """One .npz file; arrays come as tensors."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, inputs_only: bool = False) -> None:
+        """inputs_only: another file holds what the outputs are compared with."""
+        global _compared_with
         self.arrays = np.load(path)
+        self._record = RECORDS[path.stem]
+        if not inputs_only:
+            _compared_with = path.stem
 
     def __getitem__(self, name: str) -> Tensor:
-        return torch.from_numpy(np.asarray(self.arrays[name]))
+        return torch.from_numpy(np.asarray(self.raw(name)))
 
     def __contains__(self, name: str) -> bool:
         return name in self.arrays.files
 
     def raw(self, name: str) -> np.ndarray:
+        self._record.arrays_read.add(name)
         return self.arrays[name]
 
 
@@ -31,7 +51,19 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
     if expected.numel() == 0:
         return 0.0
     scale = expected.abs().max().clamp(min=1e-300).double()
-    return float((actual.detach().double() - expected.double()).abs().max() / scale)
+    return noted(float((actual.detach().double() - expected.double()).abs().max() / scale))
+
+
+def strided(values: Tensor, count: int = 200) -> Tensor:
+    """The sample that the files keep of a large array: every n-th of the flattened values, the first 200."""
+    flat = values.flatten()
+    return flat[:: max(1, len(flat) // count)][:count]
+
+
+def noted(error: float) -> float:
+    """A relative error against the golden file opened last, put on record."""
+    RECORDS[_compared_with].errors.append(error)
+    return error
 
 
 def load_part(module: nn.Module, part: str, golden: Golden, prefix: str, original_part: str) -> None:
@@ -44,11 +76,15 @@ def load_part(module: nn.Module, part: str, golden: Golden, prefix: str, origina
     module.load_state_dict(state)
 
 
-def gradient_errors(module: nn.Module, part: str, golden: Golden, prefix: str, original_part: str) -> dict[str, float]:
-    """Relative error of every parameter's gradient against the stored one."""
+def gradient_errors(
+    module: nn.Module, part: str, golden: Golden, prefix: str, original_part: str, without: tuple[str, ...] = ()
+) -> dict[str, float]:
+    """Relative error of the gradient of every parameter, less those named, against the stored one."""
     errors = {}
     for name, parameter in module.named_parameters():
         original = original_name(f"{part}.{name}")
         assert original is not None and parameter.grad is not None
-        errors[name] = relative_error(parameter.grad, golden[prefix + original.removeprefix(original_part + ".")])
+        if name not in without:
+            stored = golden[prefix + original.removeprefix(original_part + ".")]
+            errors[name] = relative_error(parameter.grad, stored)
     return errors

@@ -14,6 +14,7 @@ from vistrials.models.attention_neck import AttentionNeck
 from vistrials.models.box_head import BoxHead, SampledRoIs, sample_rois
 from vistrials.models.mask_head import MaskHead, mask_targets, paste_mask
 from vistrials.models.matching import assign
+from vistrials.models.original_names import original_name
 from vistrials.models.propagation_head import PropagationHead
 from vistrials.models.rpn import RPN, select_proposals
 from vistrials.models.track_head import TrackHead, match_scores
@@ -94,19 +95,40 @@ def test_propagation_head_losses_and_gradients(golden: Golden, mode: str) -> Non
     )  # fmt: skip
     assert relative_error(losses["loss_propattn"], golden[f"{mode}__loss_propattn"]) < TOLERANCE
     assert relative_error(losses["loss_propmask"].reshape(1), golden[f"{mode}__loss_propmask"]) < TOLERANCE
+    assert relative_error(sum(losses.values()).reshape(1), golden[f"{mode}__total"].reshape(1)) < TOLERANCE
     sum(losses.values()).backward()
-    errors = gradient_errors(head, "propagation", golden, f"{mode}__gw__", "prop_head")
     # Biases before a batch norm in training mode have gradients that are zero but for rounding.
-    if mode == "train":
-        errors = {name: e for name, e in errors.items() if name not in ("features.0.bias", "features.3.bias")}
+    without = ("features.0.bias", "features.3.bias") if mode == "train" else ()
+    errors = gradient_errors(head, "propagation", golden, f"{mode}__gw__", "prop_head", without)
     assert max(errors.values()) < TOLERANCE
+    _compare_mask_logits(head, golden, mode, key.detach())
     # The file stores the running statistics after the step only, so their update is checked in test_goldens_training.
+
+
+def _compare_mask_logits(head: PropagationHead, golden: Golden, mode: str, key: torch.Tensor) -> None:
+    """Of the reference boxes that have a match: the map of the category, from the stored attention."""
+    chosen, labels = golden[f"{mode}__mask_sel"], golden[f"{mode}__mask_sel_labels"]
+    counts = [len(golden[f"{mode}__ref_bboxes_{b}"]) for b in range(2)]
+    image_of = torch.repeat_interleave(torch.arange(2), torch.tensor(counts))
+    cells = [
+        head.attend(key[b], head_reference, golden[f"{mode}__ref_bboxes_{b}"], torch.ones(counts[b], dtype=torch.long))
+        for b, head_reference in enumerate(head.extract([golden[f"{mode}__ref{i}"] for i in range(4)]).detach())
+    ]
+    difference = torch.cat([foreground - background for foreground, background in cells])
+    pixels = torch.nn.functional.interpolate(difference[:, None], scale_factor=8, mode="bilinear")[:, 0]
+    with torch.no_grad():
+        features = torch.cat([head.attended_features(key[image_of[r]], pixels[[r]].sigmoid()) for r in chosen.tolist()])
+        logits = head.mask_logits(features, labels)
+    stored = golden[f"{mode}__mask_pred"][chosen, labels]
+    assert relative_error(logits[:, ::4, ::4], stored) < TOLERANCE
+    assert relative_error(logits.sum((1, 2)), golden[f"{mode}__mask_pred_sum"][chosen, labels]) < TOLERANCE
 
 
 @using("prop_head_predict")
 def test_propagation_at_inference(golden: Golden, shared_dir: Path) -> None:
     head = PropagationHead(PropagationSpec(channels=16), in_channels=16, num_categories=8)
-    load_part(head, "propagation", Golden(shared_dir / "goldens" / "prop_head_train.npz"), "eval__w__", "prop_head")
+    trained = Golden(shared_dir / "goldens" / "prop_head_train.npz", inputs_only=True)
+    load_part(head, "propagation", trained, "eval__w__", "prop_head")
     if "w__convs.0.weight" in golden:
         load_part(head, "propagation", golden, "w__", "prop_head")
     head.eval()
@@ -158,6 +180,12 @@ def _rpn_maps(
     return cls_maps, bbox_maps, logits, deltas
 
 
+def _rpn_anchors(maps: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [
+        anchor_ops.level_anchors(*m.shape[-2:], stride, AnchorSpec()) for m, stride in zip(maps, STRIDES, strict=True)
+    ]
+
+
 @using("rpn")
 def test_rpn_losses(golden: Golden) -> None:
     cls_maps, bbox_maps, logits, deltas = _rpn_maps(golden)
@@ -183,12 +211,8 @@ def test_rpn_losses(golden: Golden) -> None:
     ],
 )
 def test_proposals(golden: Golden, name: str, spec: ProposalSpec) -> None:
-    """Setting c of the file, NMS across levels, is no part of the published system and not built."""
     cls_maps, _, logits, deltas = _rpn_maps(golden)
-    anchors = [
-        anchor_ops.level_anchors(*m.shape[-2:], stride, AnchorSpec())
-        for m, stride in zip(cls_maps, STRIDES, strict=True)
-    ]
+    anchors = _rpn_anchors(cls_maps)
     for image, size in enumerate(golden["img_shape"].tolist()):
         with torch.no_grad():
             boxes, scores = select_proposals(
@@ -203,6 +227,55 @@ def test_proposals(golden: Golden, name: str, spec: ProposalSpec) -> None:
         )
 
 
+@using("rpn")
+def test_proposals_with_nms_across_levels(golden: Golden) -> None:
+    """No setting, for the published system has none; it follows from one level at a time and NMS over all of them."""
+    cls_maps, _, logits, deltas = _rpn_maps(golden)
+    anchors = _rpn_anchors(cls_maps)
+    spec = ProposalSpec(num_before_nms=200, num_after_nms=100, max_num=ALL)
+    for image, size in enumerate(golden["img_shape"].tolist()):
+        with torch.no_grad():
+            levels = [
+                select_proposals([c[image].sigmoid()], [d[image]], [a], tuple(size[:2]), spec)
+                for c, d, a in zip(logits, deltas, anchors, strict=True)
+            ]
+        boxes, scores = (torch.cat(parts) for parts in zip(*levels, strict=True))
+        kept = box_ops.nms(boxes, scores, spec.nms_iou)[:120]
+        found = torch.cat([boxes, scores[:, None]], dim=1)[kept]
+        assert relative_error(found, golden[f"proposals_c_{image}"]) < TOLERANCE
+
+
+@using("rpn")
+def test_rpn_targets(golden: Golden) -> None:
+    cls_maps, _, _, _ = _rpn_maps(golden)
+    levels = _rpn_anchors(cls_maps)
+    anchors, starts = torch.cat(levels), [0, *torch.tensor([len(a) for a in levels]).cumsum(0).tolist()]
+    num_positive, num_negative, rows, targets = 0, 0, [], []
+    for image, size in enumerate(golden["img_shape"].tolist()):
+        truth = golden[f"gt_bboxes_{image}"]
+        usable = anchor_ops.inside(anchors, tuple(size[:2]))
+        assigned = torch.full((len(anchors),), -1)
+        assigned[usable] = assign(anchors[usable], truth, RPNSpec().assigner)
+        positive = assigned > 0
+        num_positive, num_negative = num_positive + int(positive.sum()), num_negative + int((assigned == 0).sum())
+        for i in range(5):
+            level = slice(starts[i], starts[i + 1])
+            assert torch.equal(positive[level].long(), golden[f"labels{i}"][image].long())
+            assert torch.equal((assigned[level] >= 0).long(), golden[f"label_weights{i}"][image].long())
+        found = positive.nonzero().flatten()
+        rows += [(image, int(anchor)) for anchor in found]
+        targets.append(box_ops.encode(anchors[found], truth[assigned[found] - 1]))
+    assert [num_positive, num_negative] == [int(golden["num_total_pos"]), int(golden["num_total_neg"])]
+    stored = {}
+    for i in range(5):
+        for (image, anchor), target in zip(
+            golden[f"pos_index{i}"].tolist(), golden[f"pos_bbox_targets{i}"], strict=True
+        ):
+            stored[image, starts[i] + anchor] = target
+    assert stored.keys() == set(rows)
+    assert relative_error(torch.cat(targets), torch.stack([stored[row] for row in rows])) < TOLERANCE
+
+
 @using("rcnn")
 def test_iou_and_assignment(golden: Golden) -> None:
     boxes, truth = golden["boxes"], golden["gt_bboxes"]
@@ -210,7 +283,13 @@ def test_iou_and_assignment(golden: Golden) -> None:
     for name in ("rcnn50", "rcnn60", "rpn"):
         positive, negative, least = golden[f"{name}_thr"].tolist()
         spec = AssignerSpec(positive_iou=positive, negative_iou=negative, min_positive_iou=least)
-        assert torch.equal(assign(boxes, truth, spec), golden[f"{name}_gt_inds"])
+        assigned = assign(boxes, truth, spec)
+        assert torch.equal(assigned, golden[f"{name}_gt_inds"])
+        positive = assigned > 0
+        for which, of_truth in (("labels", golden["gt_labels"]), ("pids", golden["gt_pids"])):
+            assert torch.equal(of_truth[assigned[positive] - 1], golden[f"{name}_{which}"][positive])
+        best = box_ops.pairwise_iou(boxes, truth).amax(dim=1)
+        assert relative_error(best, golden[f"{name}_max_overlaps"]) < TOLERANCE
 
 
 @using("rcnn")
@@ -238,6 +317,35 @@ def test_roi_sampling(golden: Golden) -> None:
         assert torch.equal(rois.positive_boxes, golden[f"s{k}_pos_bboxes"])
         assert torch.equal(rois.boxes[rois.num_positives :], golden[f"s{k}_neg_bboxes"])
         assert torch.equal(rois.truth_index, golden[f"s{k}_pos_assigned_gt_inds"])
+        # Positives and negatives are indices into ground truth and proposals, joined.
+        joined = torch.cat([golden["gt_bboxes"], golden[f"s{k}_boxes_in"]])
+        assert torch.equal(rois.boxes, joined[torch.cat([golden[f"s{k}_pos_inds"], golden[f"s{k}_neg_inds"]])])
+        assert int(golden[f"s{k}_pos_is_gt"].sum()) == len(golden["gt_bboxes"])
+        for name in ("labels", "pids"):
+            assert torch.equal(golden[f"gt_{name}"][rois.truth_index], golden[f"s{k}_pos_gt_{name}"])
+
+
+@using("rcnn")
+def test_box_head_targets(golden: Golden) -> None:
+    spec, sampled = BoxHeadSpec(), _sampled(golden)
+
+    def padded(values: torch.Tensor, rois: SampledRoIs) -> torch.Tensor:
+        """Negatives have zeros."""
+        return torch.cat([values, values.new_zeros(len(rois.boxes) - len(values), *values.shape[1:])])
+
+    for target, of_truth in (("t_labels", golden["gt_labels"]), ("t_ids", golden["gt_pids"])):
+        found = torch.cat([padded(of_truth[rois.truth_index], rois) for rois in sampled])
+        assert torch.equal(found, golden[target])
+    deltas = [
+        box_ops.encode(rois.positive_boxes, golden["gt_bboxes"][rois.truth_index], spec.delta_stds) for rois in sampled
+    ]
+    found = torch.cat([padded(values, rois) for values, rois in zip(deltas, sampled, strict=True)])
+    assert relative_error(found, golden["t_bbox_targets"]) < TOLERANCE
+    positive = [padded(torch.ones(rois.num_positives), rois) for rois in sampled]
+    assert torch.equal(torch.cat(positive), golden["t_bbox_weights"][:, 0])
+    assert torch.all(golden["t_label_weights"] == 1)
+    for image in (0, 1):
+        assert torch.equal(positive[image], golden[f"t_id_weights_{image}"])
 
 
 @using("rcnn")
@@ -279,7 +387,9 @@ def test_detections(golden: Golden, name: str, scale: float, spec: InferenceSpec
 @using("rcnn")
 def test_nms(golden: Golden) -> None:
     rows = golden["nms_in"]
-    assert torch.equal(box_ops.nms(rows[:, :4], rows[:, 4], 0.5), golden["nms_keep"])
+    kept = box_ops.nms(rows[:, :4], rows[:, 4], 0.5)
+    assert torch.equal(kept, golden["nms_keep"])
+    assert torch.equal(rows[kept], golden["nms_out"])
 
 
 @using("rcnn")
@@ -296,6 +406,9 @@ def test_mask_head(golden: Golden) -> None:
     assert relative_error(loss.reshape(1), golden["mask_loss"]) < TOLERANCE
     loss.backward()
     assert relative_error(features.grad.flatten(1).abs().sum(1), golden["mask_gx_sum_abs"]) < TOLERANCE
+    for name, parameter in head.named_parameters():
+        original = original_name(f"mask_head.{name}").removeprefix("mask_head.")
+        assert relative_error(parameter.grad.norm(), golden[f"mask_gw_norm__{original}"]) < TOLERANCE
 
 
 @using("rcnn")
@@ -327,19 +440,39 @@ def test_track_head(golden: Golden) -> None:
         assert relative_error(match_scores(key[b], reference[b]), golden[f"match_score_train_{b}"]) < TOLERANCE
         normalised = match_scores(key[b], reference[b], normalised=True)
         assert relative_error(normalised, golden[f"match_score_test_{b}"]) < TOLERANCE
-    ids = golden["ids"].split(golden["x_n"].tolist())
-    # The file marks positives by weight; our loss wants them first, and the mean does not depend on the order.
-    ordered, targets = [], []
-    for b in (0, 1):
-        weights = golden[f"id_weights_{b}"]
-        order = (1 - weights).argsort(stable=True)
-        ordered.append(key[b][order])
-        targets.append(ids[b][order][: int(weights.sum())])
-    losses = head.loss(ordered, list(reference), targets)
+    losses = _match_loss(head, key, reference, golden, [golden[f"id_weights_{b}"] for b in (0, 1)])
     assert relative_error(losses["loss_match"].reshape(1), golden["loss_match"]) < TOLERANCE
     assert relative_error(100 * losses["match_acc"].reshape(1), golden["match_acc"].double()) < TOLERANCE
     losses["loss_match"].backward()
     assert max(gradient_errors(head, "track_head", golden, "gw__", "track_head").values()) < TOLERANCE
+
+
+@using("track_head")
+def test_an_image_with_one_positive_is_left_out_as_released_only(golden: Golden) -> None:
+    losses = {}
+    for released in (True, False):
+        head = TrackHead(TrackHeadSpec(fc_channels=32), channels=8, roi_size=3, skip_single_positive=released)
+        load_part(head, "track_head", golden, "w__", "track_head")
+        key = head(golden["x"]).split(golden["x_n"].tolist())
+        reference = head(golden["ref_x"]).split(golden["ref_x_n"].tolist())
+        weights = [golden["single_id_weights_0"], golden["id_weights_1"]]
+        losses[released] = _match_loss(head, key, reference, golden, weights)["loss_match"]
+    assert relative_error(losses[True].reshape(1), golden["single_loss_match"]) < TOLERANCE
+    assert losses[False] > losses[True]
+
+
+def _match_loss(
+    head: TrackHead, key: tuple[torch.Tensor, ...], reference: tuple[torch.Tensor, ...], golden: Golden,
+    weights: list[torch.Tensor],
+) -> dict[str, torch.Tensor]:  # fmt: skip
+    """The file marks positives by weight; our loss wants them first, and the mean does not depend on the order."""
+    ids = golden["ids"].split(golden["x_n"].tolist())
+    ordered, targets = [], []
+    for b, of_image in enumerate(weights):
+        order = (1 - of_image).argsort(stable=True)
+        ordered.append(key[b][order])
+        targets.append(ids[b][order][: int(of_image.sum())])
+    return head.loss(ordered, list(reference), targets)
 
 
 @using("track_head")

@@ -1,11 +1,12 @@
 """Losses and gradients of the whole network against the original program, in float64."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tests.models.goldens import Golden, relative_error
+from tests.models.goldens import Golden, noted, relative_error, strided
 from tests.models.original_weights import load_deterministic_weights
 from vistrials.models.objprop import ObjProp, build_model
 from vistrials.models.original_names import original_name
@@ -43,15 +44,32 @@ def _batch(golden: Golden, images: Golden) -> FramePairBatch:
     )
 
 
-@pytest.mark.parametrize(("name", "neck"), [("baseline", None), ("attn", NeckSpec())])
+def _keep_outputs(model: ObjProp) -> dict[str, Any]:
+    """The outputs of box head and neck, once the model has run."""
+    outputs: dict[str, Any] = {}
+    for part in ("box_head", "neck"):
+        if (module := getattr(model, part)) is not None:
+            module.register_forward_hook(lambda _, __, output, part=part: outputs.__setitem__(part, output))
+    return outputs
+
+
+@pytest.mark.parametrize(("name", "neck"), [("full_train_baseline", None), ("full_train_attn", NeckSpec())])
 def test_losses_and_gradients(shared_dir: Path, name: str, neck: NeckSpec | None) -> None:
     goldens = shared_dir / "goldens"
-    golden = Golden(goldens / f"full_train_{name}.npz")
+    golden = Golden(goldens / f"{name}.npz")
     model = _model(goldens, neck)
-    losses = model(_batch(golden, Golden(goldens / "full_train_baseline.npz")))
+    outputs = _keep_outputs(model)
+    losses = model(_batch(golden, Golden(goldens / "full_train_baseline.npz", inputs_only=True)))
     errors = {
         key: relative_error(losses[key], golden[f"loss__{key}"].sum()) for key in losses if key.startswith("loss_")
     }
+    for key in ("acc", "match_acc"):
+        errors[key] = relative_error(100 * losses[key].reshape(1), golden[f"loss__{key}"].reshape(1).double())
+    logits, deltas = outputs["box_head"]
+    errors["class logits"] = relative_error(logits[:40], golden["cls_score"])
+    errors["box deltas"] = relative_error(deltas[:40, :16], golden["bbox_pred"])
+    for i, level in enumerate(outputs.get("neck", [])):
+        errors[f"neck output {i}"] = relative_error(strided(level), golden[f"sta{i}_sample"])
     total = sum(value for key, value in losses.items() if key.startswith("loss_"))
     errors["total"] = relative_error(total, golden["total_loss"])
     total.backward()
@@ -64,7 +82,12 @@ def test_losses_and_gradients(shared_dir: Path, name: str, neck: NeckSpec | None
             assert gradient is None, f"{original} has a gradient but is frozen in the original"
         else:
             assert gradient is not None
-            errors["grad " + original.decode()] = abs(float(gradient.norm()) - norm) / max(norm, 1e-6 * largest)
+            difference = abs(float(gradient.norm()) - norm)
+            errors["grad " + original.decode()] = noted(difference / max(norm, 1e-6 * largest))
+    for name in [n.removeprefix("grad__") for n in golden.arrays.files if n.startswith("grad__")]:
+        errors[f"grad sample {name}"] = relative_error(strided(gradients[name]), golden[f"grad__{name}"])
+    total_norm = torch.stack([g.norm() for g in gradients.values() if g is not None]).norm()
+    errors["grad total"] = relative_error(total_norm, golden["grad_total_norm"])
     for layer in (1, 4):
         for buffer in ("running_mean", "running_var"):
             stored = golden[f"after__prop_head.convs.{layer}.{buffer}"]
@@ -72,3 +95,25 @@ def test_losses_and_gradients(shared_dir: Path, name: str, neck: NeckSpec | None
     worst = max(errors, key=errors.__getitem__)
     print(f"{name}: worst of {len(errors)} is {worst}: {errors[worst]:.1e}")
     assert errors[worst] < 1e-8, f"{worst}: {errors[worst]:.1e}"
+
+
+def test_deterministic_weights_are_those_of_the_original_run(shared_dir: Path) -> None:
+    """What every test of the whole network stands on: each of our tensors holds what its original name says."""
+    goldens = shared_dir / "goldens"
+    fingerprint = Golden(goldens / "weights_fingerprint.npz")
+    model = build_model(ModelSpec(neck=NeckSpec()), num_categories=40).double()
+    load_deterministic_weights(model, goldens, seed=int(fingerprint["seed"]))
+    state = {original_name(name): value.double().flatten() for name, value in model.state_dict().items()}
+    names = [name.decode() for name in fingerprint.raw("names")]
+    shapes = dict(zip(names, fingerprint.raw("shapes"), strict=True))
+    assert state.keys() == shapes.keys()
+    absolute = torch.stack([state[name].abs().sum() for name in names])
+    # A sum that cancels has the rounding of its terms, so their magnitude is the scale.
+    sums = torch.stack([state[name].sum() for name in names])
+    scale = fingerprint["abs_sum"].clamp(min=1)
+    assert relative_error(absolute / scale, fingerprint["abs_sum"] / scale) < 1e-12
+    assert relative_error(sums / scale + 1, fingerprint["sum"] / scale + 1) < 1e-12
+    for name, first in zip(names, fingerprint["first4"], strict=True):
+        found = state[name][:4]
+        # Machines differ in the last digit of exp.
+        assert torch.allclose(found, first[: len(found)], rtol=1e-14, atol=0), name

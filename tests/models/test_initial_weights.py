@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from urllib.error import URLError
 
@@ -44,11 +45,14 @@ def test_our_backbone_computes_what_torchvisions_does() -> None:
         assert torch.equal(model.backbone(images)[0], expected)
 
 
-def test_a_detectors_file_fills_backbone_and_pyramid(tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", [".0.", "."], ids=["current names", "names of the published file"])
+def test_a_detectors_file_fills_backbone_and_pyramid(tmp_path: Path, block: str) -> None:
     source = small_model(backbone=STANDARD)
     torch.nn.init.normal_(source.fpn.pyramid.inner_blocks[0][0].bias)
     state = {
-        name.replace("backbone.", "backbone.body.").replace("fpn.pyramid.", "backbone.fpn."): value
+        re.sub(
+            r"^fpn\.pyramid\.(\w+\.\d)\.0\.", rf"backbone.fpn.\1{block}", name.replace("backbone.", "backbone.body.")
+        ): value
         for name, value in source.state_dict().items()
         if name.startswith(("backbone.", "fpn."))
     } | {"rpn.head.cls_logits.bias": torch.zeros(3)}

@@ -1,22 +1,110 @@
-"""Weights in and out: export-weights."""
+"""Weights in and out: import-checkpoint, export-weights."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from vistrials.commands.options import DataDir, Overrides, Profile, all_overrides
+from vistrials.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from vistrials.checkpoints import Fault, ForeignCheckpoint
 
 app = typer.Typer()
 
 
-@app.command("export-weights")
-def export_weights_command(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")],
+@app.command("import-checkpoint")
+def import_checkpoint_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Checkpoint of the original program or of torchvision.")],
+    trial: Annotated[str, typer.Option("--trial", help="The trial that is to start from it.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
-    half: Annotated[bool, typer.Option("--half", help="As float16, half the size.")] = False,
+    profile: Profile = None,
+    data: DataDir = None,
+    categories: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...|FILE.json",
+            show_default=False,
+            help="Categories in their order, or an annotation file that lists them, in the place of the trial's data.",
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    allow_mismatch: Annotated[
+        bool, typer.Option("--allow-mismatch", help="Take what fits, leave the rest to fresh numbers.")
+    ] = False,
 ) -> None:
-    """Copy the weights of a run, with its provenance and figures beside them as .json."""
-    from vistrials import pipeline
+    """Turn a checkpoint of mmdetection 1 (MaskTrack R-CNN, ObjProp) or of torchvision's Mask R-CNN into weights.
+
+    Strict: what is missing, unexpected or of another shape is listed, and nothing is written.
+    """
+    from vistrials.specs.loading import load_trial
+
+    spec = load_trial(trial, profile, all_overrides(data, None, overrides))
+    names = _category_names(categories) if categories is not None else None
+
+    from vistrials import checkpoints
     from vistrials.display import show_text
 
-    for path in pipeline.export_weights(run_folder, out, half=half):
+    if names is None and data is not None:
+        names = checkpoints.category_names_of(spec)
+    checkpoint = checkpoints.read_foreign(file, spec, names)
+    _show_report(checkpoint)
+    if checkpoint.faults and not allow_mismatch:
+        raise CheckpointError(
+            f"{file}: {_counts(checkpoint.faults)} for {spec.name} under {spec.profile}; "
+            "name another trial or profile, or take what fits with --allow-mismatch"
+        )
+    checkpoints.save_foreign(checkpoint, spec, out)
+    show_text(str(out))
+
+
+@app.command("export-weights")
+def export_weights_command(
+    run_or_file: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="Folder of a trained run, or its weights.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors; .pth with --original).")],
+    half: Annotated[bool, typer.Option("--half", help="As float16, half the size.")] = False,
+    original: Annotated[
+        bool, typer.Option("--original", help="As a checkpoint of the original program, by its names.")
+    ] = False,
+) -> None:
+    """Copy the weights of a run, with its provenance and figures beside them as .json; or a file of weights alone."""
+    from vistrials import checkpoints
+    from vistrials.display import show_text
+
+    for path in checkpoints.export_weights(run_or_file, out, half=half, original=original):
         show_text(str(path))
+
+
+def _category_names(text: str) -> list[str]:
+    """The names themselves, or those that an annotation file lists."""
+    if text.endswith((".json", ".json.gz")):
+        from vistrials.data.youtube_vis import load_video_set
+
+        return [category.name for category in load_video_set(Path(text), Path(), require_annotations=False).categories]
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _show_report(checkpoint: "ForeignCheckpoint") -> None:
+    from vistrials.display import show_text
+
+    show_text(
+        f"{checkpoint.path}: {checkpoint.program}, {checkpoint.num_categories} categories, "
+        f"{len(checkpoint.tensors)} tensors fit"
+    )
+    if checkpoint.fresh_parts:
+        show_text(f"kept fresh, since {checkpoint.program} has no such part: {', '.join(checkpoint.fresh_parts)}")
+    if checkpoint.trained_categories is not None:
+        trained = checkpoint.trained_categories
+        fresh = [name for name in checkpoint.category_names or () if name not in trained]
+        show_text(f"class rows taken from COCO for {len(trained)} categories: {', '.join(trained) or 'none'}")
+        show_text(f"kept fresh for {len(fresh)} categories: {', '.join(fresh) or 'none'}")
+    for fault in checkpoint.faults:
+        shapes = [f"expected {fault.expected}"] if fault.expected is not None else []
+        shapes += [f"found {fault.found}"] if fault.found is not None else []
+        show_text(f"{fault.kind}: {fault.name}, {', '.join(shapes)}")
+
+
+def _counts(faults: "tuple[Fault, ...]") -> str:
+    kinds = [fault.kind for fault in faults]
+    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))

@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,38 +66,50 @@ def save_weights(path: Path, model: nn.Module, metadata: Mapping[str, str]) -> N
         model: its `state_dict` is saved.
         metadata: text to go along, such as trial, iteration and category names.
     """
-    _save_tensors(path, model.state_dict(), metadata, torch.float32)
+    save_tensors(path, model.state_dict(), metadata)
 
 
-def export_weights(source: Path, target: Path, *, half: bool = False) -> None:
-    """Copy a weights file, with `half` as float16: half the size, for figures that agree to their noise.
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], *, half: bool = False) -> None:
+    """Save tensors as safetensors; atomic.
 
-    Raises:
-        CheckpointError: the source is missing or damaged.
+    Args:
+        path: the file.
+        tensors: by name.
+        metadata: text to go along.
+        half: floating-point ones as float16 instead of float32: half the size, for figures that agree to their noise.
     """
-    dtype = torch.float16 if half else torch.float32
-    _save_tensors(target, _read_tensors(source), read_metadata(source), dtype)
-
-
-def _save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype) -> None:
-    converted = {
-        key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous().clone()
-        for key, value in tensors.items()
-    }
-    content = _with_sorted_header(save(converted, metadata=dict(metadata)))
+    content = _with_sorted_header(save(_converted(tensors, half), metadata=dict(metadata)))
     _replace(path, lambda temporary: temporary.write_bytes(content))
 
 
+def save_torch_file(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], *, half: bool = False) -> None:
+    """Save tensors as a torch file in the form of mmdetection, {"state_dict", "meta"}; atomic. Arguments as above."""
+    content = {"meta": dict(meta), "state_dict": OrderedDict(_converted(tensors, half))}
+    # The programs that read this form run on versions of PyTorch that know the old container only.
+    _replace(path, lambda temporary: torch.save(content, temporary, _use_new_zipfile_serialization=False))
+
+
+def _converted(tensors: Mapping[str, Tensor], half: bool) -> dict[str, Tensor]:
+    dtype = torch.float16 if half else torch.float32
+    return {
+        key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous().clone()
+        for key, value in tensors.items()
+    }
+
+
 def read_metadata(path: Path) -> dict[str, str]:
-    """The text that `save_weights` put along; empty for files of other programs.
+    """The text that went along with weights; of a torch file the category names, where mmdetection's meta has them.
 
     Raises:
         CheckpointError: missing or damaged file.
     """
-    if path.suffix != ".safetensors":
-        return {}
-    with _open_safetensors(path) as file:
-        return dict(file.metadata() or {})
+    if path.suffix == ".safetensors":
+        with _open_safetensors(path) as file:
+            return dict(file.metadata() or {})
+    content = _torch_load(path)
+    meta = content.get("meta") if isinstance(content, dict) else None
+    names = meta.get("CLASSES") if isinstance(meta, dict) else None
+    return {"category_names": json.dumps(list(names))} if isinstance(names, list | tuple) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +159,9 @@ def load_weights(
         CheckpointError: naming file, key, expected and found shape; also where not one tensor fits, or one
             holds NaN or infinity.
     """
-    found = _read_tensors(path)
+    found = read_tensors(path)
     expected = model.state_dict()
-    shared = sorted(expected.keys() & found.keys())
-    mismatched = tuple(key for key in shared if expected[key].shape != found[key].shape)
-    report = WeightsReport(
-        loaded=tuple(key for key in shared if key not in set(mismatched)),
-        missing=tuple(sorted(expected.keys() - found.keys())),
-        unexpected=tuple(sorted(found.keys() - expected.keys())),
-        mismatched=mismatched,
-    )
+    report = compare_tensors(found, expected)
     if not report.loaded:
         raise CheckpointError(
             f"{path}: no tensor fits the model: expected names such as {_some(sorted(expected))}, "
@@ -177,16 +184,43 @@ def load_weights(
             f"{path}: {key}: expected shape {tuple(expected[key].shape)}, found nothing"
             f"{_and_more(report.missing)}; these weights belong to another model"
         )
-    if broken := [key for key in report.loaded if not torch.isfinite(found[key]).all()]:
+    loaded = {key: found[key] for key in report.loaded}
+    check_finite(path, loaded)
+    model.load_state_dict(loaded, strict=False)
+    return report
+
+
+def compare_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> WeightsReport:
+    """What would become of each key, by names and shapes."""
+    shared = sorted(expected.keys() & found.keys())
+    mismatched = tuple(key for key in shared if expected[key].shape != found[key].shape)
+    return WeightsReport(
+        loaded=tuple(key for key in shared if key not in set(mismatched)),
+        missing=tuple(sorted(expected.keys() - found.keys())),
+        unexpected=tuple(sorted(found.keys() - expected.keys())),
+        mismatched=mismatched,
+    )
+
+
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights that a training has broken.
+
+    Raises:
+        CheckpointError: one holds NaN or infinity.
+    """
+    if broken := [key for key, value in tensors.items() if not torch.isfinite(value).all()]:
         raise CheckpointError(
             f"{path}: {broken[0]}: expected finite numbers, found NaN or infinity{_and_more(tuple(broken))}; "
             "copy or train it again"
         )
-    model.load_state_dict({key: found[key] for key in report.loaded}, strict=False)
-    return report
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a torch file with a state dict or a training checkpoint.
+
+    Raises:
+        CheckpointError: missing or damaged file, or one that holds something else.
+    """
     if path.suffix == ".safetensors":
         with _open_safetensors(path) as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - a file, not a dict
@@ -194,8 +228,13 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError(f"{path}: expected a dictionary of tensors, found {type(content).__name__}")
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
+        raise CheckpointError(
+            f"{path}: expected a dictionary of names and tensors, found {type(content).__name__}; "
+            "it is a torch file, but no checkpoint"
+        )
     return content
 
 
@@ -221,14 +260,16 @@ def _open_safetensors(path: Path) -> Any:
 def _torch_load(path: Path) -> Any:
     _check_exists(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about damage, in words for torch's own developers
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         # Torch's own message tells the user to load it all the same.
         raise CheckpointError(
             f"{path}: not a torch file of tensors alone: it is another kind of file, or holds Python objects, "
             "which could run code; check the path, or convert it to .safetensors"
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # torch's reader fails in whatever way the damage leads to
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path}: damaged or not a torch file ({reason}); copy or train it again") from None
 

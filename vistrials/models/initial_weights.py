@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vistrials.errors import CheckpointError
 from vistrials.models.objprop import ObjProp
+from vistrials.models.torchvision_names import is_detector, torchvision_name, with_current_names
 
 _STANDARD_WIDTH = 64
 
@@ -81,29 +82,27 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 
 def _load(model: ObjProp, state: Mapping[str, Tensor], source: str) -> None:
-    """A classifier's parameters into the backbone, or a detector's (backbone.body, backbone.fpn) into both."""
-    if any(name.startswith("backbone.body.") for name in state):
-        renamed = {
-            name.replace("backbone.body.", "backbone.").replace("backbone.fpn.", "fpn.pyramid."): value
-            for name, value in state.items()
-            if name.startswith(("backbone.body.", "backbone.fpn."))
-        }
-        wanted = [name for name in model.state_dict() if name.startswith(("backbone.", "fpn."))]
-    else:
-        renamed = {f"backbone.{name}": value for name, value in state.items() if not name.startswith("fc.")}
-        wanted = [name for name in model.state_dict() if name.startswith("backbone.")]
+    """A classifier's parameters into the backbone, or a detector's into backbone and FPN."""
     current = model.state_dict()
-    # Detectors store frozen batch norms, which count no batches.
-    wanted = [name for name in wanted if not name.endswith("num_batches_tracked")]
-    for name in wanted:
-        if name not in renamed:
+    if is_detector(state):
+        state = with_current_names(state)
+        parts = [name for name in current if name.startswith(("backbone.", "fpn."))]
+        theirs = {name: original for name in parts if (original := torchvision_name(name)) is not None}
+    else:
+        theirs = {name: name.removeprefix("backbone.") for name in current if name.startswith("backbone.")}
+    found = {}
+    for name, original in theirs.items():
+        if name.endswith("num_batches_tracked"):
+            continue  # detectors store frozen batch norms, which count no batches
+        if original not in state:
             depth = model.spec.backbone.depth
             raise CheckpointError(
                 f"init.backbone: {source}: no {name}; expected torchvision's names of a ResNet-{depth}"
             )
-        if renamed[name].shape != current[name].shape:
+        if state[original].shape != current[name].shape:
             raise CheckpointError(
                 f"init.backbone: {source}: {name} expected shape {tuple(current[name].shape)}, "
-                f"found {tuple(renamed[name].shape)}; see model.backbone.depth and base_width"
+                f"found {tuple(state[original].shape)}; see model.backbone.depth and base_width"
             )
-    model.load_state_dict({name: renamed[name] for name in wanted}, strict=False)
+        found[name] = state[original]
+    model.load_state_dict(found, strict=False)

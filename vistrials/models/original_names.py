@@ -1,4 +1,4 @@
-"""Parameter names of the original program (mmdetection 1), one to one with ours, and state dicts in them."""
+"""Parameter names of the original program (mmdetection 1), one to one with ours."""
 
 import re
 from collections.abc import Mapping
@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vistrials.errors import CheckpointError
+
+CLASS_LAYER = "bbox_head.fc_cls.weight"
+"""The original's class logits: background and K categories."""
 
 _RULES = (
     (r"backbone\.(.*)", r"backbone.\1"),
@@ -29,9 +32,6 @@ _RULES = (
     (r"propagation\.logits\.(.*)", r"prop_head.conv_logits.\1"),
 )
 
-_OPTIONAL = "num_batches_tracked"  # PyTorch before 0.4.1 did not store it
-_SHOWN = 3
-
 
 def original_name(name: str) -> str | None:
     """The original program's name of one of our parameters or buffers; None where it has none."""
@@ -41,30 +41,12 @@ def original_name(name: str) -> str | None:
     return None
 
 
-def from_original(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A checkpoint of the original program under our names, complete and of the right shapes.
-
-    Args: state by original names; expected: our model's state dict.
-    Raises: CheckpointError: keys that are missing, unexpected or of another shape, counted, the first ones named.
-    """
-    # What the original has no name for (a shared affinity matrix, say) keeps its start.
-    names = {name: original for name in expected if (original := original_name(name)) is not None}
-    missing = sorted(original for original in set(names.values()) - state.keys() if not original.endswith(_OPTIONAL))
-    unexpected = sorted(state.keys() - set(names.values()))
-    mismatched = [
-        f"{original} (expected {tuple(expected[name].shape)}, found {tuple(state[original].shape)})"
-        for name, original in names.items()
-        if original in state and state[original].shape != expected[name].shape
-    ]
-    faults = [
-        f"{len(keys)} {kind}: {', '.join(keys[:_SHOWN])}{', ...' if len(keys) > _SHOWN else ''}"
-        for kind, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", mismatched))
-        if keys
-    ]
-    if faults:
-        raise CheckpointError("; ".join(faults))
-    found = {name: state[original] for name, original in names.items() if original in state}
-    return dict(expected) | found
+def without_wrapper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict without the `module.` that a parallel wrapper puts before every name."""
+    prefix = "module."
+    if not all(name.startswith(prefix) for name in state):
+        return dict(state)
+    return {name.removeprefix(prefix): value for name, value in state.items()}
 
 
 def to_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
