@@ -44,6 +44,16 @@ def test_what_was_imported_is_used_as_it_is_and_exported_back(folder: Path) -> N
     assert all(torch.equal(value, state[name]) for name, value in back.items())
 
 
+def test_infer_predicts_with_weights_from_elsewhere_as_they_are(folder: Path, tmp_path: Path) -> None:
+    result = vistrials(
+        "infer", "baseline", "--profile", "smoke", "--weights", folder / "ours.safetensors", "--results", tmp_path,
+        "--set", "data.splits=[minival]",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    predictions = [path / "smoke" / "baseline" / "seed0" / "predictions.json" for path in (tmp_path, folder)]
+    assert predictions[0].read_text() == predictions[1].read_text()
+
+
 def test_exported_weights_travel_with_where_they_come_from(folder: Path) -> None:
     run = folder / "smoke" / "baseline" / "seed0"
     result = vistrials("export-weights", run, "--half", "-o", folder / "out" / "small.safetensors")

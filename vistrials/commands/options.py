@@ -31,7 +31,7 @@ Weights = Annotated[
     typer.Option(
         metavar="FILE",
         show_default=False,
-        help="Start from these weights (init.weights); with --set train.max_iters=0 use them as they are.",
+        help="Start from these weights (init.weights); infer, and --set train.max_iters=0, take them as they are.",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Redo what is done already.")]

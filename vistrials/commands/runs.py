@@ -42,7 +42,10 @@ def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) ->
     ) -> None:
         from vistrials.specs.loading import load_trial
 
-        changes = all_overrides(data, weights, overrides)
+        changes, todo = all_overrides(data, weights, overrides), stages
+        if weights is not None and "train" not in stages:
+            # To predict with weights from elsewhere is to train from them for no step.
+            changes, todo = [*changes, "train.max_iters=0"], ("train", *stages)
         spec = load_trial(trial, profile, changes)  # before torch is imported: a mistake answers at once
 
         from vistrials import pipeline
@@ -57,7 +60,7 @@ def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) ->
                 device=device,
                 num_devices=devices,
                 force=force,
-                stages=stages,
+                stages=todo,
                 overrides=changes,
                 reporter=reporter,
             )
