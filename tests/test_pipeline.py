@@ -16,6 +16,8 @@ from vistrials.engine.checkpoint import read_metadata
 from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import SilentReporter
 from vistrials.errors import CheckpointError, DataError, RunError
+from vistrials.evaluation.average_precision import FIGURES, accumulate, compute_figures
+from vistrials.evaluation.stored_matches import load_matches
 from vistrials.runs.directory import RunDirectory
 from vistrials.specs.trial import TrialSpec
 
@@ -101,7 +103,7 @@ def load(path: Path) -> Any:
 
 
 def content(directory: RunDirectory) -> dict[str, bytes]:
-    names = ("losses.jsonl", "weights.safetensors", "predictions.json", "metrics.json")
+    names = ("losses.jsonl", "weights.safetensors", "predictions.json", "matches.json.gz", "metrics.json")
     return {name: (directory.path / name).read_bytes() for name in names}
 
 
@@ -110,7 +112,8 @@ def test_a_run_goes_from_spec_to_figures_and_then_rests(data: Path, tmp_path: Pa
     directory, reporter = run(spec, tmp_path, overrides=["train.max_iters=3"])
     assert reporter.stages == ["train tiny", "infer tiny on valid", "evaluate tiny on valid"]
     names = {"spec.yaml", "provenance.json", "losses.jsonl", "tensorboard", "weights.safetensors"}
-    assert {path.name for path in directory.path.iterdir()} == names | {"predictions.json", "metrics.json"}
+    names |= {"predictions.json", "matches.json.gz", "metrics.json"}
+    assert {path.name for path in directory.path.iterdir()} == names
 
     losses = [json.loads(line) for line in directory.losses.read_text().splitlines()]
     assert [record["iter"] for record in losses] == [1, 2, 3]
@@ -119,6 +122,10 @@ def test_a_run_goes_from_spec_to_figures_and_then_rests(data: Path, tmp_path: Pa
         assert row["video_id"] in (7, 3) and row["category_id"] in (5, 9)
         assert len(row["segmentations"]) == NUM_FRAMES
     metrics = load(directory.metrics())
+    matches = load_matches(directory.matches())
+    assert matches.video_ids == (3, 7)
+    figures = compute_figures(*accumulate(matches.records, matches.category_ids))
+    assert figures == {name: metrics[name] for name in FIGURES}
     assert metrics["split"] == "valid" and set(metrics["AP_per_category"]) == {"five", "nine"}
     metadata = read_metadata(directory.weights)
     assert (metadata["trial"], metadata["iteration"], metadata["num_categories"]) == ("tiny", "3", "2")
@@ -319,18 +326,3 @@ def test_published_figures_rest_although_weights_and_predictions_are_gone(data: 
     assert reporter.stages == []
     with pytest.raises(RunError, match="not the weights"):
         run(tiny_spec(data, train={"max_iters": 0}), tmp_path, stages=["train"])
-
-
-def test_exported_weights_travel_with_where_they_come_from(data: Path, tmp_path: Path) -> None:
-    directory, _ = run(tiny_spec(data), tmp_path)
-    weights, record = pipeline.export_weights(directory.path, tmp_path / "out" / "small.safetensors", half=True)
-    assert read_metadata(weights) == read_metadata(directory.weights)
-    content = load(record)
-    assert content["trial"] == "tiny" and content["half_precision"] is True
-    assert content["figures"]["valid"] == load(directory.metrics())
-    assert content["provenance"]["data"]["train"]["sha256"]
-
-
-def test_weights_of_an_untrained_run_are_not_exported(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no run here"):
-        pipeline.export_weights(tmp_path, tmp_path / "small.safetensors")

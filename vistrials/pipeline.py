@@ -12,7 +12,6 @@ from lightning_fabric import Fabric
 from vistrials.data.loading import build_pair_loader
 from vistrials.data.sources import ResolvedSplit, resolve_split
 from vistrials.data.youtube_vis import load_video_set
-from vistrials.engine import checkpoint as checkpoints
 from vistrials.engine.checkpoint import load_weights, read_metadata, save_weights
 from vistrials.engine.devices import build_fabric, choose_device
 from vistrials.engine.distribution import launch
@@ -22,12 +21,12 @@ from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.engine.seeding import seed_everything
 from vistrials.engine.training import TrainingFiles, fit
 from vistrials.errors import CheckpointError, DataError, RunError
+from vistrials.evaluation.stored_matches import StoredMatches, save_matches
 from vistrials.evaluation.youtube_vis import evaluate_files
 from vistrials.models.objprop import ObjProp, build_model
 from vistrials.runs.directory import RunDirectory, result_digest
 from vistrials.runs.provenance import (
     describe_device,
-    read_provenance,
     record_data,
     record_stage,
     sha256_of,
@@ -392,39 +391,9 @@ def _evaluate(job: _Job, split: str) -> None:
         evaluation = evaluate_files(data.annotations, directory.predictions(split))
         for warning in evaluation.warnings:
             job.reporter.warning(f"{split}: {warning}")
+        video_ids = tuple(sorted(video.id for video in video_set.videos))
+        matches = StoredMatches(video_ids, evaluation.category_ids, evaluation.matches)
+        save_matches(directory.matches(split), matches)
+        # The figures come last: they say that the split is evaluated.
         figures = {"trial": spec.name, "profile": spec.profile, "seed": job.seed, "split": split}
         save_json_atomic(directory.metrics(split), figures | evaluation.to_dict(), indent=2)
-
-
-def export_weights(run_folder: Path | str, out: Path | str, *, half: bool = False) -> tuple[Path, Path]:
-    """Copy the weights of a run, and beside them as .json where they come from and what they score.
-
-    Args:
-        run_folder: results_dir/<profile>/<trial>/seed<N>.
-        out: the .safetensors file.
-        half: as float16.
-
-    Returns:
-        Both files.
-
-    Raises:
-        RunError: there is no such run.
-        CheckpointError: it has no weights.
-    """
-    directory, spec = RunDirectory.open(run_folder)
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    checkpoints.export_weights(directory.weights, out, half=half)
-    record = {
-        "trial": spec.name,
-        "profile": spec.profile,
-        "command": f"vistrials run {spec.name} --profile {spec.profile} --seed {directory.seed}",
-        "half_precision": half,
-        "figures": {
-            split: directory.read_metrics(split) for split in spec.data.splits if directory.is_evaluated(split)
-        },
-        "provenance": read_provenance(directory.provenance),
-    }
-    beside = out.with_suffix(".json")
-    save_json_atomic(beside, record, indent=2)
-    return out, beside

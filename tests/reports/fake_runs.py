@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vistrials.evaluation.average_precision import accumulate, compute_figures
+from vistrials.evaluation.stored_matches import StoredMatches, save_matches
 from vistrials.runs.directory import RunDirectory
 from vistrials.runs.provenance import update_provenance
 from vistrials.specs.data import DataSpec, FileSource
@@ -47,4 +49,14 @@ def write_run(
             data={"train": {"sha256": "tttt"}, split: {"sha256": annotations}},
             environment={"vistrials": version, "commit": commit, "dirty": False},
         )
+    return run
+
+
+def write_run_with_matches(
+    results: Path, trial: str, seed: int, matches: StoredMatches, **settings: Any
+) -> RunDirectory:
+    """A run of `write_run` with stored matches, and their AP."""
+    ap = compute_figures(*accumulate(matches.records, matches.category_ids))["AP"]
+    run = write_run(results, trial, seed, ap, **settings)
+    save_matches(run.matches(settings.get("split")), matches)
     return run

@@ -1,5 +1,6 @@
 import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,12 @@ from typer.testing import CliRunner, Result
 from tests.reports.fake_runs import write_run
 from vistrials.cli import app
 from vistrials.errors import DataError, RunError, SpecError
-from vistrials.reports.comparison import Comparison, Row, Statistic, compare_runs
+from vistrials.reports import comparison as whole_comparison
+from vistrials.reports.comparison import Comparison, Row, Statistic
 from vistrials.reports.comparison_text import caption, cells, choose_format, remarks, render
+
+# Intervals are in test_comparison_intervals.py.
+compare_runs = partial(whole_comparison.compare_runs, num_draws=0)
 
 
 def row_of(comparison: Comparison, trial: str) -> Row:
@@ -165,6 +170,26 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
         compare_runs(tmp_path, "demo")
 
 
+def test_a_run_whose_spec_cannot_be_read_stops_no_comparison(tmp_path: Path) -> None:
+    write_run(tmp_path, "baseline", 0, 0.2)
+    damaged = write_run(tmp_path, "baseline", 1, 0.3)
+    damaged.spec.write_text("name: [")
+    comparison = compare_runs(tmp_path, "demo")
+    assert row_of(comparison, "baseline").seeds == (0,)
+    (line,) = remarks(comparison)
+    assert line.startswith("left out: ") and "baseline/seed1/spec.yaml" in line and "\n" not in line
+    write_run(tmp_path, "baseline", 0).spec.write_text("name: [")
+    with pytest.raises(RunError, match=r"baseline/seed0/spec\.yaml"):
+        compare_runs(tmp_path, "demo")
+
+
+def test_further_trials_of_this_package_stand_behind_the_published_ones(tmp_path: Path) -> None:
+    for trial in ("aaa", "baseline_window", "masktrack_rcnn_deep", "weighted_affinity", "weighted_affinity_shared"):
+        write_run(tmp_path, trial, ap=0.3)
+    trials = [row.trial for row in compare_runs(tmp_path, "demo").rows]
+    assert trials == ["weighted_affinity", "masktrack_rcnn_deep", "weighted_affinity_shared", "baseline_window", "aaa"]
+
+
 def test_broken_metrics_name_their_file(tmp_path: Path) -> None:
     run = write_run(tmp_path, "baseline", 0, 0.2)
     run.metrics().write_text('{"AP": 0.2}')
@@ -232,9 +257,9 @@ def test_the_format_is_asked_for_or_follows_from_the_file() -> None:
 def test_compare_prints_the_table_or_writes_it(tmp_path: Path) -> None:
     write_run(tmp_path, "baseline", 0, 0.2)
     write_run(tmp_path, "attention_neck", 0)
-    result = compare(tmp_path)
+    result = compare(tmp_path, "--bootstrap", "0")
     assert result.exit_code == 0
-    assert "baseline 20.0 30.0 40.0 50.0 60.0" in " ".join(result.stdout.split())
+    assert "baseline 20.0 30.0 40.0 50.0 60.0 1" in " ".join(result.stdout.split())
     assert result.stdout.splitlines()[-1] == "not finished: attention_neck seed 0"
     out = tmp_path / "new" / "table.md"
     assert compare(tmp_path, "-o", str(out)).stdout.strip() == str(out)

@@ -25,6 +25,8 @@ def test_names(tmp_path: Path) -> None:
     assert run.predictions("occlusion").name == "predictions-occlusion.json"
     assert run.metrics("minival").name == "metrics.json"
     assert run.metrics("occlusion").name == "metrics-occlusion.json"
+    assert run.matches().name == run.matches("minival").name == "matches.json.gz"
+    assert run.matches("occlusion").name == "matches-occlusion.json.gz"
     assert run.partial_predictions("occlusion").name == "predictions-occlusion.partial.jsonl"
 
 
@@ -110,12 +112,24 @@ def test_clear_removes_what_runs_write_and_nothing_else(tmp_path: Path) -> None:
     run.prepare(spec())
     for path in (run.weights, run.losses, run.checkpoint, run.provenance, run.metrics("occlusion")):
         path.touch()
+    run.matches().touch()
     run.partial_predictions("occlusion").touch()
     run.tensorboard.mkdir()
     (run.tensorboard / "events").touch()
     (run.path / "notes.txt").touch()
     run.clear()
     assert [path.name for path in run.path.iterdir()] == ["notes.txt"]
+
+
+def test_clear_split_removes_all_of_a_split_and_nothing_of_others(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    for split in ("minival", "occlusion"):
+        for path in (run.predictions(split), run.partial_predictions(split), run.matches(split), run.metrics(split)):
+            path.touch()
+    run.clear_split("minival")
+    names = {"predictions-occlusion.json", "predictions-occlusion.partial.jsonl", "metrics-occlusion.json"}
+    assert {path.name for path in run.path.iterdir()} == names | {"spec.yaml", "matches-occlusion.json.gz"}
 
 
 def test_figures_without_their_weights_are_not_mixed_with_a_new_training(tmp_path: Path) -> None:

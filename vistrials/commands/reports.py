@@ -28,18 +28,21 @@ def compare(
         ),
     ] = None,
     mix: Annotated[bool, typer.Option("--mix", help="Compare what is not comparable, too, with footnotes.")] = False,
+    bootstrap: Annotated[
+        int, typer.Option(metavar="N", help="Draws of videos for intervals and p; 0 leaves them out.")
+    ] = 1000,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
 ) -> None:
     """Table 1: the figures of all trials that have been evaluated, and how far they are from the baseline's."""
     from vistrials.display import show_table, show_text
     from vistrials.reports.comparison import compare_runs
-    from vistrials.reports.comparison_text import COLUMNS, caption, cells, choose_format, remarks, render
+    from vistrials.reports.comparison_text import caption, cells, choose_format, columns, remarks, render
     from vistrials.specs.loading import DEFAULT_PROFILE
 
     chosen = choose_format(form, out)
-    comparison = compare_runs(results, profile or DEFAULT_PROFILE, split, mix=mix)
+    comparison = compare_runs(results, profile or DEFAULT_PROFILE, split, mix=mix, num_draws=bootstrap)
     if chosen == "table":
-        show_table(caption(comparison), COLUMNS, cells(comparison))
+        show_table(caption(comparison), columns(comparison), cells(comparison, "\n"))
         for line in remarks(comparison):
             show_text(line)
     elif out is None:

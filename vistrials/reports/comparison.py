@@ -7,8 +7,16 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Self
 
-from vistrials.errors import DataError, RunError
-from vistrials.reports.found_runs import find_runs
+from vistrials.errors import DataError, RunError, SpecError
+from vistrials.evaluation.bootstrap import MIN_DRAWS, MIN_VIDEOS, Interval, SeedSpread
+from vistrials.reports.found_runs import find_readable_runs
+from vistrials.reports.uncertainty import (
+    RunDraws,
+    compute_ap_interval,
+    compute_difference,
+    pool_seed_spread,
+    resample_run,
+)
 from vistrials.runs.directory import RunDirectory, result_digest
 from vistrials.runs.provenance import read_provenance
 from vistrials.specs.trial import TrialSpec
@@ -16,6 +24,7 @@ from vistrials.structures.json_file import load_json
 
 FIGURES = ("AP", "AP50", "AP75", "AR1", "AR10")
 BASELINE = "baseline"
+NUM_DRAWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +45,38 @@ class Row:
     """One trial.
 
     figures: of `FIGURES`; None where no category could be scored.
+    interval: 95 % interval of AP; None without stored matches, or with too few videos.
     to_baseline: AP minus the baseline's AP of the same seed; None for the baseline and without common seeds.
+    to_baseline_interval: that of the difference.
+    p: of a difference of 0, two-sided.
     footnotes: what makes its runs not comparable with the others.
     """
 
     trial: str
     seeds: tuple[int, ...]
     figures: dict[str, Statistic | None]
+    interval: Interval | None
     to_baseline: Statistic | None
+    to_baseline_interval: Interval | None
+    p: float | None
     footnotes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Table 1 of a split, the runs that it lacks, and what else to know of those that it has."""
+    """Table 1 of a split, the runs that it lacks, and what else to know of those that it has.
+
+    num_draws: of videos, for the intervals; 0 without intervals.
+    num_videos: how many there are to draw from, where runs have stored matches.
+    seed_spread: of AP in percent between seeds, pooled over trials; None where the intervals leave it out.
+    """
 
     profile: str
     split: str
     rows: tuple[Row, ...]
+    num_draws: int
+    num_videos: int | None
+    seed_spread: SeedSpread | None
     unfinished: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -66,13 +89,21 @@ class _Run:
     provenance: dict[str, Any]
     conditions: dict[str, str]  # what has to be the same for runs to be comparable
     footnotes: list[str] = field(default_factory=list)
+    resampled: RunDraws | None = None
 
     @property
     def name(self) -> str:
         return f"{self.directory.trial} seed {self.directory.seed}"
 
 
-def compare_runs(results_dir: Path | str, profile: str, split: str | None = None, *, mix: bool = False) -> Comparison:
+def compare_runs(
+    results_dir: Path | str,
+    profile: str,
+    split: str | None = None,
+    *,
+    mix: bool = False,
+    num_draws: int = NUM_DRAWS,
+) -> Comparison:
     """Compare all trials of a profile that have been evaluated.
 
     Args:
@@ -80,13 +111,17 @@ def compare_runs(results_dir: Path | str, profile: str, split: str | None = None
         profile: whose runs.
         split: evaluated by the runs; by default the main split of most.
         mix: compare also what is not comparable, with footnotes.
+        num_draws: of videos, for the intervals; 0 leaves these out.
 
     Raises:
+        SpecError: the number of draws is neither 0 nor enough.
         RunError: no run is evaluated on the split, or they are not comparable: their profile, annotations or
             version of this program differ, or the settings of a trial from seed to seed.
         DataError: a file of a run cannot be used.
     """
-    found = find_runs(results_dir, profile)
+    if num_draws and num_draws < MIN_DRAWS:
+        raise SpecError(f"bootstrap: expected 0 for no intervals, or {MIN_DRAWS} draws or more, found {num_draws}")
+    found, unreadable = find_readable_runs(results_dir, profile)
     split = split or _most_common(directory.main_split for directory, _ in found)
     runs = [_read(*run, split) for run in found if run[0].is_evaluated(split)]
     if not runs:
@@ -103,12 +138,20 @@ def compare_runs(results_dir: Path | str, profile: str, split: str | None = None
             f"not comparable: {different[0].footnotes[0]}{more}; "
             "redo what differs with `vistrials run TRIAL --force`, or compare nevertheless with --mix"
         )
+    notes = [*_notes(runs), *(f"left out: {line}" for line in unreadable)]
+    if num_draws:
+        notes += _resample(runs, split, num_draws)
+    trials = list(dict.fromkeys(run.directory.trial for run in runs))
+    spread = pool_seed_spread(_all_resampled(_scored(trial, runs)) for trial in trials)
     return Comparison(
         profile,
         split,
-        tuple(_row(trial, runs) for trial in dict.fromkeys(run.directory.trial for run in runs)),
+        tuple(_row(trial, runs, spread) for trial in trials),
+        num_draws,
+        next((len(run.resampled.video_ids) for run in runs if run.resampled), None),
+        spread,
         tuple(f"{run.trial} seed {run.seed}" for run, _ in found if not run.is_evaluated(split)),
-        tuple(_notes(runs)),
+        tuple(notes),
     )
 
 
@@ -160,20 +203,65 @@ def _notes(runs: Sequence[_Run]) -> Iterable[str]:
         yield "settings given by hand: " + "; ".join(f"{name} {text}" for name, text in overrides.items() if text)
 
 
-def _row(trial: str, runs: Sequence[_Run]) -> Row:
+def _resample(runs: Sequence[_Run], split: str, num_draws: int) -> Iterable[str]:
+    """Resample the videos of each run; lines on those where that is not possible."""
+    missing, fewest = [], None
+    for run in runs:
+        path = run.directory.matches(split)
+        if run.figures["AP"] < 0:
+            continue
+        if not path.exists():
+            missing.append(run)
+            continue
+        try:
+            run.resampled = resample_run(path, run.figures["AP"], num_draws)
+        except DataError as error:
+            yield f"{run.name} has no interval: {error}"
+            continue
+        num_videos = len(run.resampled.video_ids)
+        fewest = num_videos if fewest is None else min(fewest, num_videos)
+    if missing:
+        first = missing[0].directory
+        yield (
+            f"no interval, because {first.matches(split).name} is missing: {', '.join(run.name for run in missing)}; "
+            f"where {first.predictions(split).name} is left, delete {first.metrics(split).name} and "
+            f"`vistrials run {first.trial}` only scores it again"
+        )
+    if fewest is not None and fewest < MIN_VIDEOS:
+        yield f"no interval from {fewest} videos: it takes {MIN_VIDEOS} or more"
+
+
+def _row(trial: str, runs: Sequence[_Run], spread: SeedSpread | None) -> Row:
     own = [run for run in runs if run.directory.trial == trial]
     values = {
         name: {run.directory.seed: run.figures[name] for run in own if run.figures[name] >= 0} for name in FIGURES
     }
-    base = {run.directory.seed: run.figures["AP"] for run in runs if run.directory.trial == BASELINE}
-    differences = [ap - base[seed] for seed, ap in values["AP"].items() if base.get(seed, -1) >= 0]
+    base = {run.directory.seed: run for run in _scored(BASELINE, runs)}
+    scored = _scored(trial, runs)
+    paired = [(run, base[run.directory.seed]) for run in scored if trial != BASELINE and run.directory.seed in base]
+    difference_interval, p = compute_difference(
+        _all_resampled([run for run, _ in paired]), _all_resampled([run for _, run in paired]), spread
+    )
     return Row(
         trial,
         tuple(run.directory.seed for run in own),
         {name: Statistic.of(list(of_seeds.values())) for name, of_seeds in values.items()},
-        None if trial == BASELINE else Statistic.of(differences),
+        compute_ap_interval(_all_resampled(scored), spread),
+        Statistic.of([run.figures["AP"] - other.figures["AP"] for run, other in paired]),
+        difference_interval,
+        p,
         tuple(note for run in own for note in run.footnotes),
     )
+
+
+def _scored(trial: str, runs: Sequence[_Run]) -> list[_Run]:
+    return [run for run in runs if run.directory.trial == trial and run.figures["AP"] >= 0]
+
+
+def _all_resampled(runs: Sequence[_Run]) -> list[RunDraws]:
+    """None of them unless all are: the mean is over all seeds."""
+    resampled = [run.resampled for run in runs if run.resampled]
+    return resampled if len(resampled) == len(runs) else []
 
 
 def _most_common(values: Iterable[str]) -> str:

@@ -109,6 +109,10 @@ class RunDirectory:
         """Figures of a split, the main one by default."""
         return self.path / f"metrics{self._suffix(split)}.json"
 
+    def matches(self, split: str | None = None) -> Path:
+        """Which prediction of a split finds which object, the main split by default: what its figures come from."""
+        return self.path / f"matches{self._suffix(split)}.json.gz"
+
     def _suffix(self, split: str | None) -> str:
         return "" if split in (None, self.main_split) else f"-{split}"
 
@@ -195,8 +199,9 @@ class RunDirectory:
             file.unlink(missing_ok=True)
 
     def clear_split(self, split: str) -> None:
-        """Remove predictions and figures of a split."""
-        for file in (self.predictions(split), self.partial_predictions(split), self.metrics(split)):
+        """Remove predictions, matches and figures of a split."""
+        files = (self.predictions(split), self.partial_predictions(split), self.matches(split), self.metrics(split))
+        for file in files:
             file.unlink(missing_ok=True)
 
     def check_trainable(self) -> None:
@@ -213,7 +218,8 @@ class RunDirectory:
             )
 
     def _outputs_after_training(self) -> list[Path]:
-        return sorted(path for kind in ("predictions", "metrics") for path in self.path.glob(f"{kind}*.json*"))
+        kinds = ("predictions", "matches", "metrics")
+        return sorted(path for kind in kinds for path in self.path.glob(f"{kind}*.json*"))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
