@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from vistrials.data.sources import resolve_split
-from vistrials.errors import RunError, SpecError
 from vistrials.evaluation.error_analysis import Diagnosis, diagnose_files
 from vistrials.runs.directory import RunDirectory
 
@@ -21,11 +20,5 @@ def diagnose_run(run_folder: Path | str, split: str | None = None) -> Diagnosis:
         DataError: annotations or predictions are missing or broken.
     """
     directory, spec = RunDirectory.open(run_folder)
-    split = split or directory.main_split
-    if split not in spec.data.splits:
-        raise SpecError(f"{directory.path}: no split {split!r}; it has {', '.join(spec.data.splits)}")
-    if not directory.is_inferred(split):
-        raise RunError(
-            f"{directory.path}: split {split} is not predicted yet; `vistrials run {spec.name}` does it first"
-        )
+    split = directory.predicted_split(spec, split)
     return diagnose_files(resolve_split(spec.data, split).annotations, directory.predictions(split))

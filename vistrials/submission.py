@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from vistrials.data.sources import resolve_split
-from vistrials.errors import RunError, SpecError
 from vistrials.evaluation.submission import Submission, submit_files
 from vistrials.runs.directory import RunDirectory
 
@@ -25,13 +24,7 @@ def submit_run(
         DataError: annotations or predictions are missing or broken, or the predictions are refused.
     """
     directory, spec = RunDirectory.open(run_folder)
-    split = split or directory.main_split
-    if split not in spec.data.splits:
-        raise SpecError(f"{directory.path}: no split {split!r}; it has {', '.join(spec.data.splits)}")
-    if not directory.is_inferred(split):
-        raise RunError(
-            f"{directory.path}: split {split} is not predicted yet; `vistrials run {spec.name}` does it first"
-        )
+    split = directory.predicted_split(spec, split)
     if annotations is None:
         annotations = resolve_split(spec.data, split).annotations
     return submit_files(directory.predictions(split), annotations, out)

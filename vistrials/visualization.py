@@ -9,7 +9,7 @@ from PIL import Image
 from vistrials.data.frames import read_frame
 from vistrials.data.sources import resolve_split
 from vistrials.data.youtube_vis import decode_mask, load_video_set
-from vistrials.errors import DataError, RunError, SpecError
+from vistrials.errors import DataError, SpecError
 from vistrials.evaluation.reading import GroundTruth, VideoInfo, read_predictions
 from vistrials.reports.film_strip import StripObject, StripRow, render_film_strip
 from vistrials.runs.directory import RunDirectory
@@ -45,13 +45,7 @@ def visualize(
         DataError: annotations, predictions or frames are missing or broken.
     """
     directory, spec = RunDirectory.open(run_folder)
-    split = split or directory.main_split
-    if split not in spec.data.splits:
-        raise SpecError(f"{directory.path}: no split {split!r}; it has {', '.join(spec.data.splits)}")
-    if not directory.is_inferred(split):
-        raise RunError(
-            f"{directory.path}: split {split} is not predicted yet; `vistrials run {spec.name}` does it first"
-        )
+    split = directory.predicted_split(spec, split)
     data = resolve_split(spec.data, split)
     video_set = load_video_set(data.annotations, data.frames_dir, require_annotations=False)
     video = _choose_video(video_set, video_id, split)

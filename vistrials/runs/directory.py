@@ -128,6 +128,22 @@ class RunDirectory:
         """Whether the figures of a split are here."""
         return self.metrics(split).exists()
 
+    def predicted_split(self, spec: TrialSpec, split: str | None) -> str:
+        """A split that the run has predicted; its main one by default.
+
+        Raises:
+            SpecError: the run has no such split.
+            RunError: it has not predicted the split yet.
+        """
+        split = split or self.main_split
+        if split not in spec.data.splits:
+            raise SpecError(f"{self.path}: no split {split!r}; it has {', '.join(spec.data.splits)}")
+        if not self.is_inferred(split):
+            raise RunError(
+                f"{self.path}: split {split} is not predicted yet; `vistrials run {spec.name}` does it first"
+            )
+        return split
+
     def check(self, spec: TrialSpec) -> None:
         """Make sure that what lies in the folder comes from this very spec; one that nothing came from does not matter.
 
