@@ -1,6 +1,6 @@
 """How many videos and seeds it takes to tell trials apart that differ by 1 AP: from runs, by formula, by simulation.
 
-Run: python -m benchmarks.power [--results results/published] [--sets 150] [--write docs/uncertainty.md]
+Run: python -m benchmarks.power [--results results] [--sets 150] [--write docs/uncertainty.md]
 
 Writes the tables of docs/uncertainty.md, between its markers. Runs need stored matches (matches.json.gz); without any,
 the formula is left out.
@@ -174,7 +174,7 @@ def parts(results: Path, profile: str, num_sets: int) -> Iterator[tuple[str, str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("results/published"))
+    parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--profile", default="demo")
     parser.add_argument("--sets", type=int, default=150, help="simulated data sets; 0 for none")
     parser.add_argument("--write", type=Path, help="page to put the tables into")

@@ -5,7 +5,6 @@
 A block reads `<!-- begin: NAME -->` .. `<!-- end: NAME -->`; NAME is one of `BLOCKS`.
 """
 
-import re
 import sys
 from pathlib import Path
 
@@ -23,12 +22,10 @@ def updated(readme: str) -> str:
     for name, split in BLOCKS.items():
         table = render(compare_runs(ROOT / "results", PROFILE, split), "markdown").strip()
         begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
-        # A function, since backslashes in the table are no references.
-        readme, count = re.subn(
-            f"{re.escape(begin)}.*?{re.escape(end)}", lambda _, t=table: f"{begin}\n{t}\n{end}", readme, flags=re.S
-        )
-        if count != 1:
-            raise SystemExit(f"README.md: expected one block {begin} .. {end}, found {count}")
+        if readme.count(begin) != 1 or readme.count(end) != 1:
+            raise SystemExit(f"README.md: expected one block {begin} .. {end}")
+        before, _, rest = readme.partition(begin)
+        readme = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
     return readme
 
 
