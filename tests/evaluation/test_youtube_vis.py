@@ -2,6 +2,8 @@
 
 import copy
 import json
+from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from tests.evaluation.building import ground_truth, prediction, strip, truth
 from tests.evaluation.plain_reference import plain_evaluation
 from vistrials.errors import DataError
+from vistrials.evaluation import track_iou
 from vistrials.evaluation.average_precision import FIGURES, accumulate, compute_figures
 from vistrials.evaluation.youtube_vis import evaluate, evaluate_files
 from vistrials.geometry import rle
@@ -141,6 +144,53 @@ def test_odd_predictions_are_scored_and_warned_of():
     assert result.matches[0].ious.tolist() == [[1.0], [1.0], [1.0]]
 
 
+def test_strict_refuses_what_is_otherwise_a_warning():
+    data = ground_truth([truth([strip(0, 10), strip(0, 10)])], num_frames=2)
+    fitting = prediction([strip(0, 10), None], 0.9)
+    assert evaluate(data, [fitting], strict=True).warnings == ()
+    with pytest.raises(DataError, match=r"more or fewer segmentations.*: 1 \(first: predictions\[1\], video 1: 1 inst"):
+        evaluate(data, [fitting, prediction([strip(0, 10)], 0.8)], strict=True)
+    with pytest.raises(DataError, match=r"another size.*: 1 x 200 instead of 1 x 100\)$"):
+        evaluate(data, [prediction([strip(0, 10), strip(0, 10, width=200)], 0.8)], strict=True)
+
+
+def test_masks_that_do_not_count_are_not_looked_at():
+    damaged = {"size": [1, 100], "counts": "~"}
+    many = [prediction([strip(0, 10)], 0.9) for _ in range(100)]
+    data = ground_truth([truth([strip(0, 10)])])
+    assert evaluate(data, [prediction([damaged], 0.1), *many]).figures["AR100"] == 1
+    with pytest.raises(DataError, match=r"predictions\[0\] segmentations\[0\]: counts hold a character"):
+        evaluate(data, [prediction([damaged], 1.0), *many])
+
+
+def test_more_masks_than_are_decoded_at_once(monkeypatch):
+    data, predictions = random_data()
+    expected = evaluate(data, predictions)
+    monkeypatch.setattr(track_iou, "_MAX_MASKS", 4)
+    assert_same(evaluate(data, predictions), expected)
+
+
+def test_the_summary_tells_thresholds_categories_and_videos_apart():
+    # IoU 29/40 = 0.725 in category 1, found at .50 .. .70; IoU 1 in category 2, in the other video.
+    data = ground_truth(
+        [
+            truth([strip(0, 40)]),
+            truth([strip(0, 10)], video=2, category=2),
+            truth([strip(50, 90)], video=2, category=2),
+        ],
+        num_videos=3,
+        num_categories=2,
+    )
+    predictions = [prediction([strip(0, 29)], 0.5), prediction([strip(0, 10)], 0.5, video=2, category=2)]
+    summary = evaluate(data, predictions).to_dict()
+    # Of two truths one is found: 51 of the 101 recall points.
+    assert summary["AP_per_threshold"]["0.70"] == pytest.approx((1 + 51 / 101) / 2)
+    assert summary["AP_per_threshold"]["0.75"] == pytest.approx((0 + 51 / 101) / 2)
+    assert summary["AP_per_category_and_threshold"]["category 1"]["0.70"] == pytest.approx(1)
+    assert summary["AP_per_category_and_threshold"]["category 1"]["0.75"] == 0
+    assert summary["AR_per_video"] == pytest.approx({"1": 5 / 10, "2": 1 / 2})
+
+
 def test_the_summary_is_json():
     data = ground_truth([truth([strip(0, 10)])], num_videos=3, num_categories=2)
     summary = evaluate(data, [prediction([strip(0, 10)], 0.5)]).to_dict()
@@ -177,21 +227,32 @@ def rectangle(size, x0, x1, y0, y1):
     return rle.encode(mask)
 
 
-@st.composite
-def segmentations(draw, size, num_frames):
-    """Few distinct rectangles, so that overlaps are common and often equal; some absent, odd ones seldom."""
-    sizes = st.sampled_from([size] * 7 + SIZES[:1])
-    corner = st.sampled_from(CORNERS)
-    mask = st.builds(rectangle, sizes, st.sampled_from([0, 0.25]), corner, st.sampled_from([0, 0, 0.25]), st.just(1))
-    uncompressed = mask.map(lambda m: {"size": m["size"], "counts": rle.decode_runs([m]).lengths.tolist()})
-    polygon = st.just([[0, 0, size[1], 0, size[1], size[0] / 2]])
-    frame = st.one_of(mask, mask, mask, mask, st.none(), uncompressed, polygon, st.just([]))
-    return draw(st.lists(frame, min_size=num_frames, max_size=num_frames))
+def noise(size, seed):
+    """Half of the pixels, in many short runs."""
+    return rle.encode(np.random.default_rng(seed).random(size) < 0.5)
+
+
+@cache
+def segmentations(size, num_frames, is_odd):
+    """Few distinct masks, so that overlaps are common and often equal; some absent, odd ones only if asked for."""
+    masks = [
+        rectangle(mask_size, x0, x1, y0, 1)
+        for mask_size in ([size] * 4 + SIZES[:1] if is_odd else [size])
+        for x0, x1, y0 in product([0, 0.25], CORNERS, [0, 0.25])
+    ]
+    if size == SIZES[0]:
+        masks += [noise(size, seed) for seed in range(8)]
+    frames = masks + [None] * (len(masks) // 3)
+    if is_odd:
+        frames += [{"size": m["size"], "counts": rle.decode_runs([m]).lengths.tolist()} for m in masks[:16]]
+        frames += [[[0, 0, size[1], 0, size[1], size[0] / 2]], []] * 5
+    return st.lists(st.sampled_from(frames), min_size=num_frames, max_size=num_frames)
 
 
 @st.composite
 def evaluation_data(draw):
-    """Ground truth and predictions full of ties, crowds, gaps and odd lengths; ids may be 0."""
+    """Ground truth and predictions full of ties, crowds, gaps and odd lengths; ids may be 0, scores negative."""
+    is_odd = draw(st.booleans())
     num_frames = draw(st.integers(1, 3))
     videos = [
         {"id": video_id, "height": size[0], "width": size[1], "length": num_frames}
@@ -206,7 +267,7 @@ def evaluation_data(draw):
         return {
             "video_id": video["id"],
             "category_id": draw(st.sampled_from(category_ids)),
-            "segmentations": draw(segmentations(size, length)),
+            "segmentations": draw(segmentations(size, length, is_odd)),
         }
 
     annotations = []
@@ -217,17 +278,27 @@ def evaluation_data(draw):
         annotations.append(annotation)
     predictions = [
         track(draw(st.sampled_from([num_frames, num_frames, num_frames, 0, 1, num_frames + 1])))
-        | {"score": draw(st.sampled_from([0, 0.25, 0.5, 1.0]))}
+        | {"score": draw(st.sampled_from([0, 0.25, 0.5, 1.0, -1]))}
         for _ in range(draw(st.integers(0, 12)))
     ]
     categories = [{"id": category_id, "name": str(category_id)} for category_id in category_ids]
     return {"videos": videos, "categories": categories, "annotations": annotations}, predictions
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(evaluation_data())
 def test_arrays_equal_the_plain_implementation(data):
-    truths, predictions = data
+    assert_plain(*data)
+
+
+@pytest.mark.slow
+@settings(max_examples=10_000, deadline=None)
+@given(evaluation_data())
+def test_arrays_equal_the_plain_implementation_ten_thousand_times(data):
+    assert_plain(*data)
+
+
+def assert_plain(truths, predictions):
     result = evaluate(truths, predictions)
     precision, recall = plain_evaluation(truths, predictions)
     np.testing.assert_allclose(result.precision, precision, rtol=0, atol=1e-12)

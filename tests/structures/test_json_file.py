@@ -2,13 +2,16 @@
 
 import gzip
 import json
+import math
 import os
+import threading
 
+import msgspec
 import pytest
 
 from vistrials.errors import DataError
 from vistrials.structures import json_file
-from vistrials.structures.json_file import load_json, save_json_atomic
+from vistrials.structures.json_file import load_json, load_json_as, save_json_atomic
 
 VALUE = {"videos": [{"id": 1, "name": "Straße"}], "score": 0.1, "none": None}
 
@@ -97,3 +100,30 @@ def test_nan_is_refused_before_anything_is_written(tmp_path):
 def test_a_missing_folder_is_a_data_error(tmp_path):
     with pytest.raises(DataError, match="cannot be written"):
         save_json_atomic(tmp_path / "nowhere" / "a.json", [])
+
+
+class Pair(msgspec.Struct):
+    a: int
+    b: msgspec.Raw
+
+
+def test_a_part_may_stay_unparsed(tmp_path):
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(b'[{"a": 1, "b": [2, 3], "c": 4}]'))
+    (pair,) = load_json_as(tmp_path / "a.json.gz", list[Pair])
+    assert pair.a == 1
+    assert msgspec.json.decode(pair.b) == [2, 3]
+
+
+def test_a_file_of_another_form_is_loaded_as_it_is(tmp_path):
+    (tmp_path / "a.json").write_text('[{"a": "1", "b": NaN}]')
+    (other,) = load_json_as(tmp_path / "a.json", list[Pair])
+    assert other["a"] == "1"
+    assert math.isnan(other["b"])
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text("[1, 2]"))
+    writer.start()
+    assert load_json(tmp_path / "pipe") == [1, 2]
+    writer.join()

@@ -94,13 +94,19 @@ def compute_figures(precision: NDArray[np.float64], recall: NDArray[np.float64])
         recall[..., medium, at_100],
         recall[..., large, at_100],
     )
-    return {figure: _mean_counted(part) for figure, part in zip(FIGURES, values, strict=True)}
+    return {figure: mean_counted(part) for figure, part in zip(FIGURES, values, strict=True)}
 
 
 def compute_category_ap(precision: NDArray[np.float64]) -> NDArray[np.float64]:
     """Compute AP of each category (all areas, 100 tracks), float64 [K]; NOT_COUNTED where no truth counts."""
     whole, at_100 = 0, len(MAX_TRACKS) - 1
-    return np.array([_mean_counted(precision[:, :, k, whole, at_100]) for k in range(precision.shape[2])])
+    return np.array([mean_counted(precision[:, :, k, whole, at_100]) for k in range(precision.shape[2])])
+
+
+def compute_threshold_ap(precision: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute AP at each IoU threshold and category (all areas, 100 tracks), float64 [T, K]; NOT_COUNTED as above."""
+    whole, at_100 = 0, len(MAX_TRACKS) - 1
+    return precision[:, :, :, whole, at_100].mean(axis=1)
 
 
 def _curves(
@@ -124,6 +130,6 @@ def _curves(
     return precision, recall[:, -1]
 
 
-def _mean_counted(values: NDArray[np.float64]) -> float:
+def mean_counted(values: NDArray[np.float64]) -> float:
     counted = values[values > NOT_COUNTED]
     return float(counted.mean()) if counted.size else NOT_COUNTED

@@ -1,7 +1,7 @@
 """Tracks that do not fit their video: scored as the official program scores them, but worth a warning."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from vistrials.evaluation.reading import PredictedTrack, TrueTrack, VideoInfo
 from vistrials.evaluation.track_iou import TrackMasks
@@ -13,7 +13,7 @@ Oddity = tuple[str, str]
 def find_oddities(
     kind: str,
     tracks: Sequence[TrueTrack | PredictedTrack],
-    masks: Sequence[TrackMasks],
+    masks: Mapping[int, TrackMasks],
     video: VideoInfo,
 ) -> Iterator[Oddity]:
     """Find the tracks of one video whose number of frames or mask sizes are not the video's.
@@ -21,20 +21,21 @@ def find_oddities(
     Args:
         kind: "annotations" or "predictions", for the message.
         tracks: tracks of the video.
-        masks: their masks.
+        masks: their masks, by the tracks' index.
         video: what they should fit.
     """
-    for track, mask in zip(tracks, masks, strict=True):
+    for track in tracks:
         where = f"{kind}[{track.index}], video {track.video_id}"
-        found = len(track.segmentations)
+        sizes = masks[track.index].sizes
+        found = len(sizes)
         if video.num_frames is not None and found != video.num_frames:
             yield (
                 f"{kind} with more or fewer segmentations than their video has frames, of which the common ones count",
                 f"{where}: {found} instead of {video.num_frames}",
             )
-        other_size = (mask.sizes != (video.height, video.width)).any(axis=1) & (mask.sizes > 0).all(axis=1)
-        if other_size.any():
-            height, width = mask.sizes[other_size][0]
+        is_other = (sizes != (video.height, video.width)) & (sizes > 0)
+        if is_other.any():
+            height, width = sizes[is_other.any(axis=1)][0]
             yield (
                 f"{kind} with masks of another size than their video, which overlap no mask of its size",
                 f"{where}: {height} x {width} instead of {video.height} x {video.width}",

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+import msgspec
+import numpy as np
+
 from vistrials.errors import DataError
 from vistrials.evaluation.track_iou import mean_nonzero
+
+MAX_PACKED = 1 << 25
+"""Bytes of JSON accepted for the masks of one track: hundreds of times what a track takes."""
 
 
 @dataclass(frozen=True)
@@ -21,24 +27,27 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class TrueTrack:
-    """An annotation: `mean_area` in pixels is the mean of its non-zero `areas`, not of its masks."""
+    """An annotation: `mean_area` in pixels is the mean of its non-zero `areas`, not of its masks.
+
+    `segmentations` has one item per frame; from `track_files` it is packed (see `unpack`).
+    """
 
     index: int
     video_id: int
     category_id: int
-    segmentations: list[Any]
+    segmentations: Any
     mean_area: float
     is_crowd: bool
 
 
 @dataclass(frozen=True)
 class PredictedTrack:
-    """An entry of the predictions list."""
+    """An entry of the predictions list; `segmentations` as for `TrueTrack`."""
 
     index: int
     video_id: int
     category_id: int
-    segmentations: list[Any]
+    segmentations: Any
     score: float
 
 
@@ -96,9 +105,9 @@ def read_ground_truth(ground_truth: Any) -> GroundTruth:
                 index=index,
                 video_id=_known(annotation, "video_id", videos, where),
                 category_id=_known(annotation, "category_id", names, where),
-                segmentations=_list(annotation, "segmentations", where),
+                segmentations=_segmentations(annotation, where),
                 mean_area=_read_mean_area(annotation, where),
-                is_crowd=bool(annotation.get("iscrowd", False)),
+                is_crowd=_read_is_crowd(annotation, where),
             )
         )
     return GroundTruth(videos, dict(sorted(names.items())), tracks)
@@ -128,11 +137,43 @@ def read_predictions(predictions: Any, ground_truth: GroundTruth) -> list[Predic
                 index=index,
                 video_id=_known(prediction, "video_id", ground_truth.videos, where),
                 category_id=_known(prediction, "category_id", ground_truth.category_names, where),
-                segmentations=_list(prediction, "segmentations", where),
+                segmentations=_segmentations(prediction, where),
                 score=_number(_get(prediction, "score", where), "score", where),
             )
         )
     return tracks
+
+
+def unpack(segmentations: Any, where: str) -> list[Any]:
+    """Parse a track's segmentations where they are still JSON text.
+
+    Raises:
+        DataError: they are no list, or too long, or hold what only looked like JSON from afar.
+    """
+    if not isinstance(segmentations, msgspec.Raw):
+        return segmentations
+    if len(memoryview(segmentations)) > MAX_PACKED:
+        raise DataError(
+            f"{where}: segmentations take more than {MAX_PACKED >> 20} MiB; expected the masks of one track"
+        )
+    try:
+        value = msgspec.json.decode(segmentations)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: segmentations are not usable JSON ({error})") from None
+    return _list({"segmentations": value}, "segmentations", where)
+
+
+def _segmentations(entry: dict[str, Any], where: str) -> Any:
+    packed = isinstance(entry.get("segmentations"), msgspec.Raw)
+    return entry["segmentations"] if packed else _list(entry, "segmentations", where)
+
+
+def _read_is_crowd(annotation: dict[str, Any], where: str) -> bool:
+    value = annotation.get("iscrowd")
+    if value not in (None, 0, 1):
+        # The official program takes any other value for true, loaders of training data for false.
+        raise DataError(f"{where}: iscrowd is {_shown(value)}; expected 0 or 1")
+    return bool(value)
 
 
 def _read_video(video: dict[str, Any], where: str) -> VideoInfo:
@@ -147,10 +188,10 @@ def _read_video(video: dict[str, Any], where: str) -> VideoInfo:
 
 def _read_mean_area(annotation: dict[str, Any], where: str) -> float:
     present = [area for area in _list(annotation, "areas", where) if area is not None]
-    for area in present:
-        if _number(area, "areas", where) < 0:
-            raise DataError(f"{where}: areas hold {area!r}; expected pixels, or null where absent")
-    return mean_nonzero(present)
+    areas = np.array([_number(area, "areas", where) for area in present], dtype=np.float64)
+    if (areas < 0).any():
+        raise DataError(f"{where}: areas hold {areas[areas < 0][0]:g}; expected pixels, or null where absent")
+    return mean_nonzero(areas)
 
 
 def _entries(ground_truth: dict[str, Any], key: str) -> list[dict[str, Any]]:
@@ -183,7 +224,8 @@ def _int(entry: dict[str, Any], key: str, where: str) -> int:
 
 
 def _number(value: Any, key: str, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
+    # Real also takes NumPy's numbers, but asking is slow.
+    if isinstance(value, bool) or not isinstance(value, (int, float, Real)):
         raise DataError(f"{where}: {key} is {_shown(value)}; expected a number")
     try:
         number = float(value)

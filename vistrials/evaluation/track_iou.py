@@ -1,20 +1,26 @@
 """Overlap of tracks: one IoU over all frames of a video, from run-length masks, exact in integers.
 
 A video's frames are laid one after another on a line of pixel numbers, so that a track is one sorted list of
-intervals. The intersection of two tracks is then how much of one list the other covers: two look-ups per
-interval in the running sum of the other's lengths.
+intervals. How much of a track lies before a point is then a broken line with a knot at each of its bounds, and its
+intersection with another track is read off that line at the other's bounds: one interpolation for each pair.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, compress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vistrials.geometry.rle import decode_runs, foreground_intervals
+from vistrials.geometry.rle import MAX_PIXELS, decode_runs, foreground_intervals
+from vistrials.geometry.rle_line import FRAME_STEP, LineIntervals, decode_line
 
 Int64s = NDArray[np.int64]
+Float64s = NDArray[np.float64]
+
+_MAX_MASKS = 4096
+"""Masks decoded at once, give or take a track: temporary arrays take some twenty bytes for each character."""
 
 
 @dataclass(frozen=True)
@@ -24,28 +30,44 @@ class TrackMasks:
     Attributes:
         sizes: int64 [F, 2], mask height and width in pixels; 0, 0 in frames where the track is absent.
         areas: int64 [F], foreground pixels; 0 where absent.
-        frames: int64 [I], ascending: the frame that each foreground interval lies in.
-        starts: int64 [I], the interval's first pixel number (column * height + row) in that frame.
-        ends: int64 [I], one past its last.
+        line: float64 [2 * I], whole numbers, ascending: start and end of each foreground interval on a line where
+            frame f begins at f * FRAME_STEP. An interval may be empty.
     """
 
     sizes: Int64s
     areas: Int64s
-    frames: Int64s
-    starts: Int64s
-    ends: Int64s
+    line: Float64s
 
     @property
     def mean_area(self) -> float:
         """Mean of the non-zero areas in pixels; 0 for a track without any."""
         return mean_nonzero(self.areas)
 
+    @property
+    def frames(self) -> Int64s:
+        """The frame that each non-empty foreground interval lies in, int64 [J], ascending."""
+        return self._intervals()[:, 0] // FRAME_STEP
+
+    @property
+    def starts(self) -> Int64s:
+        """Each non-empty interval's first pixel number (column * height + row) in its frame, int64 [J]."""
+        return self._intervals()[:, 0] % FRAME_STEP
+
+    @property
+    def ends(self) -> Int64s:
+        """One past each non-empty interval's last pixel number, int64 [J]."""
+        return self._intervals()[:, 1] - self.frames * FRAME_STEP
+
+    def _intervals(self) -> Int64s:
+        intervals = self.line.astype(np.int64).reshape(-1, 2)
+        return intervals[intervals[:, 0] < intervals[:, 1]]
+
 
 def mean_nonzero(values: Any) -> float:
     """Mean of the values that are not 0; 0 if there are none."""
     values = np.asarray(values)
     present = values[values != 0]
-    return float(present.mean()) if len(present) else 0.0
+    return float(present.sum() / len(present)) if len(present) else 0.0
 
 
 def decode_tracks(
@@ -54,7 +76,7 @@ def decode_tracks(
     width: int,
     name: Callable[[int, int], str] = lambda track, frame: f"track {track} frame {frame}",
 ) -> list[TrackMasks]:
-    """Decode the segmentations of many tracks of one video, in one pass.
+    """Decode the segmentations of many tracks of one video.
 
     Args:
         tracks: per track its segmentations, one per frame (see `geometry.rle.to_rle`), None where absent.
@@ -68,34 +90,76 @@ def decode_tracks(
     Raises:
         DataError: names the first segmentation that is not a mask, and says why.
     """
-    # Empty lists and objects count as absent, as in the official program.
-    present = [
-        (track, frame)
-        for track, segmentations in enumerate(tracks)
-        for frame, segmentation in enumerate(segmentations)
-        if segmentation not in (None, [], {})
+    num_frames = max(map(len, tracks), default=0)
+    step = max(1, _MAX_MASKS // max(1, num_frames))
+    return [
+        masks
+        for first in range(0, len(tracks), step)
+        for masks in _decode_batch(tracks, range(first, min(first + step, len(tracks))), height, width, name)
     ]
-    runs = decode_runs(
-        [tracks[track][frame] for track, frame in present], height, width, lambda index: name(*present[index])
-    )
-    intervals = foreground_intervals(runs)
-    mask_areas = intervals.areas()
-    mask_tracks, mask_frames = np.array(present, dtype=np.int64).reshape(-1, 2).T
-    interval_frames = np.repeat(mask_frames, np.diff(intervals.offsets))
-    bounds = np.searchsorted(mask_tracks, np.arange(len(tracks) + 1))
-
-    decoded = []
-    for segmentations, first, last in zip(tracks, bounds[:-1], bounds[1:], strict=True):
-        sizes = np.zeros((len(segmentations), 2), dtype=np.int64)
-        areas = np.zeros(len(segmentations), dtype=np.int64)
-        sizes[mask_frames[first:last]] = intervals.sizes[first:last]
-        areas[mask_frames[first:last]] = mask_areas[first:last]
-        own = slice(intervals.offsets[first], intervals.offsets[last])
-        decoded.append(TrackMasks(sizes, areas, interval_frames[own], intervals.starts[own], intervals.ends[own]))
-    return decoded
 
 
-def track_iou(predictions: Sequence[TrackMasks], truths: Sequence[TrackMasks]) -> NDArray[np.float64]:
+def _decode_batch(
+    all_tracks: Sequence[Sequence[Any]], batch: range, height: int, width: int, name: Callable[[int, int], str]
+) -> Iterator[TrackMasks]:
+    """Decode some of the tracks on one line, each with as many frames as the longest."""
+    tracks = all_tracks[batch.start : batch.stop]
+    num_frames = max(map(len, tracks))
+    flags = np.zeros((len(tracks), num_frames), dtype=bool)
+    masks: list[Any] = []
+    for row, segmentations in zip(flags, tracks, strict=True):
+        # Empty lists and objects count as absent, as in the official program.
+        present = [True if segmentation else segmentation not in (None, [], {}) for segmentation in segmentations]
+        row[: len(segmentations)] = present
+        masks += compress(segmentations, present)
+    places = np.flatnonzero(flags)
+    plain = _decode_strings(masks, places)
+    if plain is None:
+
+        def name_mask(index: int) -> str:
+            track, frame = divmod(int(places[index]), num_frames)
+            return name(batch.start + track, frame)
+
+        plain = _decode_any(masks, places, height, width, name_mask)
+    mask_sizes, intervals = plain
+    sizes = np.zeros((len(tracks) * num_frames, 2), dtype=np.int64)
+    areas = np.zeros(len(tracks) * num_frames, dtype=np.int64)
+    sizes[places], areas[places] = mask_sizes, intervals.areas
+    origins = np.arange(len(tracks) + 1) * num_frames
+    bounds = 2 * intervals.offsets[np.searchsorted(places, origins)]
+    for segmentations, origin, first, last in zip(tracks, origins, bounds[:-1], bounds[1:], strict=False):
+        own = slice(origin, origin + len(segmentations))
+        line = intervals.bounds[first:last] - origin * FRAME_STEP
+        yield TrackMasks(sizes[own], areas[own], line.astype(np.float64))
+
+
+def _decode_strings(masks: Sequence[Any], places: Int64s) -> tuple[Int64s, LineIntervals] | None:
+    """Decode sound run-length strings of one size: sizes [N, 2] and intervals; None if they are anything else."""
+    try:
+        sizes = [mask["size"] for mask in masks]
+        height, width = sizes[0]
+        if sizes.count(sizes[0]) < len(sizes) or set(map(type, chain.from_iterable(sizes))) != {int}:
+            return None
+        if height < 1 or width < 1 or height * width > MAX_PIXELS:
+            return None
+        num_pixels = np.full(len(sizes), height * width)
+        intervals = decode_line([mask["counts"] for mask in masks], num_pixels, places)
+    except (TypeError, ValueError, KeyError, IndexError):
+        return None
+    return None if intervals is None else (np.full((len(sizes), 2), (height, width)), intervals)
+
+
+def _decode_any(
+    masks: Sequence[Any], places: Int64s, height: int, width: int, name: Callable[[int], str]
+) -> tuple[Int64s, LineIntervals]:
+    """Decode masks of any encoding and size, or say which is none."""
+    intervals = foreground_intervals(decode_runs(masks, height, width, name))
+    origins = np.repeat(places * FRAME_STEP, np.diff(intervals.offsets))
+    bounds = np.stack([intervals.starts + origins, intervals.ends + origins], axis=1).ravel()
+    return intervals.sizes, LineIntervals(bounds, intervals.offsets, intervals.areas())
+
+
+def track_iou(predictions: Sequence[TrackMasks], truths: Sequence[TrackMasks]) -> Float64s:
     """Compute sum over frames of intersection / sum over frames of union, for all pairs.
 
     A pair is compared over the frames that both lists have. A frame where one of the two is absent adds the
@@ -112,94 +176,69 @@ def track_iou(predictions: Sequence[TrackMasks], truths: Sequence[TrackMasks]) -
     """
     if not predictions or not truths:
         return np.zeros((len(predictions), len(truths)))
-    line = _Line.of([*predictions, *truths])
-    areas_d, areas_g = line.padded_areas(predictions), line.padded_areas(truths)
-    kinds_d, kinds_g = line.padded_kinds(predictions), line.padded_kinds(truths)
+    num_frames = max(len(track.areas) for track in [*predictions, *truths])
+    areas_d, areas_g = (_padded([track.areas for track in side], num_frames) for side in (predictions, truths))
+    keys_d, keys_g = (_padded([_size_keys(track) for track in side], num_frames) for side in (predictions, truths))
     common = np.minimum.outer([len(d.areas) for d in predictions], [len(g.areas) for g in truths])
-    intersection = _intersections(line, predictions, truths)
+    intersection = np.zeros(common.shape)
+    keys = np.unique(np.concatenate([keys_d, keys_g]))
+    for key in keys[keys > 0]:
+        alone = len(keys[keys > 0]) == 1
+        lines_d, lines_g = (
+            [track.line if alone else _line_of_size(track, key) for track in side] for side in (predictions, truths)
+        )
+        intersection += _intersections(lines_d, lines_g)
     union = (
         np.take_along_axis(_running_sum(areas_d), common, axis=1)
         + np.take_along_axis(_running_sum(areas_g), common.T, axis=1).T
         - intersection
     )
-    if len(line.keys) > 1:
-        for g in range(len(truths)):
-            clash = (kinds_d >= 0) & (kinds_g[g] >= 0) & (kinds_d != kinds_g[g])
-            union[:, g] -= ((areas_d + areas_g[g]) * clash).sum(axis=1)
+    for g in range(len(truths)):
+        clash = (keys_d > 0) & (keys_g[g] > 0) & (keys_d != keys_g[g])
+        union[:, g] -= ((areas_d + areas_g[g]) * clash).sum(axis=1)
     return np.divide(intersection, union, out=np.zeros(union.shape), where=union > 0)
 
 
-@dataclass(frozen=True)
-class _Line:
-    """The line of pixel numbers: a stretch per mask size and frame, so that masks of two sizes never meet."""
-
-    keys: Int64s
-    num_frames: int
-    stretch: int
-
-    @classmethod
-    def of(cls, tracks: Sequence[TrackMasks]) -> "_Line":
-        sizes = np.concatenate([track.sizes for track in tracks])
-        keys = np.unique(_size_keys(sizes))
-        num_frames = max(len(track.areas) for track in tracks)
-        return cls(keys[keys > 0], num_frames, int(sizes.prod(axis=1).max(initial=1)))
-
-    def kinds(self, track: TrackMasks) -> Int64s:
-        """Which of the mask sizes each frame has, int64 [F]; -1 where absent."""
-        keys = _size_keys(track.sizes)
-        return np.where(keys > 0, np.searchsorted(self.keys, keys), -1)
-
-    def intervals(self, track: TrackMasks) -> tuple[Int64s, Int64s]:
-        """The track's intervals on the line: starts and ends, in the order of the track."""
-        place = self.kinds(track) * self.num_frames + np.arange(len(track.areas))
-        origin = (place * self.stretch)[track.frames]
-        return track.starts + origin, track.ends + origin
-
-    def padded_areas(self, tracks: Sequence[TrackMasks]) -> Int64s:
-        return self._padded([track.areas for track in tracks], 0)
-
-    def padded_kinds(self, tracks: Sequence[TrackMasks]) -> Int64s:
-        return self._padded([self.kinds(track) for track in tracks], -1)
-
-    def _padded(self, rows: Sequence[Int64s], filler: int) -> Int64s:
-        table = np.full((len(rows), self.num_frames), filler, dtype=np.int64)
-        for row, values in zip(table, rows, strict=True):
-            row[: len(values)] = values
-        return table
-
-
-def _intersections(line: _Line, predictions: Sequence[TrackMasks], truths: Sequence[TrackMasks]) -> Int64s:
-    """Pixels that both tracks hold, over all frames of the same mask size, int64 [D, G]."""
-    placed = [line.intervals(track) for track in predictions]
-    starts = np.concatenate([start for start, _ in placed])
-    ends = np.concatenate([end for _, end in placed])
-    offsets = np.concatenate([[0], np.cumsum([len(start) for start, _ in placed])])
-    table = np.empty((len(predictions), len(truths)), dtype=np.int64)
-    for g, truth in enumerate(truths):
-        # Sorted because with several mask sizes the line goes size by size, the track frame by frame.
-        bounds = np.sort(np.concatenate(line.intervals(truth)), kind="stable")
-        covered = _covered_before(ends, bounds) - _covered_before(starts, bounds)
-        table[:, g] = np.diff(np.concatenate([[0], np.cumsum(covered)])[offsets])
+def _intersections(predictions: Sequence[Float64s], truths: Sequence[Float64s]) -> Float64s:
+    """Pixels that both lines hold, float64 [D, G]: whole numbers below 2**53, hence exact."""
+    bounds = np.concatenate(predictions)
+    offsets = np.cumsum([0, *map(len, predictions)])
+    table = np.zeros((len(predictions), len(truths)))
+    for g, knots in enumerate(truths):
+        if len(knots) == 0:
+            continue
+        # The line has slope 1 in the foreground, 0 elsewhere: nothing is rounded.
+        covered = np.interp(bounds, knots, _area_before(knots))
+        shared = covered[1::2] - covered[0::2]
+        table[:, g] = [own.sum() for own in np.split(shared, offsets[1:-1] // 2)]
     return table
 
 
-def _covered_before(points: Int64s, bounds: Int64s) -> Int64s:
-    """How much of disjoint intervals, given as ascending start, end, start, end .., is before each point.
-
-    Past b bounds that is a constant (b even: between intervals) or a constant plus the point (b odd: inside).
-    """
-    starts, ends = bounds[0::2], bounds[1::2]
-    total = np.cumsum(ends - starts)
-    constant = np.zeros(len(bounds) + 1, dtype=np.int64)
-    constant[1::2] = total - ends
-    constant[2::2] = total
-    num_before = np.searchsorted(bounds, points, side="right")
-    return constant[num_before] + (num_before & 1) * points
+def _area_before(line: Float64s) -> Float64s:
+    """How much foreground lies before each bound of a line."""
+    before = np.zeros(len(line))
+    before[1::2] = np.cumsum(line[1::2] - line[0::2])
+    before[2::2] = before[1:-1:2]
+    return before
 
 
-def _size_keys(sizes: Int64s) -> Int64s:
-    """One number per mask size; 0 where absent."""
-    return (sizes[:, 0] << 32) | sizes[:, 1]
+def _line_of_size(track: TrackMasks, key: int) -> Float64s:
+    """A track's line with the frames left out that have another mask size."""
+    intervals = track.line.reshape(-1, 2)
+    frames = (intervals[:, 0] // FRAME_STEP).astype(np.int64)
+    return intervals[_size_keys(track)[frames] == key].ravel()
+
+
+def _size_keys(track: TrackMasks) -> Int64s:
+    """One number per mask size, int64 [F]; 0 where absent."""
+    return (track.sizes[:, 0] << 32) | track.sizes[:, 1]
+
+
+def _padded(rows: Sequence[Int64s], num_frames: int) -> Int64s:
+    table = np.zeros((len(rows), num_frames), dtype=np.int64)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values
+    return table
 
 
 def _running_sum(table: Int64s) -> Int64s:

@@ -6,7 +6,8 @@ Reads ground truth and predictions, matches them per video and category (`matchi
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,11 +17,14 @@ from numpy.typing import NDArray
 from vistrials.errors import DataError
 from vistrials.evaluation.average_precision import (
     MAX_TRACKS,
+    NOT_COUNTED,
     accumulate,
     compute_category_ap,
     compute_figures,
+    compute_threshold_ap,
+    mean_counted,
 )
-from vistrials.evaluation.matching import Matches, match_tracks
+from vistrials.evaluation.matching import IOU_THRESHOLDS, UNMATCHED, Matches, match_tracks
 from vistrials.evaluation.oddities import Oddity, find_oddities, summarise
 from vistrials.evaluation.reading import (
     GroundTruth,
@@ -31,9 +35,10 @@ from vistrials.evaluation.reading import (
     name_prediction,
     read_ground_truth,
     read_predictions,
+    unpack,
 )
+from vistrials.evaluation.track_files import load_ground_truth, load_predictions
 from vistrials.evaluation.track_iou import TrackMasks, decode_tracks, track_iou
-from vistrials.structures.json_file import load_json
 
 Track = TrueTrack | PredictedTrack
 T = TypeVar("T", TrueTrack, PredictedTrack)
@@ -70,10 +75,22 @@ class Evaluation:
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary as JSON can hold it; the arrays and matches stay out."""
+        """The summary as JSON can hold it; the arrays and matches stay out.
+
+        AP of a video is not defined. Its recall is: `AR_per_video` is the part of a video's counted tracks that is
+        found, averaged over the thresholds, -1 without any.
+        """
+        by_threshold = compute_threshold_ap(self.precision)
+        thresholds = [f"{threshold:.2f}" for threshold in IOU_THRESHOLDS]
         return {
             **self.figures,
             "AP_per_category": dict(self.ap_per_category),
+            "AP_per_threshold": dict(zip(thresholds, map(mean_counted, by_threshold), strict=True)),
+            "AP_per_category_and_threshold": {
+                name: dict(zip(thresholds, column.tolist(), strict=True))
+                for name, column in zip(self.ap_per_category, by_threshold.T, strict=True)
+            },
+            "AR_per_video": {str(video_id): recall for video_id, recall in _recall_per_video(self.matches).items()},
             "num_videos": self.num_videos,
             "num_tracks": self.num_tracks,
             "num_predictions": self.num_predictions,
@@ -81,26 +98,32 @@ class Evaluation:
         }
 
 
-def evaluate_files(gt_path: str | os.PathLike[str], pred_path: str | os.PathLike[str]) -> Evaluation:
+def evaluate_files(
+    gt_path: str | os.PathLike[str], pred_path: str | os.PathLike[str], *, strict: bool = False
+) -> Evaluation:
     """Evaluate a predictions file against an annotation file (.json or .json.gz each); see `evaluate`.
+
+    Masks stay packed until their video's turn: memory is little more than the files.
 
     Raises:
         DataError: a file cannot be read, or holds an entry that cannot be used; names file and entry.
     """
-    ground_truth, predictions = load_json(gt_path), load_json(pred_path)
+    ground_truth, predictions = load_ground_truth(gt_path), load_predictions(pred_path)
     try:
-        return evaluate(ground_truth, predictions)
+        return evaluate(ground_truth, predictions, strict=strict)
     except DataError as error:
         raise DataError(f"{os.fspath(pred_path)} against {os.fspath(gt_path)}: {error}") from None
 
 
-def evaluate(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]) -> Evaluation:
+def evaluate(ground_truth: dict[str, Any], predictions: list[dict[str, Any]], *, strict: bool = False) -> Evaluation:
     """Evaluate predicted tracks against true ones.
 
     Args:
         ground_truth: {"videos", "categories", "annotations"} in YouTube-VIS form.
         predictions: [{"video_id", "category_id", "score", "segmentations"}, ..], one entry per track, one
-            segmentation per frame (see `geometry.rle.to_rle`), None where absent. An empty list scores 0.
+            segmentation per frame (see `geometry.rle.to_rle`), None where absent. An empty list scores 0. Masks of
+            tracks that do not count, beyond 100 of a video and category, are not looked at.
+        strict: refuse tracks that do not fit their video, which by default are warnings.
 
     Returns:
         The figures, the arrays behind them and the matches. The arguments are left as they are.
@@ -114,21 +137,26 @@ def evaluate(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]) ->
     truth = read_ground_truth(ground_truth)
     predicted = read_predictions(predictions, truth)
     true_by_video, predicted_by_video = _by_video(truth.tracks), _by_video(predicted)
-    oddities: list[Oddity] = []
-    matches: list[Matches] = []
-    for video_id in sorted(truth.videos):
-        true_tracks, predicted_tracks = true_by_video[video_id], predicted_by_video[video_id]
-        video = truth.videos[video_id]
-        true_masks = _decode(true_tracks, video, name_annotation)
-        predicted_masks = _decode(predicted_tracks, video, name_prediction)
-        oddities += find_oddities("annotations", true_tracks, true_masks, video)
-        oddities += find_oddities("predictions", predicted_tracks, predicted_masks, video)
-        matches += _match_video(true_tracks, true_masks, predicted_tracks, predicted_masks)
+    _let_freed_memory_be_used_again()
+    with ThreadPoolExecutor(_num_threads()) as threads:
+        scored = list(
+            threads.map(
+                lambda video_id: _score_video(
+                    truth.videos[video_id], true_by_video.get(video_id, []), predicted_by_video.get(video_id, [])
+                ),
+                sorted(truth.videos),
+            )
+        )
+    matches = [match for video_matches, _ in scored for match in video_matches]
+    warnings = summarise(oddity for _, oddities in scored for oddity in oddities)
+    if strict and warnings:
+        raise DataError(warnings[0] + (f"; and {len(warnings) - 1} more kinds" if len(warnings) > 1 else ""))
     category_ids = tuple(truth.category_names)
     precision, recall = accumulate(matches, category_ids)
+    labels = _labels(truth)
     return Evaluation(
         figures=compute_figures(precision, recall),
-        ap_per_category=dict(zip(_labels(truth), compute_category_ap(precision).tolist(), strict=True)),
+        ap_per_category=dict(zip(labels, compute_category_ap(precision).tolist(), strict=True)),
         category_ids=category_ids,
         precision=precision,
         recall=recall,
@@ -136,50 +164,96 @@ def evaluate(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]) ->
         num_videos=len(truth.videos),
         num_tracks=len(truth.tracks),
         num_predictions=len(predicted),
-        warnings=tuple(summarise(oddities)),
+        warnings=tuple(warnings),
     )
 
 
-def _match_video(
-    true_tracks: Sequence[TrueTrack],
-    true_masks: Sequence[TrackMasks],
-    predicted_tracks: Sequence[PredictedTrack],
-    predicted_masks: Sequence[TrackMasks],
-) -> Iterable[Matches]:
-    """One record per category that has a track in this video."""
-    truths, predictions = _places_by_category(true_tracks), _places_by_category(predicted_tracks)
-    for category_id in sorted(truths.keys() | predictions.keys()):
-        g_places = truths.get(category_id, [])
+def _score_video(
+    video: VideoInfo, true_tracks: Sequence[TrueTrack], predicted_tracks: Sequence[PredictedTrack]
+) -> tuple[list[Matches], list[Oddity]]:
+    """One record per category that has a track in this video, and what is odd about its tracks."""
+    truths, predictions = _by_category(true_tracks), _by_category(predicted_tracks)
+    for own in predictions.values():
         # A stable sort: score ties keep file order.
-        d_places = sorted(predictions.get(category_id, []), key=lambda place: -predicted_tracks[place].score)
-        d_places = d_places[: max(MAX_TRACKS)]
-        ious = track_iou([predicted_masks[d] for d in d_places], [true_masks[g] for g in g_places])
-        matched, ignored, counted = match_tracks(
-            ious,
-            prediction_areas=np.array([predicted_masks[d].mean_area for d in d_places], dtype=np.float64),
-            truth_areas=np.array([true_tracks[g].mean_area for g in g_places], dtype=np.float64),
-            truth_is_crowd=np.array([true_tracks[g].is_crowd for g in g_places], dtype=bool),
-        )
-        yield Matches(
-            video_id=(true_tracks or predicted_tracks)[0].video_id,
-            category_id=category_id,
-            prediction_indices=np.array([predicted_tracks[d].index for d in d_places], dtype=np.int64),
-            scores=np.array([predicted_tracks[d].score for d in d_places], dtype=np.float64),
-            truth_indices=np.array([true_tracks[g].index for g in g_places], dtype=np.int64),
-            ious=ious,
-            matched_truths=matched,
-            ignored=ignored,
-            counted=counted,
-        )
+        own.sort(key=lambda track: -track.score)
+        del own[max(MAX_TRACKS) :]
+    compared = sorted((track for own in predictions.values() for track in own), key=lambda track: track.index)
+    true_masks = _decode(true_tracks, video, name_annotation)
+    predicted_masks = _decode(compared, video, name_prediction)
+    matches = [
+        _match_category(truths.get(category_id, []), true_masks, predictions.get(category_id, []), predicted_masks)
+        for category_id in sorted(truths.keys() | predictions.keys())
+    ]
+    oddities = [
+        *find_oddities("annotations", true_tracks, true_masks, video),
+        *find_oddities("predictions", compared, predicted_masks, video),
+    ]
+    return matches, oddities
 
 
-def _decode(tracks: Sequence[Track], video: VideoInfo, name: Callable[[int], str]) -> list[TrackMasks]:
-    return decode_tracks(
-        [track.segmentations for track in tracks],
+def _match_category(
+    truths: Sequence[TrueTrack],
+    true_masks: Mapping[int, TrackMasks],
+    predictions: Sequence[PredictedTrack],
+    predicted_masks: Mapping[int, TrackMasks],
+) -> Matches:
+    """Match tracks of one video and category, predictions by falling score; masks by the tracks' index."""
+    masks_d = [predicted_masks[track.index] for track in predictions]
+    ious = track_iou(masks_d, [true_masks[track.index] for track in truths])
+    matched, ignored, counted = match_tracks(
+        ious,
+        prediction_areas=np.array([masks.mean_area for masks in masks_d], dtype=np.float64),
+        truth_areas=np.array([track.mean_area for track in truths], dtype=np.float64),
+        truth_is_crowd=np.array([track.is_crowd for track in truths], dtype=bool),
+    )
+    return Matches(
+        video_id=(truths or predictions)[0].video_id,
+        category_id=(truths or predictions)[0].category_id,
+        prediction_indices=np.array([track.index for track in predictions], dtype=np.int64),
+        scores=np.array([track.score for track in predictions], dtype=np.float64),
+        truth_indices=np.array([track.index for track in truths], dtype=np.int64),
+        ious=ious,
+        matched_truths=matched,
+        ignored=ignored,
+        counted=counted,
+    )
+
+
+def _decode(tracks: Sequence[Track], video: VideoInfo, name: Callable[[int], str]) -> dict[int, TrackMasks]:
+    """The tracks' masks by their index."""
+    masks = decode_tracks(
+        [unpack(track.segmentations, name(track.index)) for track in tracks],
         video.height,
         video.width,
         lambda place, frame: f"{name(tracks[place].index)} segmentations[{frame}]",
     )
+    return {track.index: one for track, one in zip(tracks, masks, strict=True)}
+
+
+def _num_threads() -> int:
+    """Array operations and interpolation run side by side; more than a few threads would wait for Python."""
+    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def _let_freed_memory_be_used_again() -> None:
+    """Free a large array, from which glibc learns to keep what is freed instead of returning it to the system.
+
+    Every array of a few megabytes would otherwise be fetched anew, page by page, which takes several times as long
+    as the sums on it. Elsewhere this does nothing.
+    """
+    np.empty((1 << 25) - (1 << 16), dtype=np.uint8)
+
+
+def _recall_per_video(matches: Iterable[Matches]) -> dict[int, float]:
+    """Found of the counted truths (all areas, 100 tracks), averaged over the thresholds; NOT_COUNTED without any."""
+    whole = 0
+    found: dict[int, float] = defaultdict(float)
+    counted: dict[int, int] = defaultdict(int)
+    for match in matches:
+        is_right = (match.matched_truths[:, whole] != UNMATCHED) & ~match.ignored[:, whole]
+        found[match.video_id] += float(is_right.sum() / len(is_right))
+        counted[match.video_id] += int(match.counted[whole].sum())
+    return {video_id: found[video_id] / number if number else NOT_COUNTED for video_id, number in counted.items()}
 
 
 def _by_video(tracks: Iterable[T]) -> dict[int, list[T]]:
@@ -189,10 +263,10 @@ def _by_video(tracks: Iterable[T]) -> dict[int, list[T]]:
     return groups
 
 
-def _places_by_category(tracks: Sequence[Track]) -> dict[int, list[int]]:
-    groups: dict[int, list[int]] = defaultdict(list)
-    for place, track in enumerate(tracks):
-        groups[track.category_id].append(place)
+def _by_category(tracks: Iterable[T]) -> dict[int, list[T]]:
+    groups: dict[int, list[T]] = defaultdict(list)
+    for track in tracks:
+        groups[track.category_id].append(track)
     return groups
 
 

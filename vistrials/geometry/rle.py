@@ -26,7 +26,9 @@ MAX_PIXELS = 1 << 28
 MAX_COORDINATE = 1e5
 """Largest polygon coordinate accepted, in pixels: rasterising takes memory in proportion to it."""
 
-_MAX_CHARS_PER_RUN = 6
+MAX_CHARS_PER_RUN = 6
+"""Characters of a run's number in a string, 5 bits each: enough for differences of MAX_PIXELS."""
+
 _FIRST_CHAR = 48
 _CONTINUES, _NEGATIVE, _DIGIT = 0x20, 0x10, 0x1F
 
@@ -203,7 +205,7 @@ def decode_runs(
     value_starts = np.concatenate([[0], value_ends[:-1] + 1])
     value_chars = value_ends - value_starts + 1
     offsets = np.searchsorted(value_ends, char_offsets)
-    refuse_first(_any_within(value_chars > _MAX_CHARS_PER_RUN, offsets), "counts hold a number beyond any image size")
+    refuse_first(_any_within(value_chars > MAX_CHARS_PER_RUN, offsets), "counts hold a number beyond any image size")
     lengths = _undo_differences(_read_values(chars, value_starts, value_ends, value_chars), offsets)
 
     num_pixels = sizes[:, 0] * sizes[:, 1]

@@ -1,0 +1,75 @@
+"""Annotation and prediction files with their masks left packed: most of such a file is masks, needed video by video."""
+
+import os
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from vistrials.structures.json_file import load_json_as
+
+# What `reading` looks at more closely. A list or object in place of one of these is refused on sight: it might be long.
+Plain = bool | int | float | str | None
+
+
+class _Video(Struct, gc=False):
+    id: Plain
+    height: Plain
+    width: Plain
+    length: Plain = None
+    file_names: list[Plain] | Plain = None
+
+
+class _Category(Struct, gc=False):
+    id: Plain
+    name: Plain | UnsetType = UNSET
+
+
+class _Annotation(Struct, gc=False):
+    id: Plain
+    video_id: Plain
+    category_id: Plain
+    areas: list[Plain]
+    segmentations: Raw
+    iscrowd: Plain | UnsetType = UNSET
+
+
+class _Prediction(Struct, gc=False):
+    video_id: Plain
+    category_id: Plain
+    score: Plain
+    segmentations: Raw
+
+
+class _GroundTruth(Struct):
+    videos: list[_Video]
+    categories: list[_Category]
+    annotations: list[_Annotation]
+
+
+def load_ground_truth(path: str | os.PathLike[str]) -> Any:
+    """Load an annotation file in the form that `reading.read_ground_truth` takes, each track's masks packed.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    loaded = load_json_as(path, _GroundTruth)
+    if not isinstance(loaded, _GroundTruth):
+        return loaded
+    return {key: [_fields(entry) for entry in getattr(loaded, key)] for key in _GroundTruth.__struct_fields__}
+
+
+def load_predictions(path: str | os.PathLike[str]) -> Any:
+    """Load a predictions file in the form that `reading.read_predictions` takes, each track's masks packed.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    loaded = load_json_as(path, list[_Prediction])
+    if isinstance(loaded, list):
+        return [_fields(entry) if isinstance(entry, _Prediction) else entry for entry in loaded]
+    return loaded
+
+
+def _fields(entry: Struct) -> dict[str, Any]:
+    return {key: value for key, value in msgspec.structs.asdict(entry).items() if value is not UNSET}
