@@ -44,3 +44,13 @@ def test_a_path_that_cannot_be_written_is_one_line(evaluate, tmp_path):
     result = evaluate("--json", tmp_path / "missing" / "figures.json")
     assert result.exit_code == 2
     assert "figures.json: cannot be written (No such file or directory)" in result.stderr.splitlines()[-1]
+
+
+def test_tracking_figures_stand_beside_ap(evaluate, tmp_path):
+    result = evaluate("--tracking", "--json", tmp_path / "figures.json")
+    assert result.exit_code == 0 and "HOTA" in result.stdout
+    tracking = load_json(tmp_path / "figures.json")["tracking"]
+    # One of two frames is found, without a mistake: DetA and AssA are 1 / 2 at every threshold.
+    assert tracking["categories"]["DetA"] == tracking["categories"]["AssA"] == pytest.approx(0.5)
+    assert evaluate("--min-score", 0.6, "--tracking").exit_code == 0
+    assert evaluate("--min-score", 0.6).exit_code == 2

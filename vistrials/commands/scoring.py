@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from vistrials.errors import SpecError
+
 app = typer.Typer()
 
 
@@ -19,8 +21,15 @@ def evaluate(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse tracks whose frames or mask sizes are not their video's.")
     ] = False,
+    tracking: Annotated[bool, typer.Option("--tracking", help="HOTA, DetA, AssA and IDF1 as well.")] = False,
+    min_score: Annotated[
+        float | None,
+        typer.Option(help="With --tracking: leave predictions below out, since they all weigh the same there."),
+    ] = None,
 ) -> None:
     """Score predictions, of this or any other program, against annotations."""
+    if min_score is not None and not tracking:
+        raise SpecError("--min-score: matters to --tracking only; AP takes all predictions by falling score")
     from vistrials.display import RichReporter, percent, show_figures, show_table, show_text
     from vistrials.evaluation.youtube_vis import evaluate_files
     from vistrials.structures.json_file import save_json_atomic
@@ -31,5 +40,14 @@ def evaluate(
     show_text(f"{result.num_predictions} predictions, {result.num_tracks} tracks, {result.num_videos} videos")
     show_figures("", {"all": result.figures})
     show_table("", ("category", "AP"), [(name, percent(ap)) for name, ap in result.ap_per_category.items()])
+    content = result.to_dict()
+    if tracking:
+        from vistrials.evaluation.hota import evaluate_tracking_files
+
+        tracked = evaluate_tracking_files(ground_truth, predictions, min_score=min_score)
+        averages = {"categories": tracked.class_averaged, "detections": tracked.detection_averaged}
+        show_text(f"tracking, {tracked.num_predictions} predictions")
+        show_figures("mean over", averages)
+        content["tracking"] = {"min_score": min_score, **averages}
     if json_path is not None:
-        save_json_atomic(json_path, result.to_dict(), indent=2)
+        save_json_atomic(json_path, content, indent=2)

@@ -1,8 +1,7 @@
 """Overlap of tracks: one IoU over all frames of a video, from run-length masks, exact in integers.
 
 A video's frames are laid one after another on a line of pixel numbers, so that a track is one sorted list of
-intervals. How much of a track lies before a point is then a broken line with a knot at each of its bounds, and its
-intersection with another track is read off that line at the other's bounds: one interpolation for each pair.
+intervals, and the intersection of two tracks is what their lists have in common.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vistrials.geometry.rle import MAX_PIXELS, decode_runs, foreground_intervals
-from vistrials.geometry.rle_line import FRAME_STEP, LineIntervals, decode_line
+from vistrials.geometry.rle_line import FRAME_STEP, LineIntervals, count_shared, decode_line
 
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
@@ -30,13 +29,13 @@ class TrackMasks:
     Attributes:
         sizes: int64 [F, 2], mask height and width in pixels; 0, 0 in frames where the track is absent.
         areas: int64 [F], foreground pixels; 0 where absent.
-        line: float64 [2 * I], whole numbers, ascending: start and end of each foreground interval on a line where
-            frame f begins at f * FRAME_STEP. An interval may be empty.
+        line: int64 [2 * I], ascending: start and end of each foreground interval on a line where frame f begins at
+            f * FRAME_STEP. An interval may be empty.
     """
 
     sizes: Int64s
     areas: Int64s
-    line: Float64s
+    line: Int64s
 
     @property
     def mean_area(self) -> float:
@@ -59,7 +58,7 @@ class TrackMasks:
         return self._intervals()[:, 1] - self.frames * FRAME_STEP
 
     def _intervals(self) -> Int64s:
-        intervals = self.line.astype(np.int64).reshape(-1, 2)
+        intervals = self.line.reshape(-1, 2)
         return intervals[intervals[:, 0] < intervals[:, 1]]
 
 
@@ -113,14 +112,15 @@ def _decode_batch(
         row[: len(segmentations)] = present
         masks += compress(segmentations, present)
     places = np.flatnonzero(flags)
-    plain = _decode_strings(masks, places)
+    frames = places % num_frames
+    plain = _decode_strings(masks, frames)
     if plain is None:
 
         def name_mask(index: int) -> str:
             track, frame = divmod(int(places[index]), num_frames)
             return name(batch.start + track, frame)
 
-        plain = _decode_any(masks, places, height, width, name_mask)
+        plain = _decode_any(masks, frames, height, width, name_mask)
     mask_sizes, intervals = plain
     sizes = np.zeros((len(tracks) * num_frames, 2), dtype=np.int64)
     areas = np.zeros(len(tracks) * num_frames, dtype=np.int64)
@@ -129,11 +129,10 @@ def _decode_batch(
     bounds = 2 * intervals.offsets[np.searchsorted(places, origins)]
     for segmentations, origin, first, last in zip(tracks, origins, bounds[:-1], bounds[1:], strict=False):
         own = slice(origin, origin + len(segmentations))
-        line = intervals.bounds[first:last] - origin * FRAME_STEP
-        yield TrackMasks(sizes[own], areas[own], line.astype(np.float64))
+        yield TrackMasks(sizes[own], areas[own], intervals.bounds[first:last])
 
 
-def _decode_strings(masks: Sequence[Any], places: Int64s) -> tuple[Int64s, LineIntervals] | None:
+def _decode_strings(masks: Sequence[Any], frames: Int64s) -> tuple[Int64s, LineIntervals] | None:
     """Decode sound run-length strings of one size: sizes [N, 2] and intervals; None if they are anything else."""
     try:
         sizes = [mask["size"] for mask in masks]
@@ -143,18 +142,18 @@ def _decode_strings(masks: Sequence[Any], places: Int64s) -> tuple[Int64s, LineI
         if height < 1 or width < 1 or height * width > MAX_PIXELS:
             return None
         num_pixels = np.full(len(sizes), height * width)
-        intervals = decode_line([mask["counts"] for mask in masks], num_pixels, places)
+        intervals = decode_line([mask["counts"] for mask in masks], num_pixels, frames)
     except (TypeError, ValueError, KeyError, IndexError):
         return None
     return None if intervals is None else (np.full((len(sizes), 2), (height, width)), intervals)
 
 
 def _decode_any(
-    masks: Sequence[Any], places: Int64s, height: int, width: int, name: Callable[[int], str]
+    masks: Sequence[Any], frames: Int64s, height: int, width: int, name: Callable[[int], str]
 ) -> tuple[Int64s, LineIntervals]:
     """Decode masks of any encoding and size, or say which is none."""
     intervals = foreground_intervals(decode_runs(masks, height, width, name))
-    origins = np.repeat(places * FRAME_STEP, np.diff(intervals.offsets))
+    origins = np.repeat(frames * FRAME_STEP, np.diff(intervals.offsets))
     bounds = np.stack([intervals.starts + origins, intervals.ends + origins], axis=1).ravel()
     return intervals.sizes, LineIntervals(bounds, intervals.offsets, intervals.areas())
 
@@ -180,7 +179,7 @@ def track_iou(predictions: Sequence[TrackMasks], truths: Sequence[TrackMasks]) -
     areas_d, areas_g = (_padded([track.areas for track in side], num_frames) for side in (predictions, truths))
     keys_d, keys_g = (_padded([_size_keys(track) for track in side], num_frames) for side in (predictions, truths))
     common = np.minimum.outer([len(d.areas) for d in predictions], [len(g.areas) for g in truths])
-    intersection = np.zeros(common.shape)
+    intersection = np.zeros(common.shape, dtype=np.int64)
     keys = np.unique(np.concatenate([keys_d, keys_g]))
     for key in keys[keys > 0]:
         alone = len(keys[keys > 0]) == 1
@@ -199,33 +198,15 @@ def track_iou(predictions: Sequence[TrackMasks], truths: Sequence[TrackMasks]) -
     return np.divide(intersection, union, out=np.zeros(union.shape), where=union > 0)
 
 
-def _intersections(predictions: Sequence[Float64s], truths: Sequence[Float64s]) -> Float64s:
-    """Pixels that both lines hold, float64 [D, G]: whole numbers below 2**53, hence exact."""
-    bounds = np.concatenate(predictions)
-    offsets = np.cumsum([0, *map(len, predictions)])
-    table = np.zeros((len(predictions), len(truths)))
-    for g, knots in enumerate(truths):
-        if len(knots) == 0:
-            continue
-        # The line has slope 1 in the foreground, 0 elsewhere: nothing is rounded.
-        covered = np.interp(bounds, knots, _area_before(knots))
-        shared = covered[1::2] - covered[0::2]
-        table[:, g] = [own.sum() for own in np.split(shared, offsets[1:-1] // 2)]
-    return table
+def _intersections(predictions: Sequence[Int64s], truths: Sequence[Int64s]) -> Int64s:
+    """Pixels that both lines hold, int64 [D, G]."""
+    return np.array([[count_shared(d, g) for g in truths] for d in predictions], dtype=np.int64)
 
 
-def _area_before(line: Float64s) -> Float64s:
-    """How much foreground lies before each bound of a line."""
-    before = np.zeros(len(line))
-    before[1::2] = np.cumsum(line[1::2] - line[0::2])
-    before[2::2] = before[1:-1:2]
-    return before
-
-
-def _line_of_size(track: TrackMasks, key: int) -> Float64s:
+def _line_of_size(track: TrackMasks, key: int) -> Int64s:
     """A track's line with the frames left out that have another mask size."""
     intervals = track.line.reshape(-1, 2)
-    frames = (intervals[:, 0] // FRAME_STEP).astype(np.int64)
+    frames = intervals[:, 0] // FRAME_STEP
     return intervals[_size_keys(track)[frames] == key].ravel()
 
 
