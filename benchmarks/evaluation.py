@@ -1,9 +1,10 @@
 """How long `vistrials evaluate` takes at the size of the YouTube-VIS 2019 validation set, against the plain algorithm.
 
-Run: python -m benchmarks.evaluation ANNOTATIONS PREDICTIONS [--copies 38] [--repeats 3]
+Run: python -m benchmarks.evaluation [ANNOTATIONS PREDICTIONS] [--copies 38] [--repeats 3]
 
-The videos of the files given are repeated with new ids until there are as many as wanted. Each program runs as a
-process of its own, from its start to its figures and by turns. The plain algorithm is that of
+The videos of the files given are repeated with new ids until there are as many as wanted; without files, those of the
+embedded minival, whose small masks are predicted as they are, 12 times, with scores of their own. Each program runs as
+a process of its own, from its start to its figures and by turns. The plain algorithm is that of
 `tests.evaluation.plain_reference`: a loop over tracks and frames, masks merged pair by pair as in the official program.
 """
 
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +25,22 @@ from vistrials.evaluation.average_precision import compute_figures
 from vistrials.structures.json_file import load_json
 
 
+def embedded() -> tuple[Any, Any]:
+    """Annotations of the embedded minival, and predictions that repeat them."""
+    from vistrials.data.synthetic import ensure_synthetic
+
+    annotations, random = load_json(ensure_synthetic() / "minival.json"), np.random.default_rng(0)
+    keys = ("video_id", "category_id", "segmentations")
+    tracks = [{key: track[key] for key in keys} for track in annotations["annotations"] for _ in range(12)]
+    return annotations, [track | {"score": random.random()} for track in tracks]
+
+
 def write_copies(options: argparse.Namespace) -> None:
     """Write the data many times under new ids, the first annotations of each copy twice, and print how much it is."""
-    annotations, predictions = load_json(options.annotations), load_json(options.predictions)
+    if options.predictions is None:
+        annotations, predictions = embedded()
+    else:
+        annotations, predictions = load_json(options.annotations), load_json(options.predictions)
     step = 1 + max(video["id"] for video in annotations["videos"])
     videos, tracks, predicted = [], [], []
     for copy in range(options.copies):
@@ -57,8 +72,8 @@ def measure(command: list[str]) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("annotations", type=Path)
-    parser.add_argument("predictions", type=Path)
+    parser.add_argument("annotations", type=Path, nargs="?")
+    parser.add_argument("predictions", type=Path, nargs="?")
     parser.add_argument("--copies", type=int, default=38)
     parser.add_argument("--extra", type=int, default=6, help="annotations of each copy that occur twice")
     parser.add_argument("--repeats", type=int, default=3)
