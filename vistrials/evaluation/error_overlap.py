@@ -1,10 +1,10 @@
 """Predicted and true tracks of one video and how they overlap frame by frame: all that error analysis looks at."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,12 @@ from vistrials.evaluation.reading import (
     PredictedTrack,
     TrueTrack,
     VideoInfo,
+    by_video,
+    decode_masks,
     name_annotation,
     name_prediction,
     read_predictions,
 )
-from vistrials.evaluation.track_iou import TrackMasks, decode_tracks
 
 COVER_IOU = 0.5
 """IoU in a frame from which a predicted mask covers a true one, as in multi-object tracking."""
@@ -31,7 +32,6 @@ _ALL_AREAS = list(AREA_RANGES).index("all")
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-T = TypeVar("T", TrueTrack, PredictedTrack)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +96,8 @@ def read_videos(truth: GroundTruth, predictions: Any) -> list[VideoTracks]:
     Raises:
         DataError: names the first prediction or mask that cannot be used, and says why.
     """
-    true_by_video = _by_video(truth.tracks)
-    predicted_by_video = _by_video(read_predictions(predictions, truth))
+    true_by_video = by_video(truth.tracks)
+    predicted_by_video = by_video(read_predictions(predictions, truth))
     return [
         _read_video(video_id, truth.videos[video_id], true_by_video[video_id], predicted_by_video[video_id])
         for video_id in sorted(truth.videos)
@@ -164,8 +164,8 @@ def _read_video(
 ) -> VideoTracks:
     # A stable sort: score ties keep file order.
     predicted = _best_of_each_category(sorted(predicted, key=lambda track: -track.score))
-    masks = _decode(predicted, info, name_prediction)
-    true_masks = _decode(true, info, name_annotation)
+    masks = decode_masks(predicted, info, name_prediction)
+    true_masks = decode_masks(true, info, name_annotation)
     intersections, unions = frame_overlaps(masks, true_masks)
     F = max((len(track.areas) for track in [*masks, *true_masks]), default=0)
     return VideoTracks(
@@ -190,19 +190,3 @@ def _best_of_each_category(tracks: Iterable[PredictedTrack]) -> list[PredictedTr
         if seen[track.category_id] <= max(MAX_TRACKS):
             kept.append(track)
     return kept
-
-
-def _decode(tracks: Sequence[T], video: VideoInfo, name: Callable[[int], str]) -> list[TrackMasks]:
-    return decode_tracks(
-        [track.segmentations for track in tracks],
-        video.height,
-        video.width,
-        lambda place, frame: f"{name(tracks[place].index)} segmentations[{frame}]",
-    )
-
-
-def _by_video(tracks: Iterable[T]) -> dict[int, list[T]]:
-    groups: dict[int, list[T]] = defaultdict(list)
-    for track in tracks:
-        groups[track.video_id].append(track)
-    return groups

@@ -5,10 +5,9 @@ every prediction counts the same whatever its score. Counts of videos and catego
 """
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from vistrials.evaluation.reading import (
     PredictedTrack,
     TrueTrack,
     VideoInfo,
+    by_video,
     name_annotation,
     name_prediction,
     read_ground_truth,
@@ -42,8 +42,6 @@ NOT_COUNTED = -1.0
 
 _TOLERANCE = float(np.finfo(np.float64).eps)
 """An IoU that differs from a threshold by rounding alone reaches it."""
-
-T = TypeVar("T", TrueTrack, PredictedTrack)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +138,7 @@ def evaluate_tracking(
     predicted = read_predictions(predictions, truth)
     if min_score is not None:
         predicted = [track for track in predicted if track.score >= min_score]
-    true_by_video, predicted_by_video = _by_video(truth.tracks), _by_video(predicted)
+    true_by_video, predicted_by_video = by_video(truth.tracks), by_video(predicted)
     counts: dict[int, TrackingCounts] = {}
     for video_id, video in sorted(truth.videos.items()):
         of_video = _count_video(true_by_video[video_id], predicted_by_video[video_id], video)
@@ -284,10 +282,3 @@ def _presence(tracks: Sequence[TrackMasks], num_frames: int) -> NDArray[np.bool_
     """Where each of N tracks has a mask, be it empty, bool [F, N]."""
     heights = np.array([track.sizes[:, 0] for track in tracks], dtype=np.int64)
     return heights.reshape(len(tracks), num_frames).T > 0
-
-
-def _by_video(tracks: Iterable[T]) -> dict[int, list[T]]:
-    groups: dict[int, list[T]] = defaultdict(list)
-    for track in tracks:
-        groups[track.video_id].append(track)
-    return groups

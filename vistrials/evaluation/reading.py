@@ -1,16 +1,17 @@
 """Ground truth and predictions in YouTube-VIS form: checked once, here, into typed records."""
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
 from vistrials.errors import DataError
-from vistrials.evaluation.track_iou import mean_nonzero
+from vistrials.evaluation.track_iou import TrackMasks, decode_tracks, mean_nonzero
 
 MAX_PACKED = 1 << 25
 """Bytes of JSON accepted for the masks of one track: hundreds of times what a track takes."""
@@ -58,6 +59,9 @@ class GroundTruth:
     videos: dict[int, VideoInfo]
     category_names: dict[int, str]
     tracks: list[TrueTrack]
+
+
+T = TypeVar("T", TrueTrack, PredictedTrack)
 
 
 def name_annotation(index: int) -> str:
@@ -142,6 +146,30 @@ def read_predictions(predictions: Any, ground_truth: GroundTruth) -> list[Predic
             )
         )
     return tracks
+
+
+def by_video(tracks: Iterable[T]) -> dict[int, list[T]]:
+    """Tracks by their video's id, in the order given; a video without any has an empty list."""
+    groups: dict[int, list[T]] = defaultdict(list)
+    for track in tracks:
+        groups[track.video_id].append(track)
+    return groups
+
+
+def decode_masks(
+    tracks: Sequence[TrueTrack | PredictedTrack], video: VideoInfo, name: Callable[[int], str]
+) -> list[TrackMasks]:
+    """Decode the masks of tracks of one video; `name` names a track by its index in messages.
+
+    Raises:
+        DataError: names the first segmentation that is not a mask, and says why.
+    """
+    return decode_tracks(
+        [unpack(track.segmentations, name(track.index)) for track in tracks],
+        video.height,
+        video.width,
+        lambda place, frame: f"{name(tracks[place].index)} segmentations[{frame}]",
+    )
 
 
 def unpack(segmentations: Any, where: str) -> list[Any]:

@@ -8,7 +8,7 @@ import json
 import os
 import uuid
 import zipfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from vistrials.evaluation.reading import (
     GroundTruth,
     PredictedTrack,
     VideoInfo,
+    by_video,
     name_prediction,
     read_ground_truth,
     read_predictions,
@@ -103,17 +104,15 @@ def prepare_submission(predictions: Any, annotations: Any) -> Submission:
         raise DataError("predictions are empty; expected at least one track, as servers do")
     for track in tracks:
         _check_track(track, known.videos[track.video_id])
-    by_video: dict[int, list[PredictedTrack]] = defaultdict(list)
-    for track in tracks:
-        by_video[track.video_id].append(track)
-    for video_id, of_video in by_video.items():
+    tracks_of = by_video(tracks)
+    for video_id, of_video in tracks_of.items():
         _check_masks(of_video, known.videos[video_id])
-    kept = {track.index for of_video in by_video.values() for track in _best(of_video)}
+    kept = {track.index for of_video in tracks_of.values() for track in _best(of_video)}
     rows = [_row(track, known.videos[track.video_id]) for track in tracks if track.index in kept]
     return Submission(
         rows=rows,
         num_videos=len(known.videos),
-        num_predicted_videos=len(by_video),
+        num_predicted_videos=len(tracks_of),
         fixes=tuple(_describe_fixes(tracks, kept, predictions)),
     )
 

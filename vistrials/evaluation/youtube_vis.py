@@ -31,14 +31,15 @@ from vistrials.evaluation.reading import (
     PredictedTrack,
     TrueTrack,
     VideoInfo,
+    by_video,
+    decode_masks,
     name_annotation,
     name_prediction,
     read_ground_truth,
     read_predictions,
-    unpack,
 )
 from vistrials.evaluation.track_files import load_ground_truth, load_predictions
-from vistrials.evaluation.track_iou import TrackMasks, decode_tracks, track_iou
+from vistrials.evaluation.track_iou import TrackMasks, track_iou
 
 Track = TrueTrack | PredictedTrack
 T = TypeVar("T", TrueTrack, PredictedTrack)
@@ -136,7 +137,7 @@ def evaluate(ground_truth: dict[str, Any], predictions: list[dict[str, Any]], *,
     """
     truth = read_ground_truth(ground_truth)
     predicted = read_predictions(predictions, truth)
-    true_by_video, predicted_by_video = _by_video(truth.tracks), _by_video(predicted)
+    true_by_video, predicted_by_video = by_video(truth.tracks), by_video(predicted)
     _let_freed_memory_be_used_again()
     with ThreadPoolExecutor(_num_threads()) as threads:
         scored = list(
@@ -221,12 +222,7 @@ def _match_category(
 
 def _decode(tracks: Sequence[Track], video: VideoInfo, name: Callable[[int], str]) -> dict[int, TrackMasks]:
     """The tracks' masks by their index."""
-    masks = decode_tracks(
-        [unpack(track.segmentations, name(track.index)) for track in tracks],
-        video.height,
-        video.width,
-        lambda place, frame: f"{name(tracks[place].index)} segmentations[{frame}]",
-    )
+    masks = decode_masks(tracks, video, name)
     return {track.index: one for track, one in zip(tracks, masks, strict=True)}
 
 
@@ -254,13 +250,6 @@ def _recall_per_video(matches: Iterable[Matches]) -> dict[int, float]:
         found[match.video_id] += float(is_right.sum() / len(is_right))
         counted[match.video_id] += int(match.counted[whole].sum())
     return {video_id: found[video_id] / number if number else NOT_COUNTED for video_id, number in counted.items()}
-
-
-def _by_video(tracks: Iterable[T]) -> dict[int, list[T]]:
-    groups: dict[int, list[T]] = defaultdict(list)
-    for track in tracks:
-        groups[track.video_id].append(track)
-    return groups
 
 
 def _by_category(tracks: Iterable[T]) -> dict[int, list[T]]:
