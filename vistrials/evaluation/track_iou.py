@@ -6,14 +6,14 @@ intervals, and the intersection of two tracks is what their lists have in common
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress
+from itertools import compress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vistrials.geometry.rle import MAX_PIXELS, decode_runs, foreground_intervals
-from vistrials.geometry.rle_line import FRAME_STEP, LineIntervals, count_shared, decode_line
+from vistrials.geometry.rle import decode_runs, foreground_intervals
+from vistrials.geometry.rle_line import FRAME_STEP, count_shared_by_pairs, scan_tracks
 
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
@@ -40,7 +40,8 @@ class TrackMasks:
     @property
     def mean_area(self) -> float:
         """Mean of the non-zero areas in pixels; 0 for a track without any."""
-        return mean_nonzero(self.areas)
+        present = np.count_nonzero(self.areas)
+        return float(self.areas.sum() / present) if present else 0.0
 
     @property
     def frames(self) -> Int64s:
@@ -67,6 +68,18 @@ def mean_nonzero(values: Any) -> float:
     values = np.asarray(values)
     present = values[values != 0]
     return float(present.sum() / len(present)) if len(present) else 0.0
+
+
+def scan_packed(packed: Sequence[Any]) -> list[TrackMasks | None]:
+    """Decode the masks of tracks from their JSON text, many times faster than `decode_tracks`.
+
+    Args:
+        packed: per track a buffer with a JSON list of segmentations, one per frame.
+
+    Returns:
+        For each track its masks, or None if any is not null or a sound compressed RLE: `decode_tracks` may know it.
+    """
+    return [None if scanned is None else TrackMasks(*scanned) for scanned in scan_tracks(packed)]
 
 
 def decode_tracks(
@@ -112,50 +125,22 @@ def _decode_batch(
         row[: len(segmentations)] = present
         masks += compress(segmentations, present)
     places = np.flatnonzero(flags)
-    frames = places % num_frames
-    plain = _decode_strings(masks, frames)
-    if plain is None:
 
-        def name_mask(index: int) -> str:
-            track, frame = divmod(int(places[index]), num_frames)
-            return name(batch.start + track, frame)
+    def name_mask(index: int) -> str:
+        track, frame = divmod(int(places[index]), num_frames)
+        return name(batch.start + track, frame)
 
-        plain = _decode_any(masks, frames, height, width, name_mask)
-    mask_sizes, intervals = plain
+    intervals = foreground_intervals(decode_runs(masks, height, width, name_mask))
+    steps = np.repeat(places % num_frames * FRAME_STEP, np.diff(intervals.offsets))
+    bounds = np.stack([intervals.starts + steps, intervals.ends + steps], axis=1).ravel()
     sizes = np.zeros((len(tracks) * num_frames, 2), dtype=np.int64)
     areas = np.zeros(len(tracks) * num_frames, dtype=np.int64)
-    sizes[places], areas[places] = mask_sizes, intervals.areas
+    sizes[places], areas[places] = intervals.sizes, intervals.areas()
     origins = np.arange(len(tracks) + 1) * num_frames
-    bounds = 2 * intervals.offsets[np.searchsorted(places, origins)]
-    for segmentations, origin, first, last in zip(tracks, origins, bounds[:-1], bounds[1:], strict=False):
+    lines = 2 * intervals.offsets[np.searchsorted(places, origins)]
+    for segmentations, origin, first, last in zip(tracks, origins, lines[:-1], lines[1:], strict=False):
         own = slice(origin, origin + len(segmentations))
-        yield TrackMasks(sizes[own], areas[own], intervals.bounds[first:last])
-
-
-def _decode_strings(masks: Sequence[Any], frames: Int64s) -> tuple[Int64s, LineIntervals] | None:
-    """Decode sound run-length strings of one size: sizes [N, 2] and intervals; None if they are anything else."""
-    try:
-        sizes = [mask["size"] for mask in masks]
-        height, width = sizes[0]
-        if sizes.count(sizes[0]) < len(sizes) or set(map(type, chain.from_iterable(sizes))) != {int}:
-            return None
-        if height < 1 or width < 1 or height * width > MAX_PIXELS:
-            return None
-        num_pixels = np.full(len(sizes), height * width)
-        intervals = decode_line([mask["counts"] for mask in masks], num_pixels, frames)
-    except (TypeError, ValueError, KeyError, IndexError):
-        return None
-    return None if intervals is None else (np.full((len(sizes), 2), (height, width)), intervals)
-
-
-def _decode_any(
-    masks: Sequence[Any], frames: Int64s, height: int, width: int, name: Callable[[int], str]
-) -> tuple[Int64s, LineIntervals]:
-    """Decode masks of any encoding and size, or say which is none."""
-    intervals = foreground_intervals(decode_runs(masks, height, width, name))
-    origins = np.repeat(frames * FRAME_STEP, np.diff(intervals.offsets))
-    bounds = np.stack([intervals.starts + origins, intervals.ends + origins], axis=1).ravel()
-    return intervals.sizes, LineIntervals(bounds, intervals.offsets, intervals.areas())
+        yield TrackMasks(sizes[own], areas[own], bounds[first:last])
 
 
 def track_iou(predictions: Sequence[TrackMasks], truths: Sequence[TrackMasks]) -> Float64s:
@@ -200,7 +185,13 @@ def track_iou(predictions: Sequence[TrackMasks], truths: Sequence[TrackMasks]) -
 
 def _intersections(predictions: Sequence[Int64s], truths: Sequence[Int64s]) -> Int64s:
     """Pixels that both lines hold, int64 [D, G]."""
-    return np.array([[count_shared(d, g) for g in truths] for d in predictions], dtype=np.int64)
+    # In one call for all pairs: other threads work meanwhile, and few calls hold them up less than many.
+    return count_shared_by_pairs(*_joined(predictions), *_joined(truths))
+
+
+def _joined(lines: Sequence[Int64s]) -> tuple[Int64s, Int64s]:
+    """The lines one after the other, and where each ends."""
+    return np.concatenate(lines), np.cumsum([len(line) for line in lines])
 
 
 def _line_of_size(track: TrackMasks, key: int) -> Int64s:
