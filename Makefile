@@ -5,11 +5,12 @@
 #   make all    every trial on the embedded videos, their table and loss curves; goes on where it was stopped
 #   make tables the README's tables and figure, from the runs in results/
 #   make bench  what benchmarks/ measures
-# Variables: RESULTS (folder of the runs of demo and all), PYTHON (3.11 or newer), VENV, CONSTRAINTS (pinned versions; empty for the newest), PYTEST_ARGS.
+# Variables: RESULTS (folder of the runs of demo and all), JOBS (runs of all side by side, about 1 GB each), PYTHON (3.11 or newer), VENV, CONSTRAINTS (pinned versions; empty for the newest), PYTEST_ARGS.
 
 PYTHON ?= python3
 VENV ?= .venv
 RESULTS ?= build
+JOBS ?= 2
 CONSTRAINTS ?= constraints.txt
 PYTEST_ARGS ?=
 
@@ -21,7 +22,7 @@ PACKAGING := pyproject.toml $(wildcard $(CONSTRAINTS))
 .DEFAULT_GOAL := all
 
 all: $(VENV)/.installed
-	$(BIN)/vistrials run-all --profile demo --results $(RESULTS)
+	$(BIN)/vistrials run-all --profile demo --results $(RESULTS) --jobs $(JOBS)
 	$(BIN)/vistrials compare --profile demo --results $(RESULTS)
 	$(BIN)/vistrials plot-losses --profile demo --results $(RESULTS) --out $(RESULTS)/demo/losses.png
 

@@ -47,7 +47,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     return stand_in
 
 
-def listening() -> tuple[list[str], Callable[[], AbstractContextManager[Reporter]]]:
+def listening() -> tuple[list[str], Callable[[str], AbstractContextManager[Reporter]]]:
     heard: list[str] = []
 
     class Listening(SilentReporter):
@@ -57,7 +57,7 @@ def listening() -> tuple[list[str], Callable[[], AbstractContextManager[Reporter
         def warning(self, text: str) -> None:
             heard.append(f"warning: {text}")
 
-    return heard, lambda: nullcontext(Listening())
+    return heard, lambda name: nullcontext(Listening())
 
 
 def vistrials(*arguments: str | Path) -> Result:
@@ -199,3 +199,25 @@ def test_settings_by_hand_hold_for_a_trial_and_for_the_one_that_it_starts_from(
         assert parse_spec(run.spec.read_text()).train.max_iters == 1
         assert run.is_evaluated("valid")
         assert len(run.losses.read_text().splitlines()) == 1
+
+
+def test_side_by_side_each_still_comes_after_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "trials" / "profiles").mkdir(parents=True)
+    (tmp_path / "trials" / "profiles" / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    (tmp_path / "trials" / "first.yaml").write_text("description: first\n")
+    (tmp_path / "trials" / "second.yaml").write_text("extends: first\ninit: {from: first}\n")
+    (tmp_path / "trials" / "broken.yaml").write_text("extends: first\ninit: {weights: nowhere.safetensors}\n")
+    (tmp_path / "trials" / "third.yaml").write_text("extends: second\ninit: {from: broken, weights: null}\n")
+    data = write_tiny_data_set(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    options = ["--profile", "tiny", "--data", data, "--device", "cpu", "--set", "train.max_iters=1", "--jobs", "2"]
+
+    result = vistrials("run-all", "third", "second", "first", "broken", *options)
+    assert result.exit_code == 1 and "2 of 4 runs are done" in result.stdout
+    for name in ("first", "second"):
+        assert RunDirectory(Path("results"), "tiny", name, 0, "valid").is_evaluated("valid")
+    assert "first seed 0: train first: " in result.stderr
+    assert "second seed 0: starts from trial first" in result.stderr
+    third, broken = result.stderr.splitlines()[-2:]
+    assert "third seed 0: skipped, because broken" in third + broken
+    assert "broken seed 0: " in third + broken and "nowhere.safetensors: no such file" in third + broken

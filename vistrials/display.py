@@ -86,27 +86,34 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 class RichReporter:
-    """Draws the stages of a run as bars on a terminal, as one line each elsewhere."""
+    """Draws the stages of a run as bars on a terminal, as one line each elsewhere.
 
-    def __init__(self) -> None:
-        self._bars = _bars()
+    Runs that go on side by side share their bars, and a name in front of each line tells them apart.
+    """
+
+    def __init__(self, name: str = "", bars: Progress | None = None) -> None:
+        self._prefix = f"{name}: " if name else ""
+        self._owns_bars = bars is None
+        self._bars = _bars() if bars is None else bars
         self._task: TaskID | None = None
         self._name = ""
         self._started = 0.0
 
     def __enter__(self) -> "RichReporter":
-        self._bars.start()
+        if self._owns_bars:
+            self._bars.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._end_stage(finished=exception[0] is None)
-        self._bars.stop()
+        if self._owns_bars:
+            self._bars.stop()
 
     def stage(self, name: str, total: int | None) -> None:
         """Begin a stage of `total` steps, ending the one before it."""
         self._end_stage(finished=True)
         self._name, self._started = name, time.monotonic()
-        self._task = self._bars.add_task(escape(name), total=total, values="")
+        self._task = self._bars.add_task(escape(self._prefix + name), total=total, values="")
 
     def advance(self, steps: int = 1, **values: float) -> None:
         """Move the current stage on and show values beside it."""
@@ -118,11 +125,11 @@ class RichReporter:
 
     def message(self, text: str) -> None:
         """One line of news."""
-        err.print(Text(text), soft_wrap=True)
+        err.print(Text(self._prefix + text), soft_wrap=True)
 
     def warning(self, text: str) -> None:
         """One line that deserves attention."""
-        err.print(Text("warning: ", "yellow") + Text(text), soft_wrap=True)
+        err.print(Text("warning: ", "yellow") + Text(self._prefix + text), soft_wrap=True)
 
     def _end_stage(self, finished: bool) -> None:
         if self._task is None:
@@ -131,6 +138,13 @@ class RichReporter:
         self._task = None
         if finished:
             self.message(f"{self._name}: {time.monotonic() - self._started:.1f} s")
+
+
+@contextmanager
+def shared_bars() -> Iterator[Callable[[str], RichReporter]]:
+    """What makes reporters, by name, whose bars stand below each other."""
+    with _bars() as bars:
+        yield lambda name: RichReporter(name, bars)
 
 
 def _bars() -> Progress:

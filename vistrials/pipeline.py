@@ -281,7 +281,8 @@ def _find_start(job: _Job) -> _Start:
         return _Start(f"backbone {init.backbone}", None)
     earlier = _job_of_start(job, init.from_trial)
     directory, name = earlier.directory, earlier.spec.name
-    with directory.lock():
+    waiting = f"{job.spec.name} starts from {name}, which another process trains: waits for it"
+    with directory.lock(before_wait=lambda: job.reporter.message(waiting)):
         if not directory.is_trained():
             settings = f" with {', '.join(earlier.overrides)}" if earlier.overrides else ""
             job.reporter.message(f"{job.spec.name} starts from {name}, which is trained first{settings}")

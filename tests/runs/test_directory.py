@@ -1,4 +1,6 @@
 import multiprocessing
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,26 @@ def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
     with run.lock():
         assert "another process works on this run" in try_in_another_process()
     assert try_in_another_process() == "locked"
+
+
+def test_a_run_that_another_process_works_on_can_be_waited_for(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    events: list[str] = []
+
+    def wait() -> None:
+        with run.lock(before_wait=lambda: events.append("waits")):
+            events.append("has it")
+
+    # A second descriptor of the same folder is as good as another process.
+    other = threading.Thread(target=wait)
+    with run.lock():
+        other.start()
+        deadline = time.monotonic() + 30
+        while not events and time.monotonic() < deadline:
+            time.sleep(0.01)
+        events.append("gives it back")
+    other.join(30)
+    assert events == ["waits", "gives it back", "has it"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def run_all_command(
     data: DataDir = None,
     results: Results = Path("results"),
     device: Device = "auto",
+    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, which share the cores.")] = 1,
     overrides: Overrides = None,
 ) -> None:
     """Run trials in the order in which they start from each other, as far as they are not done.
@@ -98,12 +99,15 @@ def run_all_command(
     """
     numbers = _seed_numbers(seeds)
     from vistrials import study
-    from vistrials.display import RichReporter, show_error, show_text
+    from vistrials.display import shared_bars, show_error, show_text
     from vistrials.specs.loading import list_trials, load_trial
 
     changes = all_overrides(data, None, overrides)
     specs = [load_trial(trial, profile, changes) for trial in trials or [file.name for file in list_trials()]]
-    failures = study.run_all(specs, results, numbers, device=device, overrides=changes, open_reporter=RichReporter)
+    with shared_bars() as open_reporter:
+        failures = study.run_all(
+            specs, results, numbers, device=device, overrides=changes, num_jobs=jobs, open_reporter=open_reporter
+        )
     total = len({spec.name for spec in specs}) * len(numbers)
     show_text(f"{total - len(failures)} of {total} runs are done")
     for failure in failures:

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 
 from vistrials.engine.devices import flush_denormals
 from vistrials.engine.interruption import Interrupted, StopRequest
-from vistrials.engine.reporting import Reporter, SilentReporter
+from vistrials.engine.reporting import Reporter, SendingReporter, SilentReporter, deliver
 from vistrials.errors import VistrialsError
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def launch(fabric: Fabric, function: Callable[..., T], reporter: Reporter, *args
 
 def _call(fabric: Fabric, function: Callable[..., T], queue: Any, args: tuple[Any, ...]) -> T | Exception:
     flush_denormals()
-    reporter = _QueueReporter(queue) if fabric.is_global_zero else SilentReporter()
+    reporter = SendingReporter(queue.put) if fabric.is_global_zero else SilentReporter()
     try:
         return function(fabric, reporter, *args)
     except (VistrialsError, Interrupted) as error:
@@ -61,27 +61,9 @@ def _call(fabric: Fabric, function: Callable[..., T], queue: Any, args: tuple[An
             torch.distributed.destroy_process_group()
 
 
-class _QueueReporter:
-    def __init__(self, queue: Any) -> None:
-        self._queue = queue
-
-    def stage(self, name: str, total: int | None) -> None:
-        self._queue.put(("stage", (name, total), {}))
-
-    def advance(self, steps: int = 1, **values: float) -> None:
-        self._queue.put(("advance", (steps,), values))
-
-    def message(self, text: str) -> None:
-        self._queue.put(("message", (text,), {}))
-
-    def warning(self, text: str) -> None:
-        self._queue.put(("warning", (text,), {}))
-
-
 def _relay(queue: Any, reporter: Reporter) -> None:
-    while (call := queue.get()) is not None:
-        name, args, values = call
-        getattr(reporter, name)(*args, **values)
+    while (report := queue.get()) is not None:
+        deliver(report, reporter)
 
 
 def _tell_children() -> None:

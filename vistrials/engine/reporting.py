@@ -1,6 +1,10 @@
 """How the rooms below the command line tell what they are doing. Nothing in them prints."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
+
+Report = tuple[str, tuple[Any, ...], dict[str, float]]
+"""A call of a reporter: method, arguments, values."""
 
 
 class Reporter(Protocol):
@@ -36,3 +40,28 @@ class SilentReporter:
 
     def warning(self, text: str) -> None:
         pass
+
+
+class SendingReporter:
+    """Sends what it hears to another process, where `deliver` takes it to a reporter."""
+
+    def __init__(self, send: Callable[[Report], None]) -> None:
+        self._send = send
+
+    def stage(self, name: str, total: int | None) -> None:
+        self._send(("stage", (name, total), {}))
+
+    def advance(self, steps: int = 1, **values: float) -> None:
+        self._send(("advance", (steps,), values))
+
+    def message(self, text: str) -> None:
+        self._send(("message", (text,), {}))
+
+    def warning(self, text: str) -> None:
+        self._send(("warning", (text,), {}))
+
+
+def deliver(report: Report, reporter: Reporter) -> None:
+    """Let a reporter hear what a `SendingReporter` heard."""
+    name, args, values = report
+    getattr(reporter, name)(*args, **values)

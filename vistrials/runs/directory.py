@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,11 +238,14 @@ class RunDirectory:
         return sorted(path for kind in kinds for path in self.path.glob(f"{kind}*.json*"))
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, before_wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Keep other processes out of this run for a while; given up by the system if this process dies.
 
+        Args:
+            before_wait: called where another process works on the run, which is then waited for.
+
         Raises:
-            RunError: another process works on it, or the folder cannot be made.
+            RunError: another process works on it and is not waited for, or the folder cannot be made.
         """
         try:
             import fcntl
@@ -257,8 +260,11 @@ class RunDirectory:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(descriptor)
-            raise RunError(f"{self.path}: another process works on this run; wait for it or stop it") from None
+            if before_wait is None:
+                os.close(descriptor)
+                raise RunError(f"{self.path}: another process works on this run; wait for it or stop it") from None
+            before_wait()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:
             pass  # a file system without locks
         try:
