@@ -216,7 +216,7 @@ def test_side_by_side_each_still_comes_after_its_start(tmp_path: Path, monkeypat
     assert result.exit_code == 1 and "2 of 4 runs are done" in result.stdout
     for name in ("first", "second"):
         assert RunDirectory(Path("results"), "tiny", name, 0, "valid").is_evaluated("valid")
-    assert "first seed 0: train first: " in result.stderr
+    assert "train first: " in result.stderr
     assert "second seed 0: starts from trial first" in result.stderr
     third, broken = result.stderr.splitlines()[-2:]
     assert "third seed 0: skipped, because broken" in third + broken

@@ -88,7 +88,7 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
 class RichReporter:
     """Draws the stages of a run as bars on a terminal, as one line each elsewhere.
 
-    Runs that go on side by side share their bars, and a name in front of each line tells them apart.
+    Runs that go on side by side share their bars, and a name in front of their news tells them apart.
     """
 
     def __init__(self, name: str = "", bars: Progress | None = None) -> None:
@@ -113,7 +113,7 @@ class RichReporter:
         """Begin a stage of `total` steps, ending the one before it."""
         self._end_stage(finished=True)
         self._name, self._started = name, time.monotonic()
-        self._task = self._bars.add_task(escape(self._prefix + name), total=total, values="")
+        self._task = self._bars.add_task(escape(name), total=total, values="")
 
     def advance(self, steps: int = 1, **values: float) -> None:
         """Move the current stage on and show values beside it."""
