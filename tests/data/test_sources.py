@@ -62,6 +62,12 @@ def test_errors_list_what_was_looked_for(tmp_path):
         resolve_split(spec, "train")
 
 
+def test_a_missing_valid_can_be_split_off_from_train(tmp_path):
+    (tmp_path / "train.json").touch()
+    with pytest.raises(DataError, match=r"no annotations of split valid; .*`vistrials data split \S+/train\.json`"):
+        resolve_split(files(tmp_path), "valid")
+
+
 def test_wrong_splits_and_roots(tmp_path):
     with pytest.raises(SpecError, match="no split 'minival'; expected one of train, valid"):
         resolve_split(files(tmp_path), "minival")

@@ -59,9 +59,17 @@ def _resolve_files(source: FileSource, split: str) -> ResolvedSplit:
         if not found:
             raise DataError(
                 f"{root}: no {what} of split {split}; looked for {', '.join(names)}; "
-                f"put them there or name them in data.source.{split}_{what}"
+                f"put them there or name them in data.source.{split}_{what}{_hint(source, root, split, what)}"
             )
     return ResolvedSplit(files[0], _folder_of_frames(files[0], folders))
+
+
+def _hint(source: FileSource, root: Path, split: str, what: str) -> str:
+    """The official validation sets come without annotations, so a part of train has to serve."""
+    train = next((root / name for name in source.train_annotations if (root / name).is_file()), None)
+    if split == "train" or what != "annotations" or train is None:
+        return ""
+    return f", or make them from those of train: `vistrials data split {train}`"
 
 
 def _folder_of_frames(annotations: Path, folders: list[Path]) -> Path:
