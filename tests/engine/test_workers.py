@@ -39,6 +39,12 @@ def die(reporter: Reporter) -> str | None:
     os._exit(3)
 
 
+def be_killed(reporter: Reporter) -> str | None:
+    reporter.message("about to run out of memory")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return None
+
+
 def wait_for_the_other(reporter: Reporter, own: Path, other: Path) -> str | None:
     own.touch()
     deadline = time.monotonic() + 60
@@ -80,7 +86,9 @@ def test_calls_run_at_the_same_time(tmp_path: Path) -> None:
 def test_a_process_that_dies_is_a_failure_of_its_call_alone() -> None:
     with Workers(1) as workers:
         workers.start("a", SilentReporter(), die)
-        assert workers.next_finished() == ("a", "the process ended before its work was done")
+        assert workers.next_finished() == ("a", "its process died with exit code 3")
+        workers.start("a", SilentReporter(), be_killed)
+        assert workers.next_finished() == ("a", "its process was killed by signal 9")
         workers.start("b", SilentReporter(), work, "b")
         assert workers.next_finished() == ("b", None)
 

@@ -22,7 +22,15 @@ class _Worker:
     key: Any
     process: BaseProcess
     reporter: Reporter
-    fault: str | None = "the process ended before its work was done"
+    returned: "_Returned | None" = None
+
+    def how_it_ended(self) -> str | None:
+        """What the call returned, or how the process died."""
+        self.process.join()
+        if self.returned is not None:
+            return self.returned.value
+        code = self.process.exitcode or 0
+        return f"its process was killed by signal {-code}" if code < 0 else f"its process died with exit code {code}"
 
 
 class Workers:
@@ -66,6 +74,8 @@ class Workers:
         # With the worker's own end as the only one the pipe ends when it does, however that comes.
         sender.close()
         self._workers[receiver] = _Worker(key, process, reporter)
+        if self._stop.requested:  # just before it could have been told
+            process.terminate()
 
     def next_finished(self) -> tuple[Any, str | None]:
         """Wait until a call has ended, and let the reporters hear what all of them report meanwhile.
@@ -81,14 +91,15 @@ class Workers:
                 worker = self._workers[connection]
                 try:
                     message = connection.recv()
-                except EOFError:
+                except (EOFError, OSError):  # the second within a message
                     del self._workers[connection]
-                    worker.process.join()
+                    connection.close()
+                    fault = worker.how_it_ended()
                     if self._stop.requested:
                         break
-                    return worker.key, worker.fault
+                    return worker.key, fault
                 if isinstance(message, _Returned):
-                    worker.fault = message.value
+                    worker.returned = message
                 else:
                     deliver(message, worker.reporter)
         raise Interrupted("stopped; the same command goes on from there")
