@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vistrials.reports.comparison import compare_runs
 from vistrials.reports.comparison_text import render
+from vistrials.reports.found_runs import STUDY
 from vistrials.reports.loss_curves import save_loss_curves
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +38,7 @@ def main() -> None:
     if "--check" in sys.argv[1:]:
         raise SystemExit(None if before == after else "README.md: its tables are not those of results/; `make tables`")
     path.write_text(after, encoding="utf-8")
-    save_loss_curves(ROOT / "results", PROFILE, ROOT / "docs" / "losses.png")
+    save_loss_curves(ROOT / "results", PROFILE, ROOT / "docs" / "losses.png", STUDY)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ class RichReporter:
         self._bars.remove_task(self._task)
         self._task = None
         if finished:
-            self.message(f"{self._name}: {time.monotonic() - self._started:.1f} s")
+            err.print(Text(f"{self._name}: {time.monotonic() - self._started:.1f} s"), soft_wrap=True)
 
 
 @contextmanager

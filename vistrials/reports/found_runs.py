@@ -6,10 +6,15 @@ from vistrials.errors import RunError
 from vistrials.runs.directory import RunDirectory
 from vistrials.specs.trial import TrialSpec
 
-PUBLISHED_ORDER = (
-    *("masktrack_rcnn", "masktrack_rcnn_continued", "baseline", "baseline_tuning_1", "baseline_tuning_2"),
-    *("baseline_ordered", "additional_training", "attention_neck", "attention_neck_ordered", "weighted_affinity"),
-    # Further ones of this package.
+STUDY = (
+    *("baseline", "baseline_tuning_1", "baseline_tuning_2", "baseline_ordered"),
+    *("additional_training", "attention_neck", "attention_neck_ordered", "weighted_affinity"),
+)
+"""The eight trials of the published study, in its order."""
+
+_ORDER = (
+    *("masktrack_rcnn", "masktrack_rcnn_continued"),
+    *STUDY,
     *("masktrack_rcnn_deep", "attention_neck_deep", "weighted_affinity_shared", "weighted_affinity_per_category"),
     "baseline_window",
 )
@@ -54,5 +59,5 @@ def find_readable_runs(results_dir: Path | str, profile: str) -> tuple[list[Foun
 
 
 def _position(run: RunDirectory) -> tuple[int, str, int]:
-    known = run.trial in PUBLISHED_ORDER
-    return (PUBLISHED_ORDER.index(run.trial) if known else len(PUBLISHED_ORDER), run.trial, run.seed)
+    known = run.trial in _ORDER
+    return (_ORDER.index(run.trial) if known else len(_ORDER), run.trial, run.seed)
