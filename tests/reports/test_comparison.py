@@ -154,7 +154,7 @@ def test_other_commits_and_settings_by_hand_are_only_noted(tmp_path: Path) -> No
     comparison = compare_runs(tmp_path, "demo")
     assert all(not row.footnotes for row in comparison.rows)
     assert comparison.notes == (
-        "runs come from several commits: 1111111 masktrack_rcnn, baseline; 3333333 attention_neck",
+        "runs come from several commits: 1111111 (2), 3333333 (1)",
         "settings given by hand: baseline seed 0 train.max_iters=3",
     )
 

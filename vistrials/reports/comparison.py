@@ -189,15 +189,12 @@ def _note_differences(runs: Sequence[_Run]) -> None:
 
 def _notes(runs: Sequence[_Run]) -> Iterable[str]:
     """What may matter, and does not keep runs from being compared: commits, and settings changed by hand."""
-    trials_of: dict[str, dict[str, None]] = {}
+    commits: Counter[str] = Counter()
     for run in runs:
         environment = run.provenance.get("environment", {})
-        commit = (environment.get("commit") or "unknown")[:7] + (" with changes" if environment.get("dirty") else "")
-        trials_of.setdefault(commit, {})[run.directory.trial] = None
-    if len(trials_of) > 1:
-        yield "runs come from several commits: " + "; ".join(
-            f"{commit} {', '.join(names)}" for commit, names in trials_of.items()
-        )
+        commits[(environment.get("commit") or "unknown")[:7] + " with changes" * bool(environment.get("dirty"))] += 1
+    if len(commits) > 1:
+        yield "runs come from several commits: " + ", ".join(f"{name} ({count})" for name, count in commits.items())
     overrides = {run.name: " ".join(run.provenance.get("overrides", [])) for run in runs}
     if len(set(overrides.values())) > 1:
         yield "settings given by hand: " + "; ".join(f"{name} {text}" for name, text in overrides.items() if text)

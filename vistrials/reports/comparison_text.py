@@ -54,8 +54,8 @@ def _what_intervals_cover(comparison: Comparison) -> list[str]:
     covered = "videos, not of seeds (one each)"
     if spread:
         covered = (
-            f"videos and of seeds (sd of AP between them {spread.variance**0.5:.1f}, pooled over trials, "
-            f"{spread.degrees} degrees of freedom)"
+            f"videos and of seeds (between which AP varies by sd {spread.variance**0.5:.1f} beyond their luck on these "
+            f"videos, pooled over trials, {spread.degrees} degrees of freedom)"
         )
     return [
         f"[95 % interval], p (two-sided, of ΔAP = 0): from {comparison.num_draws} draws of the "
