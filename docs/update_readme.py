@@ -8,6 +8,8 @@ A block reads `<!-- begin: NAME -->` .. `<!-- end: NAME -->`; NAME is one of `BL
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 from vistrials.reports.comparison import compare_runs
 from vistrials.reports.comparison_text import render
 from vistrials.reports.found_runs import STUDY
@@ -38,7 +40,9 @@ def main() -> None:
     if "--check" in sys.argv[1:]:
         raise SystemExit(None if before == after else "README.md: its tables are not those of results/; `make tables`")
     path.write_text(after, encoding="utf-8")
-    save_loss_curves(ROOT / "results", PROFILE, ROOT / "docs" / "losses.png", STUDY)
+    figure = save_loss_curves(ROOT / "results", PROFILE, ROOT / "docs" / "losses.png", STUDY)
+    # 256 colours are plenty, and a third of the bytes.
+    Image.open(figure).convert("RGB").quantize(256).save(figure, optimize=True)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def save_loss_curves(
     if out.suffix.lower() == ".csv":
         _write_csv(out, logs, window, seed)
     else:
-        draw_loss_curves(logs, window, f"Losses in training: {profile}, seed {seed}").savefig(out, dpi=130)
+        draw_loss_curves(logs, window, f"Losses in training: {profile}, seed {seed}").savefig(out, dpi=150)
     return out
 
 
