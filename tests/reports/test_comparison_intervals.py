@@ -120,6 +120,16 @@ def test_what_seeds_do_is_learnt_from_all_trials(tmp_path: Path) -> None:
     assert with_others.to_baseline_interval.low < alone.to_baseline_interval.low
 
 
+def test_one_network_under_several_seeds_says_nothing_about_seeds(tmp_path: Path) -> None:
+    for seed, num_right in enumerate((8, 10, 12)):
+        write_run_with_matches(tmp_path, "baseline", seed, matches(num_right))
+    before = compare_runs(tmp_path, "demo").seed_spread
+    for seed in range(3):
+        write_run_with_matches(tmp_path, "masktrack_rcnn", seed, matches(11))
+    assert before is not None and before.degrees == 2
+    assert compare_runs(tmp_path, "demo").seed_spread == before
+
+
 def test_the_difference_takes_the_seeds_that_both_have(tmp_path: Path) -> None:
     write_run_with_matches(tmp_path, "baseline", 0, matches(10))
     write_run(tmp_path, "baseline", 1, 0.9)
