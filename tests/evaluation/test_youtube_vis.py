@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation.building import ground_truth, prediction, strip, truth
@@ -285,24 +285,31 @@ def evaluation_data(draw):
     return {"videos": videos, "categories": categories, "annotations": annotations}, predictions
 
 
-@settings(max_examples=300, deadline=None)
+FROM_FILES = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
+@settings(max_examples=300, **FROM_FILES)
 @given(evaluation_data())
-def test_arrays_equal_the_plain_implementation(data):
-    assert_plain(*data)
+def test_arrays_equal_the_plain_implementation(tmp_path, data):
+    assert_plain(tmp_path, *data)
 
 
 @pytest.mark.slow
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=10_000, **FROM_FILES)
 @given(evaluation_data())
-def test_arrays_equal_the_plain_implementation_ten_thousand_times(data):
-    assert_plain(*data)
+def test_arrays_equal_the_plain_implementation_ten_thousand_times(tmp_path, data):
+    assert_plain(tmp_path, *data)
 
 
-def assert_plain(truths, predictions):
-    result = evaluate(truths, predictions)
+def assert_plain(folder, truths, predictions):
+    """From files, whose masks take another way than those of values in memory, and from such values."""
+    (folder / "truth.json").write_text(json.dumps(truths))
+    (folder / "predictions.json").write_text(json.dumps(predictions))
     precision, recall = plain_evaluation(truths, predictions)
-    np.testing.assert_allclose(result.precision, precision, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(result.recall, recall, rtol=0, atol=1e-12)
+    from_files = evaluate_files(folder / "truth.json", folder / "predictions.json")
+    for result in (from_files, evaluate(truths, predictions)):
+        np.testing.assert_allclose(result.precision, precision, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(result.recall, recall, rtol=0, atol=1e-12)
 
 
 def random_data(seed=0, num_videos=5, num_tracks=12, num_predictions=60):
