@@ -1,4 +1,4 @@
-"""All trials of a study, one after the other; one that fails does not stop the others."""
+"""All trials of a study, one after the other or side by side; one that fails does not stop the others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
