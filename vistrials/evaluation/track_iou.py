@@ -40,6 +40,7 @@ class TrackMasks:
     @property
     def mean_area(self) -> float:
         """Mean of the non-zero areas in pixels; 0 for a track without any."""
+        # As `mean_nonzero`, without its copies: whole numbers add up the same with the zeros among them.
         present = np.count_nonzero(self.areas)
         return float(self.areas.sum() / present) if present else 0.0
 
