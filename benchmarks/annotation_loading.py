@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from vistrials.data.sampling import annotated_frames
-from vistrials.data.youtube_vis import build_video_set
-from vistrials.geometry.rle import decode_runs, encode
-from vistrials.structures.json_file import load_json
+from vistrials.formats.annotations import build_video_set
+from vistrials.formats.json_file import load_json
+from vistrials.formats.rle import decode_runs, encode
 
 NUM_VIDEOS, NUM_FRAMES, TRACKS_PER_VIDEO, NUM_CATEGORIES = 2238, 27, 1.7, 40
 HEIGHT, WIDTH = 720, 1280

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from vistrials.evaluation.average_precision import compute_figures
-from vistrials.structures.json_file import load_json
+from vistrials.formats.json_file import load_json
 
 
 def embedded() -> tuple[Any, Any]:
     """Annotations of the embedded minival, and predictions that repeat them."""
-    from vistrials.data.synthetic import ensure_synthetic
+    from vistrials.data.synthetic.dataset import ensure_synthetic
 
     annotations, random = load_json(ensure_synthetic() / "minival.json"), np.random.default_rng(0)
     keys = ("video_id", "category_id", "segmentations")

@@ -12,7 +12,6 @@ import torch
 
 from tests.engine.tiny_videos import NUM_FRAMES, write_tiny_data_set
 from vistrials import pipeline
-from vistrials.engine.checkpoint import read_metadata
 from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import SilentReporter
 from vistrials.errors import CheckpointError, DataError, RunError
@@ -20,6 +19,7 @@ from vistrials.evaluation.average_precision import FIGURES, accumulate, compute_
 from vistrials.evaluation.stored_matches import load_matches
 from vistrials.runs.directory import RunDirectory
 from vistrials.specs.trial import TrialSpec
+from vistrials.weights.files import read_metadata
 
 TINY: dict[str, Any] = {
     "model": {
@@ -73,7 +73,7 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return f"{source} weights are out of reach" if source == "imagenet" else None
 
     fake = SimpleNamespace(load_backbone=load_backbone)
-    monkeypatch.setitem(sys.modules, "vistrials.models.initial_weights", fake)
+    monkeypatch.setitem(sys.modules, "vistrials.weights.backbones", fake)
     return asked
 
 

@@ -32,7 +32,7 @@ class _Commands(TyperGroup):
 
 
 def _show_error(message: str) -> None:
-    from vistrials.display import show_error
+    from vistrials.commands.display import show_error
 
     show_error(message)
 

@@ -11,8 +11,6 @@ from lightning_fabric import Fabric
 
 from vistrials.data.loading import build_pair_loader
 from vistrials.data.sources import ResolvedSplit, resolve_split
-from vistrials.data.youtube_vis import load_video_set
-from vistrials.engine.checkpoint import load_weights, read_metadata, save_weights
 from vistrials.engine.devices import build_fabric, choose_device
 from vistrials.engine.distribution import launch
 from vistrials.engine.inference import PredictionFiles
@@ -20,27 +18,26 @@ from vistrials.engine.inference import infer as infer_split
 from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.engine.seeding import seed_everything
 from vistrials.engine.training import TrainingFiles, fit
-from vistrials.errors import CheckpointError, DataError, RunError
+from vistrials.errors import DataError, RunError
 from vistrials.evaluation.stored_matches import StoredMatches, save_matches
 from vistrials.evaluation.youtube_vis import evaluate_files
+from vistrials.formats.annotations import load_video_set
+from vistrials.formats.files import sha256_of
+from vistrials.formats.json_file import save_json_atomic
 from vistrials.models.objprop import ObjProp, build_model
 from vistrials.runs.directory import RunDirectory, result_digest
 from vistrials.runs.provenance import (
     describe_device,
     record_data,
     record_stage,
-    sha256_of,
     update_provenance,
 )
 from vistrials.specs.loading import load_trial
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
-from vistrials.structures.json_file import save_json_atomic
 from vistrials.structures.video import VideoSet
-
-_SHIPPED = Path(__file__).resolve().parent / "weights"
-_SHIPPED_PREFIX = "shipped:"
-
+from vistrials.weights.files import load_weights, read_metadata, save_weights
+from vistrials.weights.shipped import weights_file
 
 STAGES = ("train", "infer", "evaluate")
 
@@ -137,7 +134,7 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
         directory.check(spec)
     is_to_train = "train" in stages and (force or not directory.is_trained())
     if is_to_train and spec.init.weights is not None:
-        read_metadata(_weights_file(spec.init.weights))
+        read_metadata(weights_file(spec.init.weights))
     todo = [split for split in spec.data.splits if force or not directory.is_evaluated(split)]
     if not todo:
         return
@@ -264,7 +261,7 @@ class _Start:
             report = load_weights(model, self.weights, allow_mismatch=init.allow_mismatch)
             reporter.message(f"starts from {self.source}: {report.summary()}")
             return {"source": self.source, "sha256": sha256_of(self.weights), "report": report.summary()}
-        from vistrials.models.initial_weights import load_backbone
+        from vistrials.weights.backbones import load_backbone
 
         warning = load_backbone(model, init.backbone)
         if warning is not None:
@@ -276,7 +273,7 @@ def _find_start(job: _Job) -> _Start:
     """init.weights > init.from > init.backbone; a trial to start from is trained first."""
     init = job.spec.init
     if init.weights is not None:
-        return _Start(init.weights, _weights_file(init.weights))
+        return _Start(init.weights, weights_file(init.weights))
     if init.from_trial is None:
         return _Start(f"backbone {init.backbone}", None)
     earlier = _job_of_start(job, init.from_trial)
@@ -306,16 +303,6 @@ def _job_of_start(job: _Job, trial: str) -> _Job:
     spec = spec.model_copy(update={"data": data})
     directory = RunDirectory.for_spec(spec, job.directory.results_dir, job.seed)
     return replace(job, spec=spec, directory=directory, overrides=overrides)
-
-
-def _weights_file(name: str) -> Path:
-    if not name.startswith(_SHIPPED_PREFIX):
-        return Path(name).expanduser()
-    path = _SHIPPED / f"{name.removeprefix(_SHIPPED_PREFIX)}.safetensors"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in _SHIPPED.glob("*.safetensors"))) or "none"
-        raise CheckpointError(f"init.weights: {name}: no such weights in this package; it has {known}")
-    return path
 
 
 def _infer(job: _Job, split: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vistrials.geometry.rle import encode
+from vistrials.formats.rle import encode
 
 Box = tuple[int, int, int, int]
 

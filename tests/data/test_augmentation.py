@@ -13,7 +13,7 @@ from vistrials.data.augmentation import (
     zoom,
 )
 from vistrials.data.loading import FramePairDataset
-from vistrials.data.youtube_vis import load_video_set
+from vistrials.formats.annotations import load_video_set
 from vistrials.specs.data import AugmentationSpec, DataSpec
 
 SIZE = (40, 60)

@@ -10,8 +10,8 @@ from tests.data.builders import frame_pixels, small_document, write_set
 from vistrials.data import frames
 from vistrials.data.frames import FRAMES_AHEAD, decode_frame, iter_frames, load_frame, read_frame
 from vistrials.data.transforms import normalise
-from vistrials.data.youtube_vis import load_video_set
 from vistrials.errors import DataError
+from vistrials.formats.annotations import load_video_set
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import torch
 from tests.data.builders import frame_pixels, make_document, make_track, make_video, small_document, write_set
 from vistrials.data.loading import FramePairDataset, PairBatches, build_pair_loader, collate
 from vistrials.data.transforms import normalise
-from vistrials.data.youtube_vis import load_video_set
 from vistrials.errors import DataError, SpecError
+from vistrials.formats.annotations import load_video_set
 from vistrials.specs.data import DataSpec
 from vistrials.specs.training import TrainSpec
 

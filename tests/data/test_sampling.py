@@ -14,7 +14,7 @@ from vistrials.data.sampling import (
     match_instances,
     plan_batches,
 )
-from vistrials.data.youtube_vis import build_video_set
+from vistrials.formats.annotations import build_video_set
 from vistrials.structures.video import AnnotatedTrack
 
 

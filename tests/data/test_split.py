@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.data.builders import make_document, make_track, make_video
 from vistrials.data.split import choose_minival, split_annotations
-from vistrials.data.youtube_vis import load_video_set
 from vistrials.errors import DataError
+from vistrials.formats.annotations import load_video_set
 
 SIZE = (8, 8)
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from tests.data.builders import make_document, make_track, make_video, small_document
 from vistrials.cli import app
 from vistrials.data.statistics import box_overlap_rates, compute_statistics, mean, quantile, size_of
-from vistrials.data.youtube_vis import build_video_set
+from vistrials.formats.annotations import build_video_set
 
 
 def statistics_of(document):

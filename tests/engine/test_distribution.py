@@ -12,12 +12,12 @@ import torch
 from lightning_fabric import Fabric
 
 from tests.engine.small import SmallLoader, SmallModel, files_in, published_spec
-from vistrials.engine.checkpoint import load_weights, save_weights
 from vistrials.engine.devices import build_fabric
 from vistrials.engine.distribution import launch
 from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.engine.training import TrainingError, TrainingFiles, fit
 from vistrials.errors import VistrialsError
+from vistrials.weights.files import load_weights, save_weights
 
 
 class Recording(SilentReporter):

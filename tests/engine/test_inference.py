@@ -8,11 +8,11 @@ import pytest
 from torch import nn
 
 from tests.engine.tiny_videos import NUM_FRAMES, write_tiny_data_set
-from vistrials.data.youtube_vis import load_video_set
 from vistrials.engine import inference
 from vistrials.engine.inference import InferenceSummary, PredictionFiles, infer
 from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import SilentReporter
+from vistrials.formats.annotations import load_video_set
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.trial import ReleasedBehaviour
 from vistrials.structures.frames import Frame

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from tests.engine.small import ITERS_PER_EPOCH, SmallLoader, SmallModel, files_in, published_spec, small_spec
-from vistrials.engine.checkpoint import load_checkpoint
 from vistrials.engine.devices import build_fabric
 from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import SilentReporter
 from vistrials.engine.training import RunningMeans, TrainingError, TrainingSummary, fit, sum_losses
+from vistrials.engine.training_state import load_checkpoint
 from vistrials.errors import CheckpointError
 from vistrials.specs.training import SGDSpec, StepSchedule, TrainSpec
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vistrials.geometry import rle
+from vistrials.formats import rle
 
 WIDTH = 100
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.evaluation.building import ground_truth, prediction, strip, truth
-from vistrials.evaluation.error_overlap import read_videos
+from vistrials.evaluation.errors.overlap import read_videos
 from vistrials.evaluation.reading import read_ground_truth
 
 A, B, C = (0, 20), (30, 50), (60, 80)

@@ -6,7 +6,7 @@ import pytest
 from tests.evaluation.building import WIDTH, strip
 from vistrials.evaluation.frame_overlap import frame_iou
 from vistrials.evaluation.track_iou import decode_tracks
-from vistrials.geometry import rle
+from vistrials.formats import rle
 
 
 def decoded(tracks):

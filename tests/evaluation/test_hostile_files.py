@@ -16,7 +16,7 @@ from tests.evaluation.building import ground_truth, prediction, strip, truth
 from vistrials.errors import DataError, VistrialsError
 from vistrials.evaluation import reading
 from vistrials.evaluation.youtube_vis import evaluate_files
-from vistrials.structures import json_file
+from vistrials.formats import json_file
 
 TRUTH = ground_truth(
     [truth([strip(0, 10), None]), truth([strip(20, 40), strip(30, 60)], video=2, category=2, crowd=1)],

@@ -19,7 +19,7 @@ from vistrials.evaluation.hota import (
     evaluate_tracking,
     evaluate_tracking_files,
 )
-from vistrials.structures.json_file import load_json, save_json_atomic
+from vistrials.formats.json_file import load_json, save_json_atomic
 
 MASK, OTHER = strip(0, 10), strip(50, 60)
 

@@ -12,8 +12,8 @@ from tests.evaluation.building import WIDTH, ground_truth, prediction, strip
 from vistrials.errors import DataError
 from vistrials.evaluation.submission import prepare_submission, save_submission, submit_files
 from vistrials.evaluation.youtube_vis import evaluate
-from vistrials.geometry import rle
-from vistrials.structures.json_file import load_json, save_json_atomic
+from vistrials.formats import rle
+from vistrials.formats.json_file import load_json, save_json_atomic
 
 MASK = strip(0, 10)
 SERVER = ground_truth([], num_videos=2, num_categories=3, num_frames=2) | {"annotations": None}

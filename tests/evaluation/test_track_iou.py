@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.evaluation.building import strip
 from vistrials.errors import DataError
 from vistrials.evaluation.track_iou import decode_tracks, mean_nonzero, track_iou
-from vistrials.geometry import rle
+from vistrials.formats import rle
 
 
 def iou(prediction, truth):

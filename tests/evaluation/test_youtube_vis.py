@@ -16,8 +16,8 @@ from vistrials.errors import DataError
 from vistrials.evaluation import track_iou
 from vistrials.evaluation.average_precision import FIGURES, accumulate, compute_figures
 from vistrials.evaluation.youtube_vis import evaluate, evaluate_files
-from vistrials.geometry import rle
-from vistrials.structures.json_file import load_json, save_json_atomic
+from vistrials.formats import rle
+from vistrials.formats.json_file import load_json, save_json_atomic
 
 
 @pytest.mark.parametrize("name", ["davis8", "adversarial"])

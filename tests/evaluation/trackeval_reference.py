@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vistrials.evaluation.hota import TRACKING_FIGURES
-from vistrials.geometry import rle
+from vistrials.formats import rle
 
 
 def import_trackeval():

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vistrials.models.original_names import original_name
+from vistrials.weights.original_names import original_name
 
 
 @dataclass

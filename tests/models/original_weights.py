@@ -7,7 +7,7 @@ from types import ModuleType
 import torch
 
 from vistrials.models.objprop import ObjProp
-from vistrials.models.original_names import original_name
+from vistrials.weights.original_names import original_name
 
 
 def _generator(goldens: Path) -> ModuleType:

@@ -6,15 +6,14 @@ import pytest
 import torch
 
 from tests.models.goldens import Golden, gradient_errors, load_part, relative_error
+from vistrials.formats import rle
 from vistrials.geometry import boxes as box_ops
-from vistrials.geometry import rle
 from vistrials.models import anchors as anchor_ops
 from vistrials.models.affinity import spatial_weight
 from vistrials.models.attention_neck import AttentionNeck
 from vistrials.models.box_head import BoxHead, SampledRoIs, sample_rois
 from vistrials.models.mask_head import MaskHead, mask_targets, paste_mask
 from vistrials.models.matching import assign
-from vistrials.models.original_names import original_name
 from vistrials.models.propagation_head import PropagationHead
 from vistrials.models.rpn import RPN, select_proposals
 from vistrials.models.track_head import TrackHead, match_scores
@@ -32,6 +31,7 @@ from vistrials.specs.model import (
     TrackHeadSpec,
 )
 from vistrials.tracking.association import associate, association_scores
+from vistrials.weights.original_names import original_name
 
 TOLERANCE = 1e-9
 ALL = 10**6

@@ -9,9 +9,9 @@ import torch
 from tests.models.goldens import Golden, noted, relative_error, strided
 from tests.models.original_weights import load_deterministic_weights
 from vistrials.models.objprop import ObjProp, build_model
-from vistrials.models.original_names import original_name
 from vistrials.specs.model import BoxHeadSpec, ModelSpec, NeckSpec, ProposalSpec, RPNSpec, SamplerSpec
 from vistrials.structures.frames import FramePairBatch
+from vistrials.weights.original_names import original_name
 
 ALL = 10**6
 PROPOSALS = ProposalSpec(num_before_nms=300, num_after_nms=300, max_num=300)

@@ -6,8 +6,8 @@ from PIL import Image
 
 from tests.data.builders import small_document
 from vistrials.data.statistics import compute_statistics
-from vistrials.data.youtube_vis import build_video_set
 from vistrials.errors import SpecError
+from vistrials.formats.annotations import build_video_set
 from vistrials.reports.data_statistics import (
     bin_edges,
     category_table,

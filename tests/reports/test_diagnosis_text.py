@@ -1,7 +1,7 @@
 """The tables of one error analysis, and of two side by side."""
 
 from tests.evaluation.drawn import A, B, at, scene
-from vistrials.evaluation.error_analysis import diagnose
+from vistrials.evaluation.errors.analysis import diagnose
 from vistrials.reports.diagnosis_text import tables
 
 EVERYWHERE = range(10)

@@ -10,7 +10,7 @@ import torch
 
 from tests.models.goldens import Golden, relative_error, strided
 from tests.models.original_weights import load_deterministic_weights
-from vistrials.geometry import rle
+from vistrials.formats import rle
 from vistrials.models.objprop import ObjProp, build_model
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import ModelSpec, PropagationSpec, ProposalSpec, RPNSpec

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vistrials.geometry import rle
+from vistrials.formats import rle
 from vistrials.models.box_head import Detections
 from vistrials.models.track_head import match_scores
 from vistrials.specs.inference import InferenceSpec

@@ -9,7 +9,7 @@ from vistrials.commands.options import EXIT_FAULTS_FOUND, Overrides, Profile, al
 from vistrials.errors import SpecError
 
 if TYPE_CHECKING:
-    from vistrials.data.convert import SourceSet
+    from vistrials.data.convert.writing import SourceSet
 
 app = typer.Typer()
 convert = typer.Typer()
@@ -33,8 +33,8 @@ def synthesize_command(
     overrides: Overrides = None,
 ) -> None:
     """Draw the embedded data set into a folder; sizes and seed are the profile's."""
-    from vistrials.data.synthetic import SyntheticSizes, synthesize
-    from vistrials.display import progress_bar, show_text
+    from vistrials.commands.display import progress_bar, show_text
+    from vistrials.data.synthetic.dataset import SyntheticSizes, synthesize
     from vistrials.specs.data import SyntheticSource
     from vistrials.specs.loading import load_trial
 
@@ -58,8 +58,8 @@ def check_data_command(
     ] = False,
 ) -> None:
     """Find everything that is wrong with a data set."""
-    from vistrials.data.check import check_dataset
-    from vistrials.display import progress_bar, show_table, show_text
+    from vistrials.commands.display import progress_bar, show_table, show_text
+    from vistrials.data.check.dataset import check_dataset
 
     sound = True
     for annotations, frames_dir in _annotation_files(path, frames, profile):
@@ -88,8 +88,8 @@ def split_command(
     ] = None,
 ) -> None:
     """Write minitrain.json and minival.json: the official validation sets have no public annotations."""
+    from vistrials.commands.display import show_text
     from vistrials.data.split import split_annotations
-    from vistrials.display import show_text
 
     for path in split_annotations(train_json, fraction, seed, out_dir):
         show_text(str(path))
@@ -109,11 +109,11 @@ def stats_command(
     """Count what a data set holds: videos, tracks per category, lengths, sizes, occlusion."""
     from dataclasses import asdict
 
+    from vistrials.commands.display import show_table, show_text
     from vistrials.data.statistics import compute_statistics
-    from vistrials.data.youtube_vis import load_video_set
-    from vistrials.display import show_table, show_text
+    from vistrials.formats.annotations import load_video_set
+    from vistrials.formats.json_file import save_json_atomic
     from vistrials.reports.data_statistics import category_table, save_data_statistics, table
-    from vistrials.structures.json_file import save_json_atomic
 
     sets = {}
     for annotations, _ in _annotation_files(path, None, profile):
@@ -141,7 +141,7 @@ def convert_davis_command(
     copy: Copy = False,
 ) -> None:
     """DAVIS 2016 and 2017: PNGs whose palette index is the object, 255 is void."""
-    from vistrials.data.convert_davis import read_davis
+    from vistrials.data.convert.davis import read_davis
 
     _convert(read_davis(source, split, categories), out, split, copy)
 
@@ -149,7 +149,7 @@ def convert_davis_command(
 @convert.command("mots-png")
 def convert_mots_command(source: Folder, out: Out, split: Split = "train", copy: Copy = False) -> None:
     """KITTI MOTS and MOTSChallenge: PNGs of class_id * 1000 + instance_id, or their text form."""
-    from vistrials.data.convert_mots import read_mots
+    from vistrials.data.convert.mots import read_mots
 
     _convert(read_mots(source), out, split, copy)
 
@@ -165,7 +165,7 @@ def convert_coco_video_command(
     copy: Copy = False,
 ) -> None:
     """COCO with videos (CocoVID, TAO): images with video_id and frame_id, annotations with instance_id or track_id."""
-    from vistrials.data.convert_coco_video import read_coco_video
+    from vistrials.data.convert.coco_video import read_coco_video
 
     _convert(read_coco_video(source, frames), out, split, copy)
 
@@ -173,14 +173,14 @@ def convert_coco_video_command(
 @convert.command("labelme")
 def convert_labelme_command(source: Folder, out: Out, split: Split = "train", copy: Copy = False) -> None:
     """labelme: a folder per video; label and group_id say which object a polygon shows."""
-    from vistrials.data.convert_labelme import read_labelme
+    from vistrials.data.convert.labelme import read_labelme
 
     _convert(read_labelme(source), out, split, copy)
 
 
 def _convert(source: "SourceSet", out: Path, split: str, copy: bool) -> None:
-    from vistrials.data.convert import write_youtube_vis
-    from vistrials.display import progress_bar, show_text
+    from vistrials.commands.display import progress_bar, show_text
+    from vistrials.data.convert.writing import write_youtube_vis
 
     with progress_bar("videos") as progress:
         made = write_youtube_vis(source, out, split, copy, progress)

@@ -44,7 +44,7 @@ def diagnose_command(
     if ground_truth is not None:
         if split is not None:
             raise SpecError("--split: expected only with a run; --gt names the annotations already")
-        from vistrials.evaluation.error_analysis import diagnose_files
+        from vistrials.evaluation.errors.analysis import diagnose_files
 
         diagnoses = [diagnose_files(ground_truth, name) for name in names]
     else:
@@ -53,7 +53,7 @@ def diagnose_command(
                 raise SpecError(f"{name}: a predictions file needs its annotations: --gt FILE")
         folders = [run_folder(name, profile, seed, results) for name in names]
 
-        from vistrials.diagnosis import diagnose_run
+        from vistrials.finished_runs.diagnosis import diagnose_run
 
         diagnoses = [diagnose_run(folder, split) for folder in folders]
 
@@ -61,9 +61,9 @@ def diagnose_command(
     if len(sizes) > 1:
         raise SpecError(f"--against {against}: expected the same annotations, found {' and '.join(sizes)}")
 
-    from vistrials.display import show_table, show_text
+    from vistrials.commands.display import show_table, show_text
+    from vistrials.formats.json_file import save_json_atomic
     from vistrials.reports.diagnosis_text import REMARK, tables
-    from vistrials.structures.json_file import save_json_atomic
 
     for letter, name, diagnosis in zip("AB", names, diagnoses, strict=False):
         label = f"{letter}: {name}: " if against is not None else ""

@@ -34,7 +34,7 @@ def compare(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
 ) -> None:
     """Table 1: the figures of all trials that have been evaluated, and how far they are from the baseline's."""
-    from vistrials.display import show_table, show_text
+    from vistrials.commands.display import show_table, show_text
     from vistrials.reports.comparison import compare_runs
     from vistrials.reports.comparison_text import caption, cells, choose_format, columns, remarks, render
     from vistrials.specs.loading import DEFAULT_PROFILE
@@ -64,7 +64,7 @@ def plot_losses_command(
     results: Results = Path("results"),
 ) -> None:
     """Figure 4: how six losses fall in the training of trials, or the same as CSV."""
-    from vistrials.display import show_text
+    from vistrials.commands.display import show_text
     from vistrials.reports.loss_curves import save_loss_curves
     from vistrials.specs.loading import DEFAULT_PROFILE
 
@@ -105,8 +105,8 @@ def visualize_command(
     frames = num_frames if at is None else _frame_numbers(at)
     folder = run_folder(run, profile, seed, results)
 
-    from vistrials.display import show_text
-    from vistrials.visualization import visualize
+    from vistrials.commands.display import show_text
+    from vistrials.finished_runs.visualization import visualize
 
     path = visualize(folder, out, split=split, video_id=video, frames=frames, min_score=min_score)
     show_text(str(path))

@@ -49,7 +49,7 @@ def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) ->
         spec = load_trial(trial, profile, changes)  # before torch is imported: a mistake answers at once
 
         from vistrials import pipeline
-        from vistrials.display import RichReporter, show_figures, show_text
+        from vistrials.commands.display import RichReporter, show_figures, show_text
         from vistrials.reports.comparison import FIGURES
 
         with RichReporter() as reporter:
@@ -99,7 +99,7 @@ def run_all_command(
     """
     numbers = _seed_numbers(seeds)
     from vistrials import study
-    from vistrials.display import shared_bars, show_error, show_text
+    from vistrials.commands.display import shared_bars, show_error, show_text
     from vistrials.specs.loading import list_trials, load_trial
 
     changes = all_overrides(data, None, overrides)

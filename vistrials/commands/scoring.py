@@ -30,9 +30,9 @@ def evaluate(
     """Score predictions, of this or any other program, against annotations."""
     if min_score is not None and not tracking:
         raise SpecError("--min-score: matters to --tracking only; AP takes all predictions by falling score")
-    from vistrials.display import RichReporter, percent, show_figures, show_table, show_text
+    from vistrials.commands.display import RichReporter, percent, show_figures, show_table, show_text
     from vistrials.evaluation.youtube_vis import evaluate_files
-    from vistrials.structures.json_file import save_json_atomic
+    from vistrials.formats.json_file import save_json_atomic
 
     result = evaluate_files(ground_truth, predictions, strict=strict)
     for warning in result.warnings:

@@ -48,7 +48,7 @@ def submit_command(
     if is_file and split is not None:
         raise SpecError(f"{source}: --split is for runs; a file holds the predictions of one split")
 
-    from vistrials.display import RichReporter, count, show_text
+    from vistrials.commands.display import RichReporter, count, show_text
 
     if is_file:
         assert annotations is not None
@@ -58,7 +58,7 @@ def submit_command(
     else:
         folder = run_folder(source, profile, seed, results)
 
-        from vistrials.submission import submit_run
+        from vistrials.finished_runs.submission import submit_run
 
         submission = submit_run(folder, out, split=split, annotations=annotations)
     for fix in submission.fixes:

@@ -18,7 +18,7 @@ app = typer.Typer()
 @app.command("list")
 def list_command() -> None:
     """Trials and profiles."""
-    from vistrials.display import show_table
+    from vistrials.commands.display import show_table
     from vistrials.specs.loading import list_profiles, list_trials
 
     show_table(None, ("trial", ""), [(file.name, file.description) for file in list_trials()])
@@ -38,7 +38,7 @@ def show(
     ] = None,
 ) -> None:
     """A resolved trial: its settings as YAML, what differs from baseline, parameters."""
-    from vistrials.display import out, show_parameters, show_table, show_text
+    from vistrials.commands.display import out, show_parameters, show_table, show_text
     from vistrials.specs.loading import dump_spec, load_trial, trial_differences
     from vistrials.specs.yaml_text import scalar_to_yaml
 
@@ -68,7 +68,7 @@ def check(
     ] = None,
 ) -> None:
     """Validate trials under all profiles."""
-    from vistrials.display import show_error, show_text
+    from vistrials.commands.display import show_error, show_text
     from vistrials.specs.loading import list_profiles, list_trials, load_trial
 
     trials, profiles = [file.name for file in list_trials()], [file.name for file in list_profiles()]
@@ -95,7 +95,7 @@ def version() -> None:
     from importlib.metadata import version as installed
 
     from vistrials import __version__
-    from vistrials.display import show_text
+    from vistrials.commands.display import show_text
 
     libraries = ", ".join(f"{name} {installed(name)}" for name in ("torch", "torchvision", "numpy"))
     show_text(f"vistrials {__version__} (python {platform.python_version()}, {libraries})")
@@ -108,7 +108,7 @@ def _pairs_of_file(file: str, trials: list[str], profiles: list[str]) -> list[tu
 
 
 def _num_categories(spec: "TrialSpec") -> int:
-    from vistrials.data.synthetic_shapes import CATEGORY_NAMES
+    from vistrials.data.synthetic.shapes import CATEGORY_NAMES
 
     return len(CATEGORY_NAMES) if spec.data.source.kind == "synthetic" else 40
 

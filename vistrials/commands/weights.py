@@ -9,7 +9,7 @@ from vistrials.commands.options import DataDir, Overrides, Profile, all_override
 from vistrials.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from vistrials.checkpoints import Fault, ForeignCheckpoint
+    from vistrials.weights.foreign import Fault, ForeignCheckpoint
 
 app = typer.Typer()
 
@@ -43,19 +43,23 @@ def import_checkpoint_command(
     spec = load_trial(trial, profile, all_overrides(data, None, overrides))
     names = _category_names(categories) if categories is not None else None
 
-    from vistrials import checkpoints
-    from vistrials.display import show_text
+    from vistrials.commands.display import show_text
+    from vistrials.data.sources import training_categories
+    from vistrials.weights.foreign import read_foreign, save_foreign
+
+    def names_of_data() -> list[str]:
+        return training_categories(spec.data)
 
     if names is None and data is not None:
-        names = checkpoints.category_names_of(spec)
-    checkpoint = checkpoints.read_foreign(file, spec, names)
+        names = names_of_data()
+    checkpoint = read_foreign(file, spec, names, names_of_data)
     _show_report(checkpoint)
     if checkpoint.faults and not allow_mismatch:
         raise CheckpointError(
             f"{file}: {_counts(checkpoint.faults)} for {spec.name} under {spec.profile}; "
             "name another trial or profile, or take what fits with --allow-mismatch"
         )
-    checkpoints.save_foreign(checkpoint, spec, out)
+    save_foreign(checkpoint, spec, out)
     show_text(str(out))
 
 
@@ -69,24 +73,24 @@ def export_weights_command(
     ] = False,
 ) -> None:
     """Copy the weights of a run, with its provenance and figures beside them as .json; or a file of weights alone."""
-    from vistrials import checkpoints
-    from vistrials.display import show_text
+    from vistrials.commands.display import show_text
+    from vistrials.finished_runs.export import export_weights
 
-    for path in checkpoints.export_weights(run_or_file, out, half=half, original=original):
+    for path in export_weights(run_or_file, out, half=half, original=original):
         show_text(str(path))
 
 
 def _category_names(text: str) -> list[str]:
     """The names themselves, or those that an annotation file lists."""
     if text.endswith((".json", ".json.gz")):
-        from vistrials.data.youtube_vis import load_video_set
+        from vistrials.formats.annotations import load_video_set
 
         return [category.name for category in load_video_set(Path(text), Path(), require_annotations=False).categories]
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _show_report(checkpoint: "ForeignCheckpoint") -> None:
-    from vistrials.display import show_text
+    from vistrials.commands.display import show_text
 
     show_text(
         f"{checkpoint.path}: {checkpoint.program}, {checkpoint.num_categories} categories, "

@@ -37,8 +37,8 @@ from vistrials.data.transforms import (
     resize_masks,
     resize_shape,
 )
-from vistrials.data.youtube_vis import decode_mask
 from vistrials.errors import DataError, SpecError, VistrialsError
+from vistrials.formats.annotations import decode_mask
 from vistrials.specs.data import AugmentationSpec, DataSpec
 from vistrials.specs.training import TrainSpec
 from vistrials.structures.frames import FramePair, FramePairBatch

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vistrials.errors import DataError, SpecError
+from vistrials.formats.annotations import load_video_set
+from vistrials.formats.json_file import load_json
 from vistrials.specs.data import DataSpec, FileSource, SyntheticSource
-from vistrials.structures.json_file import load_json
 
 
 class ResolvedSplit(NamedTuple):
@@ -31,9 +32,19 @@ def resolve_split(data: DataSpec, split: str) -> ResolvedSplit:
     return _resolve_files(data.source, split)
 
 
+def training_categories(data: DataSpec) -> list[str]:
+    """Names of the categories of a data set's training split, in the order of their labels.
+
+    Raises:
+        DataError, SpecError: the data are not there or broken.
+    """
+    split = resolve_split(data, "train")
+    return [category.name for category in load_video_set(split.annotations, split.frames_dir).categories]
+
+
 def _resolve_synthetic(source: SyntheticSource, split: str) -> ResolvedSplit:
     # Only whoever uses the embedded data pays for importing its generator.
-    from vistrials.data.synthetic import SPLITS, SyntheticSizes, ensure_synthetic
+    from vistrials.data.synthetic.dataset import SPLITS, SyntheticSizes, ensure_synthetic
 
     _check_split(split, SPLITS, "synthetic")
     sizes = SyntheticSizes(source.train, source.minival, source.occlusion)

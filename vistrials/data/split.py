@@ -5,9 +5,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from vistrials.data.youtube_vis import build_video_set
 from vistrials.errors import DataError
-from vistrials.structures.json_file import load_json, save_json_atomic
+from vistrials.formats.annotations import build_video_set
+from vistrials.formats.json_file import load_json, save_json_atomic
 
 NUM_TRIES = 16
 

@@ -1,7 +1,6 @@
 """A model over all videos of a split -> predictions.json, video by video, in memory that does not grow."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from vistrials.data.frames import iter_frames
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
+from vistrials.formats.files import replacing
 from vistrials.models.objprop import ObjProp
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.trial import ReleasedBehaviour
@@ -121,8 +121,11 @@ def _open_partial(path: Path, digest: str) -> int:
 def _assemble(files: PredictionFiles, videos: tuple[Video, ...]) -> InferenceSummary:
     """Join the lines of the partial file, one in memory at a time."""
     num_frames, num_tracks, seconds = 0, 0, 0.0
-    temporary = files.predictions.with_name(f".{files.predictions.name}.tmp")
-    with open(files.partial, encoding="utf-8") as lines, open(temporary, "w", encoding="utf-8") as out:
+    with (
+        replacing(files.predictions) as temporary,
+        open(files.partial, encoding="utf-8") as lines,
+        open(temporary, "w", encoding="utf-8") as out,
+    ):
         next(lines)
         out.write("[")
         for line in lines:
@@ -133,8 +136,5 @@ def _assemble(files: PredictionFiles, videos: tuple[Video, ...]) -> InferenceSum
                 out.write(json.dumps(track))
                 num_tracks += 1
         out.write("\n]\n")
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(temporary, files.predictions)
     files.partial.unlink()
     return InferenceSummary(len(videos), num_frames, num_tracks, round(seconds, 3))

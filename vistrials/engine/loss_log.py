@@ -2,12 +2,13 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from torch.utils.tensorboard import SummaryWriter
+
+from vistrials.formats.files import replacing
 
 
 class LossLog:
@@ -55,6 +56,5 @@ def keep_iterations(path: Path, iteration: int) -> None:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError):
                 continue  # torn by a power cut; whole lines follow from the steps repeated
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")

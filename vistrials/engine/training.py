@@ -14,12 +14,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from vistrials.engine.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.loss_log import LossLog
 from vistrials.engine.optimisation import build_optimizer, learning_rate_factor, total_iterations
 from vistrials.engine.reporting import Reporter
 from vistrials.engine.seeding import seed_step
+from vistrials.engine.training_state import TrainingState, load_checkpoint, save_checkpoint
 from vistrials.errors import VistrialsError
 from vistrials.specs.training import TrainSpec
 

@@ -26,7 +26,7 @@ from vistrials.evaluation.reading import (
     read_predictions,
 )
 from vistrials.evaluation.track_iou import TrackMasks, decode_tracks
-from vistrials.structures.json_file import load_json
+from vistrials.formats.json_file import load_json
 
 ALPHAS: NDArray[np.float64] = np.arange(1, 20) / 20
 """Mask IoU from which a detection counts as found, A of them; the figures of HOTA are means over them."""

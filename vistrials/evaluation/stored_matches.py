@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vistrials.errors import DataError
 from vistrials.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, Matches
-from vistrials.structures.json_file import load_json, save_json_atomic
+from vistrials.formats.json_file import load_json, save_json_atomic
 
 _FORMAT = "vistrials matches 1"
 _PER_RECORD = ("video_id", "category_id", "num_predictions", "num_truths")

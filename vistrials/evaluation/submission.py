@@ -25,8 +25,8 @@ from vistrials.evaluation.reading import (
     read_predictions,
 )
 from vistrials.evaluation.track_iou import decode_tracks
-from vistrials.geometry.rle import to_rle
-from vistrials.structures.json_file import load_json
+from vistrials.formats.json_file import load_json
+from vistrials.formats.rle import to_rle
 
 MAX_TRACKS_PER_VIDEO = 100
 """More are not looked at."""

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from vistrials.structures.json_file import load_json_as
+from vistrials.formats.json_file import load_json_as
 
 # What `reading` looks at more closely. A list or object in place of one of these is refused on sight: it might be long.
 Plain = bool | int | float | str | None

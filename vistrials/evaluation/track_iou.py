@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vistrials.geometry.rle import decode_runs, foreground_intervals
-from vistrials.geometry.rle_line import FRAME_STEP, count_shared_by_pairs, scan_tracks
+from vistrials.formats.rle import decode_runs, foreground_intervals
+from vistrials.formats.rle_line import FRAME_STEP, count_shared_by_pairs, scan_tracks
 
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from vistrials.errors import DataError, RunError, SpecError
 from vistrials.evaluation.bootstrap import MIN_DRAWS, MIN_VIDEOS, Interval, SeedSpread
+from vistrials.formats.json_file import load_json
 from vistrials.reports.found_runs import find_readable_runs
 from vistrials.reports.uncertainty import (
     RunDraws,
@@ -20,7 +21,6 @@ from vistrials.reports.uncertainty import (
 from vistrials.runs.directory import RunDirectory, result_digest
 from vistrials.runs.provenance import read_provenance
 from vistrials.specs.trial import TrialSpec
-from vistrials.structures.json_file import load_json
 
 FIGURES = ("AP", "AP50", "AP75", "AR1", "AR10")
 BASELINE = "baseline"

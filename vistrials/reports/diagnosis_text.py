@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from vistrials.evaluation.error_analysis import Diagnosis
-from vistrials.evaluation.error_ap import Score
-from vistrials.evaluation.error_breakdowns import Bin
+from vistrials.evaluation.errors.analysis import Diagnosis
+from vistrials.evaluation.errors.ap import Score
+from vistrials.evaluation.errors.breakdowns import Bin
 
 MAX_CONFUSIONS = 10
 """Confused pairs that are shown, those of A first."""

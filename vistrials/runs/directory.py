@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from vistrials.errors import RunError, SpecError
+from vistrials.formats.files import replacing
+from vistrials.formats.json_file import load_json
 from vistrials.specs.loading import dump_spec, parse_spec, trial_differences
 from vistrials.specs.trial import TrialSpec
-from vistrials.structures.json_file import load_json
 
 # Where data lie and how fast things go, not what comes out. The data's content is checked by its digest.
 _WITHOUT_EFFECT = frozenset(
@@ -173,9 +174,8 @@ class RunDirectory:
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            temporary = self.path / ".spec.yaml.tmp"
-            temporary.write_text(dump_spec(spec), encoding="utf-8")
-            os.replace(temporary, self.spec)
+            with replacing(self.spec) as temporary:
+                temporary.write_text(dump_spec(spec), encoding="utf-8")
         except OSError as error:
             raise self._not_writable(error) from None
 

@@ -3,7 +3,6 @@
 Written to provenance.json, which is meant to be published: no host name, and no paths but those in overrides.
 """
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -18,7 +17,8 @@ from typing import Any
 
 import vistrials
 from vistrials.errors import RunError
-from vistrials.structures.json_file import load_json, save_json_atomic
+from vistrials.formats.files import sha256_of
+from vistrials.formats.json_file import load_json, save_json_atomic
 
 _PACKAGES = ("torch", "torchvision", "numpy", "lightning-fabric", "pydantic", "safetensors", "pillow", "pycocotools")
 _PACKAGE_DIR = Path(vistrials.__file__).resolve().parent
@@ -152,12 +152,6 @@ def peak_memory_mib() -> int:
         return round(max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 2**10)
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _describe_checkout() -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from vistrials.geometry import rle
+from vistrials.formats import rle
 from vistrials.models.box_head import Detections
 from vistrials.models.mask_head import paste_mask
 from vistrials.models.objprop import ObjProp

@@ -1,0 +1,115 @@
+"""Everything that can be wrong with an annotation file and its frames, found in one pass."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from vistrials.data.check.annotations import Record, check_annotations
+from vistrials.data.check.report import Findings, Problem, Report
+from vistrials.errors import DataError
+from vistrials.formats.annotations import build_video_set
+from vistrials.formats.json_file import load_json
+
+__all__ = ["Problem", "Report", "check_dataset"]
+
+Progress = Callable[[int, int], None]
+
+_FRAMES_AT_ONCE = 256
+
+
+def check_dataset(
+    annotations: Path,
+    frames_dir: Path | None,
+    require_annotations: bool = True,
+    progress: Progress | None = None,
+) -> Report:
+    """Check an annotation file and, unless `frames_dir` is None, decode every frame that it names.
+
+    Args:
+        annotations: .json or .json.gz in YouTube-VIS form.
+        frames_dir: folder that its file names start from.
+        require_annotations: False accepts a file without tracks (official validation sets).
+        progress: called as progress(frames done, frames in all).
+
+    Returns:
+        The faults by kind, each with a count and up to three examples.
+
+    Raises:
+        DataError: the file is missing or is no JSON.
+    """
+    document = load_json(annotations)
+    findings = Findings()
+    videos, num_masks = check_annotations(document, require_annotations, findings)
+    _check_that_it_loads(document, require_annotations, findings)
+    num_frames_read = 0 if frames_dir is None else _check_frames(videos, Path(frames_dir), findings, progress)
+    return Report(
+        annotations=Path(annotations),
+        num_videos=_count(document, "videos"),
+        num_frames=sum(len(video["file_names"]) for video in videos),
+        num_categories=_count(document, "categories"),
+        num_tracks=_count(document, "annotations"),
+        num_masks=num_masks,
+        num_frames_read=num_frames_read,
+        problems=findings.problems(),
+    )
+
+
+def _count(document: Any, key: str) -> int:
+    records = document.get(key) if isinstance(document, dict) else None
+    return len(records) if isinstance(records, list) else 0
+
+
+def _check_that_it_loads(document: Any, require_annotations: bool, findings: Findings) -> None:
+    """The last word has the loader: a file that it refuses is never called sound."""
+    if any(problem.severity == "error" for problem in findings.problems()):
+        return
+    try:
+        build_video_set(document, Path(), "the file", require_annotations)
+    except DataError as error:
+        findings.error("cannot be loaded", str(error))
+
+
+def _check_frames(videos: list[Record], frames_dir: Path, findings: Findings, progress: Progress | None) -> int:
+    """Decode every frame file once; returns their number."""
+    if not frames_dir.is_dir():
+        findings.error("frame folder missing", str(frames_dir))
+        return 0
+    frames: dict[tuple[str, tuple[int, int]], str] = {}
+    for video in videos:
+        for index, name in enumerate(video["file_names"]):
+            # Videos may share files, but then must agree on the size.
+            frames.setdefault((name, (video["height"], video["width"])), f"video {video['id']}, frame {index}")
+    todo = ((where, frames_dir / name, size) for (name, size), where in frames.items())
+    done = 0
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        while some := list(islice(todo, _FRAMES_AT_ONCE)):
+            for fault in pool.map(_frame_fault, some):
+                if fault is not None:
+                    findings.error(*fault)
+            done += len(some)
+            if progress is not None:
+                progress(done, len(frames))
+    return done
+
+
+def _frame_fault(frame: tuple[str, Path, tuple[int, int]]) -> tuple[str, str] | None:
+    """Kind and example of what is wrong with a frame file, None if nothing is."""
+    from vistrials.data.frames import decode_frame  # brings torch, which a check without frames does not need
+
+    where, path, size = frame
+    if not path.is_file():
+        return "missing frame", f"{where}: {path}"
+    try:
+        image = decode_frame(path)
+    except DataError as error:
+        return "unreadable frame", f"{where}: {error}"
+    found = (image.shape[1], image.shape[2])
+    if found != size:
+        return (
+            "frame size differs from declared size",
+            f"{where}: {path} has {found[0]} x {found[1]} (height x width), declared {size[0]} x {size[1]}",
+        )
+    return None

@@ -1,0 +1,155 @@
+"""COCO-style video annotations (CocoVID, TAO, BURST-like): an annotation per object and image -> tracks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vistrials.data.convert.writing import Size, SourceSet, SourceTrack, SourceVideo, check_mask_size, common_size
+from vistrials.errors import DataError
+from vistrials.formats.annotations import is_whole, shortened
+from vistrials.formats.json_file import load_json
+from vistrials.formats.rle import Rle, to_rle
+from vistrials.structures.video import Category
+
+FRAME_KEYS = ("frame_id", "frame_index")
+TRACK_KEYS = ("instance_id", "track_id")
+
+Record = dict[str, Any]
+
+
+def read_coco_video(annotations: Path | str, frames_dir: Path | str | None = None) -> SourceSet:
+    """Read one COCO-style annotation file of videos.
+
+    Images carry video_id and frame_id (or frame_index), annotations instance_id (or track_id) and a
+    segmentation: run-length mask or polygons. Ids of categories stay as they are.
+
+    Args:
+        annotations: .json or .json.gz.
+        frames_dir: folder that the file names of the images start from; by default the file's own.
+
+    Raises:
+        DataError: keys, images or masks that are missing or contradict each other.
+    """
+    path = Path(annotations)
+    frames_dir = path.parent if frames_dir is None else Path(frames_dir)
+    document = load_json(path)
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: expected an object with images, annotations and categories")
+    images = _by_id(document, "images", path)
+    categories = _by_id(document, "categories", path)
+    names = _video_names(document, images, path)
+    images_of: dict[int, list[Record]] = {}
+    for image in images.values():
+        images_of.setdefault(image["video_id"], []).append(image)
+    annotations_of: dict[int, list[Record]] = {}
+    for annotation in _by_id(document, "annotations", path).values():
+        where = f"{path}: annotation {annotation['id']}"
+        if _whole(annotation, "image_id", where) not in images:
+            raise DataError(f"{where}: image_id {annotation['image_id']} is not among the images")
+        if _whole(annotation, "category_id", where) not in categories:
+            raise DataError(f"{where}: category_id {annotation['category_id']} is not among the categories")
+        annotations_of.setdefault(images[annotation["image_id"]]["video_id"], []).append(annotation)
+
+    def read_all() -> Iterator[SourceVideo]:
+        for video_id, video_images in sorted(images_of.items()):
+            ordered = _in_time(video_images, path)
+            frames = [frames_dir / image["file_name"] for image in ordered]
+            missing = next((frame for frame in frames if not frame.is_file()), None)
+            if missing is not None:
+                raise DataError(f"{missing}: no such frame; say with --frames where file names start from")
+            size = common_size(frames)
+            index_of = {image["id"]: index for index, image in enumerate(ordered)}
+            tracks = _join(annotations_of.get(video_id, []), index_of, size, path)
+            yield SourceVideo(names[video_id], frames, size, tracks)
+
+    found = [Category(record["id"], str(record.get("name", record["id"]))) for record in categories.values()]
+    return SourceSet(path, found, len(images_of), read_all())
+
+
+def _by_id(document: Record, key: str, path: Path) -> dict[int, Record]:
+    records = document.get(key)
+    if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):
+        raise DataError(f"{path}: {key} is missing or empty; expected a list of objects as in COCO")
+    found: dict[int, Record] = {}
+    for position, record in enumerate(records, 1):
+        number = _whole(record, "id", f"{path}: number {position} of {key}")
+        if number in found:
+            raise DataError(f"{path}: id {number} occurs twice in {key}; ids must differ")
+        found[number] = record
+    return found
+
+
+def _video_names(document: Record, images: dict[int, Record], path: Path) -> dict[int, str]:
+    """Video id -> name, of all videos that have images."""
+    for image in images.values():
+        where = f"{path}: image {image['id']}"
+        _whole(image, "video_id", where)
+        if not isinstance(image.get("file_name"), str):
+            raise DataError(f"{where}: file_name is missing")
+    names = {image["video_id"]: str(image["video_id"]) for image in images.values()}
+    if document.get("videos"):
+        videos = _by_id(document, "videos", path)
+        for video_id in names:
+            if video_id not in videos:
+                raise DataError(f"{path}: video_id {video_id} of an image is not among the videos")
+            names[video_id] = str(videos[video_id].get("name", video_id))
+    return names
+
+
+def _in_time(images: list[Record], path: Path) -> list[Record]:
+    seen: dict[int, Record] = {}
+    for image in images:
+        where = f"{path}: image {image['id']}"
+        key = next((key for key in FRAME_KEYS if key in image), FRAME_KEYS[0])
+        frame = _whole(image, key, where)
+        if frame in seen:
+            raise DataError(f"{where}: {key} {frame} of video {image['video_id']} is image {seen[frame]['id']}'s too")
+        seen[frame] = image
+    return [seen[frame] for frame in sorted(seen)]
+
+
+def _join(annotations: list[Record], index_of: dict[int, int], size: Size, path: Path) -> list[SourceTrack]:
+    """The annotations of a video, joined to tracks by the identity of their object."""
+    masks: dict[int, dict[int, Rle]] = {}
+    first: dict[int, Record] = {}
+    for annotation in annotations:
+        where = f"{path}: annotation {annotation['id']}"
+        key = next((key for key in TRACK_KEYS if key in annotation), TRACK_KEYS[0])
+        identity = _whole(annotation, key, where)
+        known = first.setdefault(identity, annotation)
+        for same in ("category_id", "iscrowd"):
+            if annotation.get(same, 0) != known.get(same, 0):
+                raise DataError(
+                    f"{where}: {same} is {shortened(annotation.get(same, 0))}, while annotation {known['id']} of the "
+                    f"same {key} {identity} has {shortened(known.get(same, 0))}; a track has one"
+                )
+        index = index_of[annotation["image_id"]]
+        by_frame = masks.setdefault(identity, {})
+        if index in by_frame:
+            raise DataError(f"{where}: {key} {identity} occurs twice in image {annotation['image_id']}")
+        by_frame[index] = _mask(annotation, size, where)
+    return [
+        SourceTrack(first[identity]["category_id"], masks[identity], first[identity].get("iscrowd", 0) == 1)
+        for identity in masks
+    ]
+
+
+def _mask(annotation: Record, size: Size, where: str) -> Rle:
+    segmentation = annotation.get("segmentation")
+    if not segmentation:
+        raise DataError(f"{where}: no segmentation; a box alone is no mask, and masks are what is trained on")
+    try:
+        rle = to_rle(segmentation, *size)
+    except DataError as error:
+        raise DataError(f"{where}: {str(error).removeprefix('mask: ')}") from None
+    height, width = rle["size"]
+    check_mask_size((height, width), size, where)
+    return rle
+
+
+def _whole(record: Record, key: str, where: str) -> int:
+    value = record.get(key)
+    if not is_whole(value):
+        found = "is missing" if key not in record else f"is {shortened(value)}"
+        raise DataError(f"{where}: {key} {found}; expected a whole number")
+    return value

@@ -1,0 +1,127 @@
+"""DAVIS 2016 and 2017: a PNG per frame whose values are numbers of objects."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vistrials.data.convert.writing import (
+    SourceSet,
+    SourceTrack,
+    SourceVideo,
+    common_size,
+    encode_values,
+    folders_in,
+    pair_frames,
+    read_label_image,
+)
+from vistrials.errors import DataError
+from vistrials.formats.json_file import load_json
+from vistrials.formats.rle import Rle
+from vistrials.structures.video import Category
+
+RESOLUTIONS = ("480p", "Full-Resolution", "1080p", ".")
+LISTS = ("2017", "2016", "480p")
+LIST_NAMES = {"valid": ("valid", "val"), "minival": ("minival", "val")}
+VOID = 255
+DEFAULT_CATEGORY = "object"
+
+
+def read_davis(root: Path | str, split: str = "train", categories: Path | str | None = None) -> SourceSet:
+    """Read a data set in the layout of DAVIS.
+
+    A palette index is the object's number, 255 is void and belongs to no object. In a video whose PNGs have
+    grey values of only 0 and 255 (DAVIS 2016), 255 is the one object.
+
+    Args:
+        root: holds JPEGImages/<resolution>/<video>/ and Annotations/<resolution>/<video>/.
+        split: videos of ImageSets/<year>/<split>.txt (valid: also val.txt); all where there are no lists.
+        categories: JSON {video: {number of object: category}} (DAVIS 2017's davis_semantics.json); without,
+            every object is of category "object".
+
+    Raises:
+        DataError: folders, lists, PNGs or categories that are missing or contradict each other.
+    """
+    root = Path(root)
+    images, labels = _resolution(root)
+    names = _videos(root, split, labels)
+    category_of = None if categories is None else _load_categories(Path(categories))
+    # Of all videos, so that splits agree on the ids.
+    all_categories = {DEFAULT_CATEGORY} if category_of is None else set(category_of.values())
+    ids = {name: number for number, name in enumerate(sorted(all_categories), 1)}
+
+    def category_id(video: str, number: int) -> int:
+        if category_of is None:
+            return ids[DEFAULT_CATEGORY]
+        if (video, str(number)) not in category_of:
+            raise DataError(f"{categories}: no category of object {number} of video {video}; add it")
+        return ids[category_of[video, str(number)]]
+
+    def read_all() -> Iterator[SourceVideo]:
+        for name in names:
+            frames, size, masks = _read_video(images / name, labels / name)
+            tracks = [SourceTrack(category_id(name, number), by_frame) for number, by_frame in sorted(masks.items())]
+            yield SourceVideo(name, frames, size, tracks)
+
+    return SourceSet(root, [Category(number, name) for name, number in ids.items()], len(names), read_all())
+
+
+def _resolution(root: Path) -> tuple[Path, Path]:
+    """The folders of frames and of PNGs."""
+    for resolution in RESOLUTIONS:
+        images, labels = root / "JPEGImages" / resolution, root / "Annotations" / resolution
+        if images.is_dir() and labels.is_dir():
+            return images, labels
+    raise DataError(
+        f"{root}: expected the folders JPEGImages and Annotations, each with {RESOLUTIONS[0]}/<video>/; "
+        "is this the root of a DAVIS data set?"
+    )
+
+
+def _videos(root: Path, split: str, labels: Path) -> list[str]:
+    lists = root / "ImageSets"
+    if not lists.is_dir():
+        names = [folder.name for folder in folders_in(labels)]
+        if not names:
+            raise DataError(f"{labels}: no folder of a video in it")
+        return names
+    candidates = [lists / year / f"{name}.txt" for year in LISTS for name in LIST_NAMES.get(split, (split,))]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        there = ", ".join(str(path.relative_to(lists)) for path in sorted(lists.glob("*/*.txt"))) or "none"
+        raise DataError(f"{lists}: no list of split {split} ({LISTS[0]}/{split}.txt); there are {there}: see --split")
+    # A line is a video (2017), or a frame's path and its PNG's (2016).
+    first_words = [line.split()[0] for line in found.read_text().splitlines() if line.strip()]
+    names = list(dict.fromkeys(Path(word).parent.name if "/" in word else word for word in first_words))
+    if not names:
+        raise DataError(f"{found}: no video in it")
+    return names
+
+
+def _read_video(images: Path, labels: Path) -> tuple[list[Path], tuple[int, int], dict[int, dict[int, Rle]]]:
+    """Frames, size, and masks by number of object and frame."""
+    pairs = pair_frames(images, labels)
+    frames = [frame for frame, _ in pairs]
+    size = common_size(frames)
+    masks: dict[int, dict[int, Rle]] = {}
+    modes = set()
+    for index, (_, path) in enumerate(pairs):
+        values, mode = read_label_image(path, size)
+        if values.max() > VOID or values.min() < 0:
+            raise DataError(
+                f"{path}: value {values.max()}; expected numbers of objects up to {VOID - 1} and {VOID} for void; "
+                "PNGs of class_id * 1000 + instance_id convert as mots-png"
+            )
+        modes.add(mode)
+        for number, mask in encode_values(values).items():
+            masks.setdefault(number, {})[index] = mask
+    is_binary = "P" not in modes and masks.keys() <= {VOID}
+    if not is_binary:
+        masks.pop(VOID, None)
+    return frames, size, masks
+
+
+def _load_categories(path: Path) -> dict[tuple[str, str], str]:
+    """(Video, number of object) -> category."""
+    content = load_json(path)
+    if not isinstance(content, dict) or not all(isinstance(objects, dict) for objects in content.values()):
+        raise DataError(f"{path}: expected {{video: {{number of object: category}}}}")
+    return {(video, str(n)): str(name) for video, objects in content.items() for n, name in objects.items()}

@@ -1,0 +1,138 @@
+"""KITTI MOTS and MOTSChallenge: PNGs of class_id * 1000 + instance_id, or the same as text with run-length masks."""
+
+from pathlib import Path
+
+from vistrials.data.convert.writing import (
+    Size,
+    SourceSet,
+    SourceTrack,
+    SourceVideo,
+    check_mask_size,
+    common_size,
+    encode_values,
+    folders_in,
+    images_in,
+    pair_frames,
+    read_label_image,
+)
+from vistrials.errors import DataError
+from vistrials.formats.rle import Rle, to_rle
+from vistrials.structures.video import Category
+
+CATEGORIES = (Category(1, "car"), Category(2, "pedestrian"))
+IDS_PER_CLASS = 1000
+IGNORE_ID = 10_000
+IMAGE_FOLDERS = ("images", "image_02", "training/image_02")
+
+Masks = dict[int, dict[int, Rle]]  # object id -> frame -> mask
+
+
+def read_mots(root: Path | str) -> SourceSet:
+    """Read a data set in one of the layouts of MOTS.
+
+    Objects of class 1 are cars, of class 2 pedestrians. What is to be ignored (10000) belongs to no class, so
+    it becomes a crowd track of each.
+
+    Args:
+        root: holds instances/<video>/*.png or instances_txt/<video>.txt, and the frames in images/<video>/
+            (or image_02, training/image_02); or <video>/gt/gt.txt and <video>/img1/.
+
+    Raises:
+        DataError: files are missing or contradict each other, or an object is of another class.
+    """
+    root = Path(root)
+    if (root / "instances").is_dir():
+        videos = [(folder.name, _frames_of(root, folder.name), folder) for folder in folders_in(root / "instances")]
+    elif (root / "instances_txt").is_dir():
+        files = sorted((root / "instances_txt").glob("*.txt"))
+        videos = [(file.stem, _frames_of(root, file.stem), file) for file in files]
+    else:
+        files = sorted(root.glob("*/gt/gt.txt"))
+        videos = [(file.parents[1].name, file.parents[1] / "img1", file) for file in files]
+    if not videos:
+        raise DataError(
+            f"{root}: no video found; expected instances/<video>/*.png or instances_txt/<video>.txt with the frames "
+            "in images/<video>, or <video>/gt/gt.txt with the frames in <video>/img1"
+        )
+    return SourceSet(root, CATEGORIES, len(videos), (_read_video(*video) for video in videos))
+
+
+def _frames_of(root: Path, video: str) -> Path:
+    folders = [root / name / video for name in IMAGE_FOLDERS]
+    found = next((folder for folder in folders if folder.is_dir()), None)
+    if found is None:
+        raise DataError(f"{root}: no frames of video {video}; looked for {', '.join(map(str, folders))}")
+    return found
+
+
+def _read_video(name: str, frames_dir: Path, labels: Path) -> SourceVideo:
+    if labels.is_dir():
+        pairs = pair_frames(frames_dir, labels)
+        frames = [frame for frame, _ in pairs]
+        size = common_size(frames)
+        masks = _read_pngs([path for _, path in pairs], size)
+    else:
+        frames = images_in(frames_dir)
+        size = common_size(frames)
+        masks = _read_text(labels, frames, size)
+    ignored = masks.pop(IGNORE_ID, None)
+    tracks = [SourceTrack(object_id // IDS_PER_CLASS, by_frame) for object_id, by_frame in sorted(masks.items())]
+    if ignored:
+        tracks += [SourceTrack(category.id, ignored, is_crowd=True) for category in CATEGORIES]
+    return SourceVideo(name, frames, size, tracks)
+
+
+def _read_pngs(paths: list[Path], size: Size) -> Masks:
+    masks: Masks = {}
+    for index, path in enumerate(paths):
+        values, _ = read_label_image(path, size)
+        for object_id, mask in encode_values(values).items():
+            _check_class(object_id, f"{path}: value {object_id}")
+            masks.setdefault(object_id, {})[index] = mask
+    return masks
+
+
+def _read_text(path: Path, frames: list[Path], size: Size) -> Masks:
+    """Lines of `frame id class_id height width rle`; a frame's number is the one in its file's name."""
+    index_of = _frame_numbers(frames)
+    masks: Masks = {}
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f"{path}: line {number}"
+        try:
+            *numbers, counts = line.split()
+            frame, object_id, class_id, height, width = map(int, numbers)
+        except ValueError:
+            raise DataError(f"{where}: expected `frame id class_id height width rle`") from None
+        _check_class(object_id, f"{where}: id {object_id}")
+        if class_id != object_id // IDS_PER_CLASS:
+            raise DataError(f"{where}: class_id {class_id}, while id {object_id} is of class {object_id // 1000}")
+        if frame not in index_of:
+            raise DataError(f"{where}: no frame {frame} in {frames[0].parent} (it begins with {frames[0].name})")
+        check_mask_size((height, width), size, where)
+        by_frame = masks.setdefault(object_id, {})
+        if index_of[frame] in by_frame:
+            raise DataError(f"{where}: object {object_id} occurs twice in frame {frame}")
+        try:
+            by_frame[index_of[frame]] = to_rle({"size": [height, width], "counts": counts}, height, width)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
+    return masks
+
+
+def _frame_numbers(frames: list[Path]) -> dict[int, int]:
+    try:
+        return {int(frame.stem): index for index, frame in enumerate(frames)}
+    except ValueError:
+        raise DataError(f"{frames[0].parent}: expected frames named by their numbers, such as 000000.png") from None
+
+
+def _check_class(object_id: int, where: str) -> None:
+    known = {category.id: category.name for category in CATEGORIES}
+    if object_id != IGNORE_ID and object_id // IDS_PER_CLASS not in known:
+        names = ", ".join(f"{number} ({name})" for number, name in known.items())
+        raise DataError(
+            f"{where} is of class {object_id // IDS_PER_CLASS}; expected class_id * {IDS_PER_CLASS} + instance_id "
+            f"with a class of {names}, or {IGNORE_ID} for what is to be ignored"
+        )

@@ -1,0 +1,192 @@
+"""JSON on disk: plain or gzipped in, atomically replaced out."""
+
+import gc
+import gzip
+import json
+import mmap
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from vistrials.errors import DataError
+from vistrials.formats.files import replacing
+
+MAX_TEXT = 1 << 31
+"""Bytes of JSON accepted, unzipped: several times the largest predictions files of published benchmarks."""
+
+_MAX_EXPLAINED = 1 << 26
+"""Bytes of JSON that are read a second time, as text, to say where it is broken."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+T = TypeVar("T")
+
+
+def load_json(path: str | os.PathLike[str]) -> Any:
+    """Load a JSON file, gzipped or not (told apart by its first bytes, not by its name).
+
+    Args:
+        path: the file, of at most MAX_TEXT bytes unzipped. NaN and infinities, which JSON does not know, are
+            numbers here, as in Python's own reader, in files of up to 64 MiB.
+
+    Returns:
+        The parsed value.
+
+    Raises:
+        DataError: the file is missing, unreadable, cut short, or no JSON; the message says where.
+    """
+    path = Path(path)
+    text = _read(path)
+    with _without_garbage_collection():
+        try:
+            return msgspec.json.decode(text)
+        except (ValueError, RecursionError) as error:
+            return _parse_slowly(text, path, error)
+
+
+def load_json_as(path: str | os.PathLike[str], form: type[T]) -> T | Any:
+    """Load a JSON file into typed records, which may leave parts of it unparsed (`msgspec.Raw`).
+
+    Args:
+        path: as for `load_json`.
+        form: a msgspec type.
+
+    Returns:
+        A value of that type; where the file has another form, the value that `load_json` returns, so that whoever
+        asked can say what is wrong with it.
+
+    Raises:
+        DataError: as `load_json`, or the file has another form and more than 64 MiB: too much to load in full.
+    """
+    path = Path(path)
+    text = _read(path)
+    with _without_garbage_collection():
+        try:
+            return msgspec.json.decode(text, type=form)
+        except (ValueError, RecursionError) as error:
+            if len(text) > _MAX_EXPLAINED:
+                raise DataError(f"{path}: {_shown(error)}") from None
+            return load_json(path)
+
+
+def save_json_atomic(path: str | os.PathLike[str], obj: Any, *, indent: int | None = None) -> None:
+    """Save a value as JSON so that a reader finds the old file or the new one, never a part.
+
+    Args:
+        path: the file; gzipped if its name ends in `.gz` (the bytes then depend on the value alone).
+        obj: anything `json` can write.
+        indent: spaces per level; None writes one line.
+
+    Raises:
+        DataError: the folder is missing or not writable.
+        ValueError: the value holds NaN or an infinity, which JSON does not know.
+        TypeError: the value holds something JSON cannot express.
+    """
+    path = Path(path)
+    data = (json.dumps(obj, indent=indent, allow_nan=False) + "\n").encode()
+    if path.suffix == ".gz":
+        data = gzip.compress(data, mtime=0)
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """The collector would walk over millions of new objects time and again, and find none to free."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read(path: Path) -> Any:
+    """The file's text, unzipped: a buffer, which for a plain file is the file itself."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if file.peek(2)[:2] == _GZIP_MAGIC:
+                text = _gunzip(gzip.GzipFile(fileobj=file), size, path)
+            elif size > 0:
+                _check_size(size, path)
+                text = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            else:
+                # Empty, or a pipe.
+                text = memoryview(file.read(MAX_TEXT + 1))
+                _check_size(len(text), path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    return text[len(_BYTE_ORDER_MARK) :] if text[:3] == _BYTE_ORDER_MARK else text
+
+
+def _gunzip(file: gzip.GzipFile, size: int, path: Path) -> memoryview:
+    text = bytearray()
+    try:
+        while part := file.read(1 << 24):
+            text += part
+            _check_size(len(text), path)
+    except EOFError:
+        raise DataError(
+            f"{path}: gzip cut short after {size} bytes: the end of the stream is missing; copy it again"
+        ) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged gzip file of {size} bytes ({error}); copy it again") from None
+    return memoryview(text)
+
+
+def _check_size(size: int, path: Path) -> None:
+    if size > MAX_TEXT:
+        raise DataError(f"{path}: more than {MAX_TEXT >> 30} GiB of JSON; expected less, split it by videos")
+
+
+def _parse_slowly(text: memoryview, path: Path, error: Exception) -> Any:
+    """Parse with Python's own reader, which takes NaN and says where a file is broken."""
+    if len(text) > _MAX_EXPLAINED:
+        raise DataError(f"{path}: {_shown(error)}") from None
+    try:
+        characters = str(text, "utf-8")
+    except UnicodeDecodeError as fault:
+        raise DataError(f"{path}: not JSON text: byte {fault.start} is not UTF-8; expected .json or .json.gz") from None
+    if not characters.strip():
+        raise DataError(f"{path}: the file is empty; expected JSON")
+    try:
+        return json.loads(characters)
+    except json.JSONDecodeError as fault:
+        where = f"line {fault.lineno} column {fault.colno} (character {fault.pos} of {len(characters)})"
+        if _is_cut_short(fault, characters):
+            raise DataError(f"{path}: JSON cut short: it ends inside a value at {where}; copy it again") from None
+        raise DataError(f"{path}: not valid JSON: {fault.msg} at {where}") from None
+    except RecursionError:
+        raise DataError(f"{path}: not usable JSON: nested too deeply") from None
+    except ValueError as fault:
+        # An integer of thousands of digits: Python refuses to convert it.
+        raise DataError(f"{path}: not usable JSON: {str(fault).split(';')[0]}") from None
+
+
+def _is_cut_short(error: json.JSONDecodeError, text: str) -> bool:
+    at_the_end = error.pos >= len(text.rstrip())
+    return at_the_end or error.msg.startswith("Unterminated string")
+
+
+def _shown(error: Exception) -> str:
+    """What the fast reader says of a file, in words of ours where its own are about itself."""
+    if isinstance(error, RecursionError):
+        return "not usable JSON: nested too deeply"
+    if isinstance(error, msgspec.ValidationError):
+        return f"not of the expected form: {str(error).replace('`', '')}"
+    if "truncated" in str(error):
+        return "JSON cut short: it ends inside a value; copy it again"
+    return f"not valid JSON: {error}"

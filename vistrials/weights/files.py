@@ -1,0 +1,272 @@
+"""Files of weights, read and written: the one place that opens them."""
+
+import json
+import pickle
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from vistrials.errors import CheckpointError
+from vistrials.formats.files import replacing
+
+_NAMES_SHOWN = 3
+
+
+def save_weights(path: Path, model: nn.Module, metadata: Mapping[str, str]) -> None:
+    """Save a model's parameters and buffers as safetensors, floating-point ones as float32; atomic.
+
+    Args:
+        path: the file.
+        model: its `state_dict` is saved.
+        metadata: text to go along, such as trial, iteration and category names.
+    """
+    save_tensors(path, model.state_dict(), metadata)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], *, half: bool = False) -> None:
+    """Save tensors as safetensors; atomic.
+
+    Args:
+        path: the file.
+        tensors: by name.
+        metadata: text to go along.
+        half: floating-point ones as float16 instead of float32: half the size, for figures that agree to their noise.
+    """
+    content = _with_sorted_header(save(_converted(tensors, half), metadata=dict(metadata)))
+    with replacing_checkpoint(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def save_torch_file(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], *, half: bool = False) -> None:
+    """Save tensors as a torch file in the form of mmdetection, {"state_dict", "meta"}; atomic. Arguments as above."""
+    content = {"meta": dict(meta), "state_dict": OrderedDict(_converted(tensors, half))}
+    # The programs that read this form run on versions of PyTorch that know the old container only.
+    with replacing_checkpoint(path) as temporary:
+        torch.save(content, temporary, _use_new_zipfile_serialization=False)
+
+
+def _converted(tensors: Mapping[str, Tensor], half: bool) -> dict[str, Tensor]:
+    dtype = torch.float16 if half else torch.float32
+    return {
+        key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous().clone()
+        for key, value in tensors.items()
+    }
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The text that went along with weights; of a torch file the category names, where mmdetection's meta has them.
+
+    Raises:
+        CheckpointError: missing or damaged file.
+    """
+    if path.suffix == ".safetensors":
+        with _open_safetensors(path) as file:
+            return dict(file.metadata() or {})
+    content = load_torch_file(path)
+    meta = content.get("meta") if isinstance(content, dict) else None
+    names = meta.get("CLASSES") if isinstance(meta, dict) else None
+    return {"category_names": json.dumps(list(names))} if isinstance(names, list | tuple) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsReport:
+    """What became of each key, sorted."""
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    """In the model, not in the file: left fresh."""
+    unexpected: tuple[str, ...]
+    """In the file, not in the model: ignored."""
+    mismatched: tuple[str, ...]
+    """In both, but of another shape: left fresh."""
+
+    def summary(self) -> str:
+        """One line with the counts and the parts of the model that stayed fresh or were ignored."""
+        parts = [f"{len(self.loaded)} tensors loaded"]
+        for keys, fate in (
+            (self.missing, "fresh, absent from the file"),
+            (self.mismatched, "fresh, of another shape"),
+            (self.unexpected, "ignored, unknown to the model"),
+        ):
+            if keys:
+                parts.append(f"{len(keys)} {fate} ({_some(keys)})")
+        return "; ".join(parts)
+
+
+def load_weights(
+    model: nn.Module, path: Path, *, allow_mismatch: bool = False, allow_missing: bool = True
+) -> WeightsReport:
+    """Load weights from a file into a model, whole tensors only.
+
+    Layers that the file lacks keep their fresh values (a new head on a trained network) unless
+    `allow_missing` is off. A tensor of another shape, and one that the model does not know, are refused
+    unless `allow_mismatch` is on: then the first stays fresh and the second is ignored.
+
+    Args:
+        model: changed in place; half-precision tensors of the file are cast to its dtype.
+        path: .safetensors, or a torch file with a state dict or a training checkpoint.
+        allow_mismatch: see above.
+        allow_missing: see above.
+
+    Returns:
+        What became of each key.
+
+    Raises:
+        CheckpointError: naming file, key, expected and found shape; also where not one tensor fits, or one
+            holds NaN or infinity.
+    """
+    found = read_tensors(path)
+    expected = model.state_dict()
+    report = compare_tensors(found, expected)
+    if not report.loaded:
+        raise CheckpointError(
+            f"{path}: no tensor fits the model: expected names such as {_some(sorted(expected))}, "
+            f"found {_some(sorted(found)) or 'none'}"
+        )
+    if report.mismatched and not allow_mismatch:
+        key = report.mismatched[0]
+        raise CheckpointError(
+            f"{path}: {key}: expected shape {tuple(expected[key].shape)}, found {tuple(found[key].shape)}"
+            f"{_and_more(report.mismatched)}; init.allow_mismatch: true leaves such layers fresh"
+        )
+    if report.unexpected and not allow_mismatch:
+        raise CheckpointError(
+            f"{path}: {report.unexpected[0]}: the model has no such tensor{_and_more(report.unexpected)}; "
+            "init.allow_mismatch: true ignores them"
+        )
+    if report.missing and not allow_missing:
+        key = report.missing[0]
+        raise CheckpointError(
+            f"{path}: {key}: expected shape {tuple(expected[key].shape)}, found nothing"
+            f"{_and_more(report.missing)}; these weights belong to another model"
+        )
+    loaded = {key: found[key] for key in report.loaded}
+    check_finite(path, loaded)
+    model.load_state_dict(loaded, strict=False)
+    return report
+
+
+def compare_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> WeightsReport:
+    """What would become of each key, by names and shapes."""
+    shared = sorted(expected.keys() & found.keys())
+    mismatched = tuple(key for key in shared if expected[key].shape != found[key].shape)
+    return WeightsReport(
+        loaded=tuple(key for key in shared if key not in set(mismatched)),
+        missing=tuple(sorted(expected.keys() - found.keys())),
+        unexpected=tuple(sorted(found.keys() - expected.keys())),
+        mismatched=mismatched,
+    )
+
+
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights that a training has broken.
+
+    Raises:
+        CheckpointError: one holds NaN or infinity.
+    """
+    if broken := [key for key, value in tensors.items() if not torch.isfinite(value).all()]:
+        raise CheckpointError(
+            f"{path}: {broken[0]}: expected finite numbers, found NaN or infinity{_and_more(tuple(broken))}; "
+            "copy or train it again"
+        )
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a torch file with a state dict or a training checkpoint.
+
+    Raises:
+        CheckpointError: missing or damaged file, or one that holds something else.
+    """
+    if path.suffix == ".safetensors":
+        with _open_safetensors(path) as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - a file, not a dict
+    content = load_torch_file(path)
+    for key in ("model", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
+        raise CheckpointError(
+            f"{path}: expected a dictionary of names and tensors, found {type(content).__name__}; "
+            "it is a torch file, but no checkpoint"
+        )
+    return content
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """The same safetensors file with a header that depends on the tensors alone.
+
+    The library orders metadata by chance, so that equal weights would differ in their SHA-256.
+    """
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
+
+
+def _open_safetensors(path: Path) -> Any:
+    _check_exists(path)
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error}); copy or train it again") from None
+
+
+def load_torch_file(path: Path) -> Any:
+    """What a torch file holds, tensors and plain values alone.
+
+    Raises:
+        CheckpointError: missing, damaged, or with Python objects in it.
+    """
+    _check_exists(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about damage, in words for torch's own developers
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        # Torch's own message tells the user to load it all the same.
+        raise CheckpointError(
+            f"{path}: not a torch file of tensors alone: it is another kind of file, or holds Python objects, "
+            "which could run code; check the path, or convert it to .safetensors"
+        ) from None
+    except Exception as error:  # torch's reader fails in whatever way the damage leads to
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path}: damaged or not a torch file ({reason}); copy or train it again") from None
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; check the path")
+
+
+@contextmanager
+def replacing_checkpoint(path: Path) -> Iterator[Path]:
+    """`replacing`, with failures told in one line.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    try:
+        with replacing(path) as temporary:
+            yield temporary
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written ({error}); check space and permissions") from None
+
+
+def _some(keys: tuple[str, ...] | list[str]) -> str:
+    shown = ", ".join(keys[:_NAMES_SHOWN])
+    return f"{shown}, ..." if len(keys) > _NAMES_SHOWN else shown
+
+
+def _and_more(keys: tuple[str, ...]) -> str:
+    return f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""

@@ -1,0 +1,210 @@
+"""Weights of other programs -> weights of a trial."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vistrials.errors import CheckpointError
+from vistrials.formats.files import sha256_of
+from vistrials.models.objprop import build_model
+from vistrials.specs.trial import TrialSpec
+from vistrials.weights.files import (
+    check_finite,
+    compare_tensors,
+    read_metadata,
+    read_tensors,
+    save_tensors,
+)
+from vistrials.weights.original_names import CLASS_LAYER, original_name, without_wrapper
+from vistrials.weights.torchvision_names import (
+    coco_rows,
+    is_detector,
+    take_category_rows,
+    torchvision_name,
+    with_current_names,
+)
+
+OURS = ".safetensors"
+"""How files of our own weights end."""
+
+_COUNTS = "num_batches_tracked"  # PyTorch before 0.4.1 and frozen batch norms store none
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A tensor that keeps a checkpoint from fitting a trial, by the checkpoint's name of it."""
+
+    name: str
+    kind: Literal["missing", "unexpected", "of another shape"]
+    expected: tuple[int, ...] | None
+    found: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignCheckpoint:
+    """A checkpoint of another program, held against the network of a trial."""
+
+    path: Path
+    program: str
+    category_names: tuple[str, ...] | None
+    num_categories: int
+    tensors: dict[str, Tensor]
+    """What fits, under our names."""
+    faults: tuple[Fault, ...]
+    fresh_parts: tuple[str, ...]
+    """Parts of the trial's network that the other program does not have: they start from fresh numbers."""
+    trained_categories: tuple[str, ...] | None
+    """Where the checkpoint is of other categories: those whose rows of the class layers are taken from it."""
+
+
+def read_foreign(
+    path: Path,
+    spec: TrialSpec,
+    category_names: Sequence[str] | None = None,
+    names_of_data: Callable[[], Sequence[str]] | None = None,
+) -> ForeignCheckpoint:
+    """Read a checkpoint of the original program or of torchvision's Mask R-CNN, told apart by their names.
+
+    Args:
+        path: a torch file (state dict, or {"state_dict", "meta"}) or .safetensors.
+        spec: the trial that is to start from it.
+        category_names: of the data it is meant for; by default the checkpoint's own.
+        names_of_data: gives those of the trial's data, for weights of torchvision where `category_names` is left out.
+
+    Returns:
+        What fits, and everything that does not.
+
+    Raises:
+        CheckpointError: not a checkpoint of these programs, damaged, with code in it, or of other categories.
+        VistrialsError: as `names_of_data`.
+    """
+    state = without_wrapper(read_tensors(path))
+    if is_detector(state):
+        if category_names is None and names_of_data is None:
+            raise CheckpointError(f"{path}: holds COCO's categories: say which the data have with --categories")
+        return _read_torchvision(path, state, spec, category_names or names_of_data())  # type: ignore[misc]
+    class_layer = state.get(CLASS_LAYER)
+    if class_layer is None or class_layer.dim() != 2 or len(class_layer) < 2:
+        shown = ", ".join(list(state)[:_NAMES_SHOWN]) or "nothing"
+        raise CheckpointError(
+            f"{path}: expected the names of the original program (with a {CLASS_LAYER} of 1 + categories rows) "
+            f"or of torchvision's Mask R-CNN (backbone.body...), found {shown}"
+        )
+    num_categories = len(class_layer) - 1
+    own_names = json.loads(read_metadata(path).get("category_names", "null"))
+    names = _agreed_names(path, num_categories, own_names, category_names)
+    with torch.device("meta"):  # shapes are all that is needed
+        expected = build_model(spec.model, num_categories).state_dict()
+    theirs = {name: original for name in expected if (original := original_name(name)) is not None}
+    tensors, faults = _match(path, state, expected, theirs)
+    fresh = _without_counterpart(expected, theirs)
+    return ForeignCheckpoint(path, "mmdetection 1", names, num_categories, tensors, faults, fresh, None)
+
+
+def _read_torchvision(
+    path: Path, state: Mapping[str, Tensor], spec: TrialSpec, category_names: Sequence[str]
+) -> ForeignCheckpoint:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same file and categories, the same weights
+        expected = build_model(spec.model, len(category_names)).state_dict()
+    theirs = {name: original for name in expected if (original := torchvision_name(name)) is not None}
+    state = take_category_rows(with_current_names(state), expected, category_names)
+    tensors, faults = _match(path, state, expected, theirs)
+    trained = tuple(category_names[label - 1] for label in coco_rows(category_names))
+    fresh = _without_counterpart(expected, theirs)
+    return ForeignCheckpoint(
+        path, "torchvision", tuple(category_names), len(category_names), tensors, faults, fresh, trained
+    )
+
+
+def save_foreign(checkpoint: ForeignCheckpoint, spec: TrialSpec, out: Path) -> None:
+    """Save what fits of a checkpoint as weights of the trial, for init.weights.
+
+    Raises:
+        CheckpointError: nothing fits, a tensor holds NaN or infinity, or `out` is not called .safetensors.
+    """
+    check_suffix(out, OURS)
+    if not checkpoint.tensors:
+        raise CheckpointError(f"{checkpoint.path}: no tensor fits {spec.name} under {spec.profile}; name its own trial")
+    check_finite(checkpoint.path, checkpoint.tensors)
+    metadata = {
+        "trial": spec.name,
+        "profile": spec.profile,
+        "program": checkpoint.program,
+        "imported_from": checkpoint.path.name,
+        "imported_sha256": sha256_of(checkpoint.path),
+        "num_categories": str(checkpoint.num_categories),
+    }
+    if checkpoint.category_names is not None:
+        metadata["category_names"] = json.dumps(checkpoint.category_names)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_tensors(out, checkpoint.tensors, metadata)
+
+
+def _match(
+    path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor], theirs: Mapping[str, str]
+) -> tuple[dict[str, Tensor], tuple[Fault, ...]]:
+    """The tensors that fit under our names, and what keeps the others from fitting.
+
+    Args: state by their names; expected by ours; theirs: our name -> theirs.
+    """
+    wanted = {original: expected[name] for name, original in theirs.items()}
+    report = compare_tensors(state, wanted)
+    loaded = set(report.loaded)
+    tensors = {name: state[original] for name, original in theirs.items() if original in loaded}
+    for name in theirs:
+        if name.endswith(_COUNTS) and name not in tensors and name.replace(_COUNTS, "running_mean") in tensors:
+            tensors[name] = torch.zeros((), dtype=torch.int64)
+    faults = [
+        Fault(name, "missing", tuple(wanted[name].shape), None) for name in report.missing if not name.endswith(_COUNTS)
+    ]
+    faults += [Fault(name, "unexpected", None, tuple(state[name].shape)) for name in report.unexpected]
+    faults += [
+        Fault(name, "of another shape", tuple(wanted[name].shape), tuple(state[name].shape))
+        for name in report.mismatched
+    ]
+    return tensors, tuple(faults)
+
+
+def _without_counterpart(expected: Mapping[str, Tensor], theirs: Mapping[str, str]) -> tuple[str, ...]:
+    """Whole parts where the other program has nothing of them, else single tensors."""
+    known_parts = {_part(name) for name in theirs}
+    fresh = expected.keys() - theirs.keys()
+    return tuple(sorted({name if _part(name) in known_parts else _part(name) for name in fresh}))
+
+
+def _part(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _agreed_names(
+    path: Path, num_categories: int, own: Sequence[str] | None, wanted: Sequence[str] | None
+) -> tuple[str, ...] | None:
+    """The checkpoint's own category names or those of the data; both at once must agree."""
+    if wanted is not None and len(wanted) != num_categories:
+        raise CheckpointError(f"{path}: expected {len(wanted)} categories as in the data, found {num_categories}")
+    if own is not None and len(own) != num_categories:
+        own = None  # a note for people, no part of the weights
+    if own is not None and wanted is not None and list(own) != list(wanted):
+        mine, theirs = next((a, b) for a, b in zip(own, wanted, strict=True) if a != b)
+        raise CheckpointError(
+            f"{path}: expected the categories of the data in their order, found {mine!r} where the data list {theirs!r}"
+        )
+    names = own or wanted
+    return None if names is None else tuple(names)
+
+
+def check_suffix(out: Path, suffix: str) -> None:
+    """Refuse to write a file under a name that says something else.
+
+    Raises:
+        CheckpointError: the name ends otherwise.
+    """
+    if out.suffix != suffix:
+        raise CheckpointError(f"{out}: expected the name of the file to write to end in {suffix}")

@@ -1,0 +1,23 @@
+"""Trained weights that travel with the package, in vistrials/shipped/."""
+
+from pathlib import Path
+
+from vistrials.errors import CheckpointError
+
+_FOLDER = Path(__file__).resolve().parents[1] / "shipped"
+_PREFIX = "shipped:"
+
+
+def weights_file(name: str) -> Path:
+    """The file that `init.weights` names: a path, or `shipped:NAME` for one of this package.
+
+    Raises:
+        CheckpointError: the package has no such weights.
+    """
+    if not name.startswith(_PREFIX):
+        return Path(name).expanduser()
+    path = _FOLDER / f"{name.removeprefix(_PREFIX)}.safetensors"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in _FOLDER.glob("*.safetensors"))) or "none"
+        raise CheckpointError(f"init.weights: {name}: no such weights in this package; it has {known}")
+    return path
