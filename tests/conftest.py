@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from vistrials.engine.threads import bound_spinning
+
+bound_spinning()  # as the command line does, before any test loads torch
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -18,6 +18,8 @@ from vistrials.errors import CheckpointError, DataError, RunError
 from vistrials.evaluation.average_precision import FIGURES, accumulate, compute_figures
 from vistrials.evaluation.stored_matches import load_matches
 from vistrials.runs.directory import RunDirectory
+from vistrials.specs.loading import load_trial
+from vistrials.specs.model import ModelSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.weights.files import read_metadata
 
@@ -68,11 +70,11 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Backbone weights are not fetched; returns the sources that were asked for."""
     asked: list[str] = []
 
-    def load_backbone(model: torch.nn.Module, source: str) -> str | None:
-        asked.append(source)
-        return f"{source} weights are out of reach" if source == "imagenet" else None
+    def read_backbone(spec: ModelSpec, source: str) -> None:
+        if source == "imagenet":
+            raise CheckpointError("imagenet weights are out of reach")
 
-    fake = SimpleNamespace(load_backbone=load_backbone)
+    fake = SimpleNamespace(load_backbone=lambda model, source: asked.append(source), read_backbone=read_backbone)
     monkeypatch.setitem(sys.modules, "vistrials.weights.backbones", fake)
     return asked
 
@@ -193,7 +195,7 @@ def test_stages_alone(data: Path, tmp_path: Path) -> None:
         run(spec, tmp_path, stages=["infer"])
     directory, _ = run(spec, tmp_path, stages=["train"])
     assert directory.is_trained() and not directory.is_inferred("valid")
-    with pytest.raises(RunError, match="split valid is not predicted yet"):
+    with pytest.raises(RunError, match="no predictions of split valid here"):
         run(spec, tmp_path, stages=["evaluate"])
 
 
@@ -242,7 +244,7 @@ def test_settings_of_the_training_reach_the_trial_to_start_from(
     overrides = ["train.max_iters=1", "model.propagation.at_inference=false", "init.backbone=random"]
     spec = tiny_spec(data, "second", train={"max_iters": 1}, init={"from": "first"})
     _, reporter = run(spec, tmp_path, stages=["train"], overrides=overrides)
-    assert asked == [("train.max_iters=1", "init.backbone=random")]
+    assert set(asked) == {("train.max_iters=1", "init.backbone=random")}
     assert any("trained first with train.max_iters=1, init.backbone=random" in text for text in reporter.messages)
 
 
@@ -281,11 +283,55 @@ def test_a_broken_split_is_found_before_the_training(data: Path, tmp_path: Path)
     assert not list((tmp_path / "results").glob("**/losses.jsonl"))
 
 
-def test_a_backbone_out_of_reach_is_warned_of_and_recorded(data: Path, tmp_path: Path) -> None:
-    spec = tiny_spec(data, train={"max_iters": 0}, init={"backbone": "imagenet"})
-    directory, reporter = run(spec, tmp_path, stages=["train"])
-    assert reporter.warnings == ["imagenet weights are out of reach"]
-    assert load(directory.provenance)["initial_weights"]["report"] == reporter.warnings[0]
+def test_a_backbone_out_of_reach_stops_the_run_before_anything_is_lost(data: Path, tmp_path: Path) -> None:
+    directory, _ = run(tiny_spec(data, train={"max_iters": 0}), tmp_path)
+    before = content(directory)
+    with pytest.raises(CheckpointError, match="out of reach"):
+        run(tiny_spec(data, train={"max_iters": 0}, init={"backbone": "imagenet"}), tmp_path, force=True)
+    assert content(directory) == before
+
+
+def test_a_start_whose_backbone_is_out_of_reach_stops_the_run_too(data: Path, tmp_path: Path) -> None:
+    first = tiny_spec(data, "first", init={"backbone": "imagenet"})
+    second = tiny_spec(data, "second", init={"from": "first"})
+    with pytest.raises(CheckpointError, match="out of reach"):
+        run(second, tmp_path, starts={"first": first})
+    assert not list((tmp_path / "results").glob("**/spec.yaml"))
+
+
+def test_published_figures_name_the_command_that_makes_the_rest(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = tiny_spec(data, train={"max_iters": 0})
+    directory, _ = run(spec, tmp_path)
+    directory.weights.unlink()
+    directory.predictions().unlink()
+    # "tiny" is no trial that could be named, so the recorded spec is.
+    cure = "`vistrials run results/tiny/tiny/seed0/spec.yaml --force` trains again and makes them"
+    _, reporter = run(spec, tmp_path)
+    assert cure in reporter.messages[0]
+    for stage in ("infer", "evaluate"):
+        directory.metrics().touch() if stage == "infer" else directory.metrics().unlink()
+        with pytest.raises(RunError) as caught:
+            run(spec, tmp_path, stages=[stage])
+        assert str(caught.value).endswith(cure)
+    with pytest.raises(RunError) as caught:
+        directory.predicted_split(spec, None)
+    assert str(caught.value).endswith(cure)
+    _, reporter = run(load_trial("results/tiny/tiny/seed0/spec.yaml"), tmp_path, force=True)
+    assert directory.is_inferred("valid") and directory.is_evaluated("valid")
+
+
+def test_files_of_others_in_the_folder_do_not_stop_a_run(data: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(data, train={"max_iters": 0})
+    folder = RunDirectory.for_spec(spec, tmp_path / "results", 0).path
+    folder.mkdir(parents=True)
+    for name in ("slurm-1.out", ".spec.yaml.tmp", ".spec.yaml.0123.tmp"):
+        (folder / name).touch()
+    directory, _ = run(spec, tmp_path)
+    assert directory.is_evaluated("valid") and (folder / "slurm-1.out").exists()
+    run(spec, tmp_path, force=True)
 
 
 def test_shipped_weights_that_are_not_there_are_named(data: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from vistrials.commands import data, diagnosis, reports, runs, scoring, submission, trials, weights
 from vistrials.commands.options import EXIT_ERROR, EXIT_INTERRUPTED
+from vistrials.engine.threads import bound_spinning
 from vistrials.errors import VistrialsError
 
 
@@ -61,6 +62,7 @@ app.add_typer(data.app, name="data", help="Make, convert, check, count and split
 
 def main() -> None:
     """Entry point of the `vistrials` command."""
+    bound_spinning()
     app()
 
 

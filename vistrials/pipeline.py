@@ -104,7 +104,7 @@ def run(
     reporter = reporter or SilentReporter()
     job = _Job(spec, directory, choose_device(device), num_devices, tuple(overrides), starts or {}, reporter)
     if "train" not in stages and not directory.spec.exists():
-        raise RunError(f"{directory.path}: no such run yet; `vistrials run {spec.name}` makes it")
+        raise RunError(f"{directory.path}: no such run yet; `{directory.command('run')}` makes it")
     with directory.lock():
         _check_at_the_door(job, stages, force)
         if force:
@@ -115,7 +115,7 @@ def run(
             # Published results come without weights and predictions: what is scored needs neither.
             todo = [split for split in todo if not directory.is_evaluated(split)]
         if not todo:
-            job.reporter.message(f"{directory.path}: done already; --force redoes it")
+            job.reporter.message(f"{directory.path}: done already; {_how_to_redo(directory)}")
         unpredicted = [split for split in todo if not directory.is_inferred(split)]
         if "train" in stages and (unpredicted or "infer" not in stages):
             _train(job)
@@ -127,14 +127,19 @@ def run(
     return directory
 
 
+def _how_to_redo(directory: RunDirectory) -> str:
+    split = directory.main_split
+    return "--force redoes it" if directory.is_inferred(split) else directory.how_to_predict(split)
+
+
 def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
     """Find now what would otherwise break the run hours later, or after --force has thrown its results away."""
     spec, directory = job.spec, job.directory
     if not (force and "train" in stages):
         directory.check(spec)
     is_to_train = "train" in stages and (force or not directory.is_trained())
-    if is_to_train and spec.init.weights is not None:
-        read_metadata(weights_file(spec.init.weights))
+    if is_to_train and (force or not directory.checkpoint.exists()):
+        _check_start(job)
     todo = [split for split in spec.data.splits if force or not directory.is_evaluated(split)]
     if not todo:
         return
@@ -145,6 +150,22 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
         found.append((data.annotations, [category.name for category in video_set.categories]))
     for annotations, names in found[1:]:
         _check_categories(found[0][1], names, annotations)
+
+
+def _check_start(job: _Job) -> None:
+    """Make sure that the weights at the root of this training can be had."""
+    init = job.spec.init
+    if init.weights is not None:
+        read_metadata(weights_file(init.weights))
+    elif init.from_trial is None:
+        from vistrials.weights.backbones import read_backbone
+
+        read_backbone(job.spec.model, init.backbone)
+    else:
+        earlier = _job_of_start(job, init.from_trial)
+        if not (earlier.directory.is_trained() or earlier.directory.checkpoint.exists()):
+            earlier.directory.check_trainable()
+            _check_start(earlier)
 
 
 def _discard(directory: RunDirectory, stages: Sequence[str], splits: Sequence[str]) -> None:
@@ -263,10 +284,8 @@ class _Start:
             return {"source": self.source, "sha256": sha256_of(self.weights), "report": report.summary()}
         from vistrials.weights.backbones import load_backbone
 
-        warning = load_backbone(model, init.backbone)
-        if warning is not None:
-            reporter.warning(warning)
-        return {"source": self.source, "sha256": None, "report": warning}
+        load_backbone(model, init.backbone)
+        return {"source": self.source, "sha256": None, "report": None}
 
 
 def _find_start(job: _Job) -> _Start:
@@ -310,7 +329,7 @@ def _infer(job: _Job, split: str) -> None:
     if directory.is_inferred(split):
         return
     if not directory.is_trained():
-        raise RunError(f"{directory.path}: not trained yet; `vistrials run {spec.name}` does that first")
+        raise RunError(f"{directory.path}: no weights to predict with; {directory.how_to_predict(split)}")
     data = resolve_split(spec.data, split)
     data_digest = record_data(directory.provenance, split, data.annotations)
     video_set = load_video_set(data.annotations, data.frames_dir, require_annotations=False)
@@ -360,10 +379,7 @@ def _evaluate(job: _Job, split: str) -> None:
     spec, directory = job.spec, job.directory
     if directory.is_evaluated(split):
         return
-    if not directory.is_inferred(split):
-        raise RunError(
-            f"{directory.path}: split {split} is not predicted yet; `vistrials run {spec.name}` does it first"
-        )
+    directory.check_predicted(split)
     data = resolve_split(spec.data, split)
     record_data(directory.provenance, split, data.annotations)
     video_set = load_video_set(data.annotations, data.frames_dir, require_annotations=False)

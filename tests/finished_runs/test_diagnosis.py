@@ -86,7 +86,7 @@ def test_runs_by_folder_or_trial(tmp_path: Path) -> None:
 
 
 def test_runs_that_cannot_be_diagnosed(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"split valid is not predicted yet; `vistrials run baseline`"):
+    with pytest.raises(RunError, match=r"no predictions of split valid here; `vistrials run"):
         diagnose_run(make_run(tmp_path, predicted=False).path)
     with pytest.raises(SpecError, match=r"no split 'minival'; it has valid$"):
         diagnose_run(make_run(tmp_path).path, "minival")

@@ -79,7 +79,7 @@ def test_or_against_the_server_s_file(tmp_path: Path) -> None:
 
 def test_runs_that_cannot_be_submitted(tmp_path: Path) -> None:
     run, out = make_run(tmp_path, None).path, tmp_path / "results.zip"
-    with pytest.raises(RunError, match=r"split valid is not predicted yet; `vistrials run baseline`"):
+    with pytest.raises(RunError, match=r"no predictions of split valid here; `vistrials run"):
         submit_run(run, out)
     with pytest.raises(SpecError, match=r"no split 'test'; it has valid$"):
         submit_run(run, out, split="test")

@@ -112,7 +112,7 @@ def test_what_is_asked_for_must_exist(tmp_path: Path) -> None:
 
 
 def test_runs_that_cannot_be_shown(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"split valid is not predicted yet; `vistrials run baseline`"):
+    with pytest.raises(RunError, match=r"no predictions of split valid here; `vistrials run"):
         visualization.visualize(make_run(tmp_path, None).path)
     with pytest.raises(RunError, match=r"no run here \(there is no spec.yaml\)"):
         visualization.visualize(tmp_path)

@@ -9,7 +9,7 @@ from torchvision.models import resnet18
 from tests.models.small import small_model
 from vistrials.errors import CheckpointError
 from vistrials.models.objprop import ObjProp
-from vistrials.specs.model import BackboneSpec
+from vistrials.specs.model import BackboneSpec, FPNSpec
 from vistrials.weights.backbones import load_backbone
 
 STANDARD = BackboneSpec(depth=18)
@@ -31,7 +31,7 @@ def test_a_file_of_torchvisions_names_loads_whole(tmp_path: Path) -> None:
     state = _saved_resnet(tmp_path / "resnet.pth")
     model = small_model(backbone=STANDARD)
     assert not _same_features(model, state)
-    assert load_backbone(model, str(tmp_path / "resnet.pth")) is None
+    load_backbone(model, str(tmp_path / "resnet.pth"))
     assert _same_features(model, state)
 
 
@@ -86,15 +86,29 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path) -> 
         load_backbone(small_model(), str(tmp_path / "absent.pth"))
 
 
-def test_without_a_connection_the_consequence_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_connection_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*args: object, **kwargs: object) -> None:
         raise URLError("no route to host")
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", unreachable)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
-    warning = load_backbone(small_model(backbone=STANDARD), "imagenet")
-    assert warning is not None and "random" in warning and "AP" in warning
+    for source in ("imagenet", "coco"):
+        depth = {"imagenet": 18, "coco": 50}[source]
+        model = small_model(backbone=BackboneSpec(depth=depth), fpn=FPNSpec(channels=256))
+        with pytest.raises(CheckpointError) as error:
+            load_backbone(model, source)
+        message = str(error.value)
+        assert source in message and "no route to host" in message and "\n" not in message
+        assert "--set init.backbone=FILE" in message and "--set init.backbone=random" in message
 
 
 def test_standard_weights_are_not_for_other_widths() -> None:
-    assert "base_width 8" in (load_backbone(small_model(), "imagenet") or "")
+    with pytest.raises(CheckpointError, match="base_width 8"):
+        load_backbone(small_model(), "imagenet")
+
+
+def test_random_is_taken_at_its_word() -> None:
+    model = small_model(backbone=STANDARD)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    load_backbone(model, "random")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -6,6 +6,7 @@ What is done follows from which files are there; each is written whole or not at
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any, Self
 from vistrials.errors import RunError, SpecError
 from vistrials.formats.files import replacing
 from vistrials.formats.json_file import load_json
-from vistrials.specs.loading import dump_spec, parse_spec, trial_differences
+from vistrials.specs.loading import DEFAULT_PROFILE, dump_spec, load_trial, parse_spec, trial_differences
 from vistrials.specs.trial import TrialSpec
 
 # Where data lie and how fast things go, not what comes out. The data's content is checked by its digest.
@@ -139,11 +140,47 @@ class RunDirectory:
         split = split or self.main_split
         if split not in spec.data.splits:
             raise SpecError(f"{self.path}: no split {split!r}; it has {', '.join(spec.data.splits)}")
-        if not self.is_inferred(split):
-            raise RunError(
-                f"{self.path}: split {split} is not predicted yet; `vistrials run {spec.name}` does it first"
-            )
+        self.check_predicted(split)
         return split
+
+    def check_predicted(self, split: str) -> None:
+        """Refuse to read predictions that are not here.
+
+        Raises:
+            RunError: naming the command that makes them.
+        """
+        if not self.is_inferred(split):
+            raise RunError(f"{self.path}: no predictions of split {split} here; {self.how_to_predict(split)}")
+
+    def how_to_predict(self, split: str) -> str:
+        """The command that makes the missing predictions of a split, in words that end a message."""
+        if self.is_trained():
+            return f"`{self.command('infer' if self.is_evaluated(split) else 'run')}` makes them"
+        if self._outputs_after_training():
+            return (
+                "its figures were published without weights and predictions; "
+                f"`{self.command('run', '--force')}` trains again and makes them"
+            )
+        return f"`{self.command('run')}` makes them"
+
+    def command(self, verb: str, *flags: str) -> str:
+        """The command that works on this very run, as it can be typed here."""
+        words = ["vistrials", verb]
+        if self._is_what_its_name_means():
+            words += [self.trial, *(["--profile", self.profile] if self.profile != DEFAULT_PROFILE else [])]
+        else:
+            words.append(_as_typed(self.spec))
+        words += ["--seed", str(self.seed)] if self.seed else []
+        words += ["--results", _as_typed(self.results_dir)] if _as_typed(self.results_dir) != "results" else []
+        return shlex.join([*words, *flags])
+
+    def _is_what_its_name_means(self) -> bool:
+        """Whether trial and profile alone lead to this run: no setting was changed by hand, and no file is needed."""
+        try:
+            named = load_trial(self.trial, self.profile)
+            return not self.spec.exists() or not self.differences(named)
+        except (SpecError, RunError):
+            return False
 
     def check(self, spec: TrialSpec) -> None:
         """Make sure that what lies in the folder comes from this very spec; one that nothing came from does not matter.
@@ -161,16 +198,17 @@ class RunDirectory:
         """Make the folder, or make sure that what lies in it comes from this very spec.
 
         Raises:
-            RunError: it comes from another spec, or from nobody knows which.
+            RunError: it comes from another spec, or there are results and no spec.
         """
         if self.spec.exists():
             self.check(spec)
             if not self.differences(spec):
                 return
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif self._has_results():
+            # Files that no run writes (a scheduler's log, notes) are no reason to refuse.
             raise RunError(
-                f"{self.path}: has files but no spec.yaml, so nobody knows what they come from; "
-                "clear it with --force, or choose another folder with --results"
+                f"{self.path}: has results but no spec.yaml, so nobody knows what they come from; "
+                "clear them with --force, or choose another folder with --results"
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -230,7 +268,7 @@ class RunDirectory:
         if outputs and not self.is_trained():
             raise RunError(
                 f"{self.path}: has {outputs[0].name} but not the weights that it comes from; "
-                "redo the run with --force, or choose another folder with --results"
+                f"`{self.command('run', '--force')}` redoes the run, or choose another folder with --results"
             )
 
     def _outputs_after_training(self) -> list[Path]:
@@ -271,6 +309,12 @@ class RunDirectory:
             yield
         finally:
             os.close(descriptor)
+
+
+def _as_typed(path: Path) -> str:
+    """A path as somebody in the working folder would type it."""
+    path, here = path.resolve(), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _read_spec(path: Path) -> TrialSpec:

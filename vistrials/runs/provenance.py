@@ -21,6 +21,7 @@ from vistrials.formats.files import sha256_of
 from vistrials.formats.json_file import load_json, save_json_atomic
 
 _PACKAGES = ("torch", "torchvision", "numpy", "lightning-fabric", "pydantic", "safetensors", "pillow", "pycocotools")
+_THREAD_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 _PACKAGE_DIR = Path(vistrials.__file__).resolve().parent
 
 
@@ -110,7 +111,7 @@ def record_stage(path: Path, name: str, device: str) -> Iterator[dict[str, Any]]
 
 
 def describe_environment() -> dict[str, Any]:
-    """Code, libraries and machine."""
+    """Code, libraries, machine, and how it computes."""
     return {
         "vistrials": vistrials.__version__,
         **_describe_checkout(),
@@ -119,6 +120,19 @@ def describe_environment() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
         "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        **_describe_arithmetic(),
+    }
+
+
+def _describe_arithmetic() -> dict[str, Any]:
+    """What speed, and the last digits of figures, depend on: build of PyTorch, instructions and threads of the CPU."""
+    import torch
+
+    return {
+        "torch_build": {"git": torch.version.git_version, "cuda": torch.version.cuda},
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "thread_waiting": {name: os.environ[name] for name in _THREAD_WAITING if name in os.environ},
     }
 
 

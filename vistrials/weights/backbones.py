@@ -2,57 +2,60 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import Tensor
 
 from vistrials.errors import CheckpointError
 from vistrials.models.objprop import ObjProp
+from vistrials.specs.model import ModelSpec
 from vistrials.weights.torchvision_names import is_detector, torchvision_name, with_current_names
 
 _STANDARD_WIDTH = 64
 
 
-def load_backbone(model: ObjProp, source: str) -> str | None:
+def load_backbone(model: ObjProp, source: str) -> None:
     """Put trained weights into the backbone (coco: into the FPN too).
 
     Args: source: imagenet, coco, random, or the path of a file with torchvision's ResNet or Mask R-CNN parameter names.
-    Returns: a warning where the weights could not be had and the backbone stays random; None otherwise.
-    Raises: CheckpointError: a named file that cannot be read or does not fit.
+    Raises: CheckpointError: the weights cannot be had, or a named file cannot be read or does not fit.
+    """
+    if source != "random":
+        _load(model, read_backbone(model.spec, source), source)
+
+
+def read_backbone(spec: ModelSpec, source: str) -> Mapping[str, Tensor]:
+    """The tensors that `load_backbone` takes, downloaded once where they are torchvision's; none for random.
+
+    Raises: CheckpointError: as `load_backbone`, but for what fits.
     """
     if source == "random":
-        return None
-    if source in ("imagenet", "coco"):
-        try:
-            state = _imagenet(model) if source == "imagenet" else _coco(model)
-        except (URLError, OSError, ValueError) as error:
-            return (
-                f"init.backbone: no {source} weights here ({error}), so the backbone starts from random numbers: "
-                "training takes many times longer and AP stays far lower; give a file with "
-                "--set init.backbone=FILE, or connect once"
-            )
-    else:
-        state = _read(Path(source).expanduser())
-    _load(model, state, source)
-    return None
+        return {}
+    if source not in ("imagenet", "coco"):
+        return _read(Path(source).expanduser())
+    try:
+        return _imagenet(spec) if source == "imagenet" else _coco(spec)
+    except (OSError, RuntimeError, ValueError) as error:  # no connection, a damaged download, no such weights
+        # Random numbers in their place would cost most of the AP, hours later and without a word.
+        raise CheckpointError(
+            f"init.backbone: expected {source} weights, found none here ({error}); connect once, give a file with "
+            "--set init.backbone=FILE, or start from random numbers with --set init.backbone=random"
+        ) from None
 
 
-def _imagenet(model: ObjProp) -> Mapping[str, Tensor]:
+def _imagenet(spec: ModelSpec) -> Mapping[str, Tensor]:
     from torchvision import models
 
-    spec = model.spec.backbone
-    if spec.base_width != _STANDARD_WIDTH:
-        raise ValueError(f"none exist for model.backbone.base_width {spec.base_width}")
+    if spec.backbone.base_width != _STANDARD_WIDTH:
+        raise ValueError(f"none exist for model.backbone.base_width {spec.backbone.base_width}")
     # V1 is what the published program started from; V2 was trained by another recipe.
-    chosen = models.get_model_weights(f"resnet{spec.depth}")["IMAGENET1K_V1"]
+    chosen = models.get_model_weights(f"resnet{spec.backbone.depth}")["IMAGENET1K_V1"]
     return chosen.get_state_dict(progress=False, check_hash=True)
 
 
-def _coco(model: ObjProp) -> Mapping[str, Tensor]:
+def _coco(spec: ModelSpec) -> Mapping[str, Tensor]:
     from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
-    spec = model.spec
     if (spec.backbone.depth, spec.backbone.base_width, spec.fpn.channels) != (50, _STANDARD_WIDTH, 256):
         raise ValueError("they exist for ResNet-50 with a 256-channel FPN only")
     return MaskRCNN_ResNet50_FPN_Weights.COCO_V1.get_state_dict(progress=False, check_hash=True)
