@@ -21,7 +21,7 @@ from vistrials.runs.directory import RunDirectory
 from vistrials.specs.loading import load_trial
 from vistrials.specs.model import ModelSpec
 from vistrials.specs.trial import TrialSpec
-from vistrials.weights.files import read_metadata
+from vistrials.weights.files import digest_of_tensors, read_metadata, read_tensors
 
 TINY: dict[str, Any] = {
     "model": {
@@ -135,6 +135,8 @@ def test_a_run_goes_from_spec_to_figures_and_then_rests(data: Path, tmp_path: Pa
     assert provenance["overrides"] == ["train.max_iters=3"]
     assert set(provenance["stages"]) == {"train", "infer/valid", "evaluate/valid"}
     assert provenance["stages"]["infer/valid"]["frames"] == 2 * NUM_FRAMES
+    network = digest_of_tensors(read_tensors(directory.weights))
+    assert provenance["stages"]["infer/valid"]["network_sha256"] == network
     assert set(provenance["data"]) == {"train", "valid"}
 
     before = content(directory)

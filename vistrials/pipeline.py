@@ -36,7 +36,7 @@ from vistrials.specs.loading import load_trial
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
-from vistrials.weights.files import load_weights, read_metadata, save_weights
+from vistrials.weights.files import digest_of_tensors, load_weights, read_metadata, read_tensors, save_weights
 from vistrials.weights.shipped import weights_file
 
 STAGES = ("train", "infer", "evaluate")
@@ -357,6 +357,7 @@ def _infer(job: _Job, split: str) -> None:
         )
         entry |= _gpu_memory(job.device) | {
             "weights_sha256": weights_digest,
+            "network_sha256": digest_of_tensors(read_tensors(directory.weights)),
             "videos": summary.videos,
             "frames": summary.frames,
             "tracks": summary.tracks,

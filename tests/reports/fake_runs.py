@@ -29,6 +29,7 @@ def write_run(
     version: str = "0.1.0",
     commit: str = "1111111222",
     overrides: Sequence[str] = (),
+    network: str | None = None,
 ) -> RunDirectory:
     """A run of profile demo. AP50, AP75, AR1 and AR10 are AP plus 0.1, 0.2, 0.3, 0.4; without AP it is unfinished."""
     spec = TrialSpec(
@@ -49,6 +50,8 @@ def write_run(
             data={"train": {"sha256": "tttt"}, split: {"sha256": annotations}},
             environment={"vistrials": version, "commit": commit, "dirty": False},
         )
+        if network is not None:
+            update_provenance(run.provenance, stages={f"infer/{split}": {"network_sha256": network}})
     return run
 
 

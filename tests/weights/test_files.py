@@ -9,6 +9,7 @@ from torch import nn
 
 from vistrials.errors import CheckpointError
 from vistrials.weights.files import (
+    digest_of_tensors,
     load_weights,
     read_metadata,
     read_tensors,
@@ -52,6 +53,27 @@ def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
     for name in "xyz":
         save_weights(tmp_path / name, original, metadata)
     assert len({(tmp_path / name).read_bytes() for name in "xyz"}) == 1
+
+
+def test_a_network_has_one_digest_in_all_files(tmp_path: Path) -> None:
+    original = model()
+    for seed in "01":
+        save_weights(tmp_path / f"{seed}.safetensors", original, {"seed": seed})
+    digests = {digest_of_tensors(read_tensors(tmp_path / f"{seed}.safetensors")) for seed in "01"}
+    assert digests == {digest_of_tensors(original.state_dict())}
+
+
+def test_another_value_shape_type_or_name_is_another_network() -> None:
+    tensors = {"weight": torch.arange(6.0), "steps": torch.tensor(3)}
+    changed = [
+        tensors,
+        tensors | {"weight": tensors["weight"] + 1e-7 * torch.eye(6)[3]},
+        tensors | {"weight": tensors["weight"].reshape(2, 3)},
+        tensors | {"weight": tensors["weight"].double()},
+        {"weights": tensors["weight"], "steps": tensors["steps"]},
+    ]
+    assert len({digest_of_tensors(state) for state in changed}) == len(changed)
+    assert digest_of_tensors(dict(reversed(tensors.items()))) == digest_of_tensors(tensors)
 
 
 def test_half_precision_is_cast_up(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ A draw counts every video with a weight; nothing is matched again.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -177,6 +177,23 @@ def compute_p(estimate: float, draws: NDArray[np.float64], num_videos: int) -> f
     if deviations is None:
         return None
     return float((np.count_nonzero(deviations >= abs(estimate)) + 1) / (len(deviations) + 1))
+
+
+def adjust_holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjust p-values for their number: the least level at which Holm's procedure finds each difference.
+
+    Args:
+        p_values: of a family of comparisons; None where there is none, which does not count.
+
+    Source: S. Holm, A Simple Sequentially Rejective Multiple Test Procedure (1979); holds however they depend.
+    """
+    adjusted: list[float | None] = [None] * len(p_values)
+    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    highest = 0.0
+    for rank, (p, place) in enumerate(known):
+        highest = max(highest, min(1.0, p * (len(known) - rank)))
+        adjusted[place] = highest
+    return adjusted
 
 
 def _deviations(estimate: float, draws: NDArray[np.float64], num_videos: int) -> NDArray[np.float64] | None:

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Self
 
 from vistrials.errors import DataError, RunError, SpecError
-from vistrials.evaluation.bootstrap import MIN_DRAWS, MIN_VIDEOS, Interval, SeedSpread
+from vistrials.evaluation.bootstrap import MIN_DRAWS, MIN_VIDEOS, Interval, SeedSpread, adjust_holm
 from vistrials.formats.json_file import load_json
 from vistrials.reports.found_runs import find_readable_runs
 from vistrials.reports.uncertainty import (
@@ -29,7 +29,7 @@ NUM_DRAWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """Mean over seeds in percent, and the standard deviation of a sample (n - 1) where there are two or more."""
+    """Mean over networks in percent, and the standard deviation of a sample (n - 1) where there are two or more."""
 
     mean: float
     sd: float | None
@@ -44,21 +44,26 @@ class Statistic:
 class Row:
     """One trial.
 
+    num_networks: how many different ones its seeds have; one where a trial trains for no step.
     figures: of `FIGURES`; None where no category could be scored.
-    interval: 95 % interval of AP; None without stored matches, or with too few videos.
+    interval: 95 % interval of AP; None without stored matches, or with too few videos. Of one network it covers the
+        choice of videos only.
     to_baseline: AP minus the baseline's AP of the same seed; None for the baseline and without common seeds.
-    to_baseline_interval: that of the difference.
-    p: of a difference of 0, two-sided.
+    to_baseline_interval: that of the difference; covers videos only where either side is one network.
+    p: of a difference of 0, two-sided; None where either side is one network, since nothing says how much others vary.
+    adjusted_p: p adjusted for the number of rows that have one (Holm).
     footnotes: what makes its runs not comparable with the others.
     """
 
     trial: str
     seeds: tuple[int, ...]
+    num_networks: int
     figures: dict[str, Statistic | None]
     interval: Interval | None
     to_baseline: Statistic | None
     to_baseline_interval: Interval | None
     p: float | None
+    adjusted_p: float | None
     footnotes: tuple[str, ...]
 
 
@@ -94,6 +99,18 @@ class _Run:
     @property
     def name(self) -> str:
         return f"{self.directory.trial} seed {self.directory.seed}"
+
+    def network(self, split: str) -> str:
+        """What tells its network from others: a digest of the weights, where the run has recorded one."""
+        stages, start = self.provenance.get("stages", {}), self.provenance.get("initial_weights", {})
+        inferred = stages.get(f"infer/{split}", {})
+        if digest := inferred.get("network_sha256"):
+            return str(digest)
+        # Runs of earlier versions: the digest of their file covers its seed too, so one network has many.
+        untrained = stages.get("train", {}).get("iterations") == 0 and "fresh" not in (start.get("report") or "fresh")
+        if untrained and start.get("sha256"):
+            return str(start["sha256"])
+        return str(inferred.get("weights_sha256") or self.name)
 
 
 def compare_runs(
@@ -142,11 +159,13 @@ def compare_runs(
     if num_draws:
         notes += _resample(runs, split, num_draws)
     trials = list(dict.fromkeys(run.directory.trial for run in runs))
-    spread = pool_seed_spread(_all_resampled(_scored(trial, runs)) for trial in trials)
+    spread = pool_seed_spread(_all_resampled(_one_per_network(_scored(trial, runs), split)) for trial in trials)
+    rows = [_row(trial, runs, split, spread) for trial in trials]
+    adjusted = adjust_holm([row.p for row in rows])
     return Comparison(
         profile,
         split,
-        tuple(_row(trial, runs, spread) for trial in trials),
+        tuple(replace(row, adjusted_p=p) for row, p in zip(rows, adjusted, strict=True)),
         num_draws,
         next((len(run.resampled.video_ids) for run in runs if run.resampled), None),
         spread,
@@ -228,27 +247,38 @@ def _resample(runs: Sequence[_Run], split: str, num_draws: int) -> Iterable[str]
         yield f"no interval from {fewest} videos: it takes {MIN_VIDEOS} or more"
 
 
-def _row(trial: str, runs: Sequence[_Run], spread: SeedSpread | None) -> Row:
+def _row(trial: str, runs: Sequence[_Run], split: str, spread: SeedSpread | None) -> Row:
     own = [run for run in runs if run.directory.trial == trial]
-    values = {
-        name: {run.directory.seed: run.figures[name] for run in own if run.figures[name] >= 0} for name in FIGURES
-    }
+    networks = _one_per_network(own, split)
+    values = {name: [run.figures[name] for run in networks if run.figures[name] >= 0] for name in FIGURES}
     base = {run.directory.seed: run for run in _scored(BASELINE, runs)}
     scored = _scored(trial, runs)
     paired = [(run, base[run.directory.seed]) for run in scored if trial != BASELINE and run.directory.seed in base]
+    fewest = min(len(_one_per_network(side, split)) for side in zip(*paired, strict=True)) if paired else 0
     difference_interval, p = compute_difference(
-        _all_resampled([run for run, _ in paired]), _all_resampled([run for _, run in paired]), spread
+        _all_resampled([run for run, _ in paired]),
+        _all_resampled([run for _, run in paired]),
+        spread if fewest > 1 else None,
     )
+    difference = Statistic.of([run.figures["AP"] - other.figures["AP"] for run, other in paired])
     return Row(
         trial,
         tuple(run.directory.seed for run in own),
-        {name: Statistic.of(list(of_seeds.values())) for name, of_seeds in values.items()},
-        compute_ap_interval(_all_resampled(scored), spread),
-        Statistic.of([run.figures["AP"] - other.figures["AP"] for run, other in paired]),
+        len(networks),
+        {name: Statistic.of(of_networks) for name, of_networks in values.items()},
+        compute_ap_interval(_all_resampled(_one_per_network(scored, split)), spread if len(networks) > 1 else None),
+        # With one network on a side, the spread over pairs is that of the other side alone.
+        difference and (difference if fewest > 1 else Statistic(difference.mean, None)),
         difference_interval,
-        p,
+        p if fewest > 1 else None,
+        None,
         tuple(note for run in own for note in run.footnotes),
     )
+
+
+def _one_per_network(runs: Sequence[_Run], split: str) -> list[_Run]:
+    """Of runs with the same network the first."""
+    return list({run.network(split): run for run in reversed(runs)}.values())[::-1]
 
 
 def _scored(trial: str, runs: Sequence[_Run]) -> list[_Run]:

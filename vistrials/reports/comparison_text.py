@@ -61,13 +61,19 @@ def _what_intervals_cover(comparison: Comparison) -> list[str]:
         f"[95 % interval], p (two-sided, of ΔAP = 0): from {comparison.num_draws} draws of the "
         f"{comparison.num_videos} videos, the same for all trials",
         f"they cover the choice of {covered};",
-        "they do not cover other kinds of data, nor the testing of several trials (p is for each alone)",
+        "they do not cover other kinds of data; a row of one network (or against a baseline of one) has no p, and its "
+        "intervals cover videos only",
+        f"p is for each row alone; Holm: adjusted for the family of the {_family_size(comparison)} rows with p",
     ]
+
+
+def _family_size(comparison: Comparison) -> int:
+    return sum(row.p is not None for row in comparison.rows)
 
 
 def columns(comparison: Comparison) -> tuple[str, ...]:
     """The headings of `cells`."""
-    return ("trial", *FIGURES, "ΔAP", *(["p"] if comparison.num_draws else []), "seeds")
+    return ("trial", *FIGURES, "ΔAP", *(["p", "Holm"] if comparison.num_draws else []), "seeds")
 
 
 def cells(comparison: Comparison, separator: str = " ") -> list[tuple[str, ...]]:
@@ -88,15 +94,22 @@ def _row_cells(row: Row, has_intervals: bool, separator: str) -> tuple[str, ...]
         ap += separator + _interval(row.interval)
         difference += separator + _interval(row.to_baseline_interval)
         others = [other.replace(" ±", f"{separator}±") for other in others]
-        p = ["" if row.trial == BASELINE else _p(row.p)]
+        p = ["" if row.trial == BASELINE else _p(value) for value in (row.p, row.adjusted_p)]
     return (
         f"{row.trial} *" if row.footnotes else row.trial,
         ap,
         *others,
         "" if row.trial == BASELINE else difference,
         *p,
-        str(len(row.seeds)),
+        _seeds(row, separator),
     )
+
+
+def _seeds(row: Row, separator: str) -> str:
+    count = str(len(row.seeds))
+    if row.num_networks == len(row.seeds):
+        return count
+    return f"{count}{separator}({row.num_networks} network{'s' if row.num_networks > 1 else ''})"
 
 
 def _interval(interval: Interval | None) -> str:
@@ -146,8 +159,8 @@ def _csv(comparison: Comparison) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = [f"{name}{end}" for name in (*FIGURES, "AP_to_baseline") for end in ("", "_sd")]
-    bounds = ["AP_low", "AP_high", "AP_to_baseline_low", "AP_to_baseline_high", "p"]
-    writer.writerow(["trial", *names, *bounds, "num_seeds", "footnotes"])
+    bounds = ["AP_low", "AP_high", "AP_to_baseline_low", "AP_to_baseline_high", "p", "p_holm"]
+    writer.writerow(["trial", *names, *bounds, "num_seeds", "num_networks", "footnotes"])
     for row in comparison.rows:
         values = [row.figures[name] for name in FIGURES] + [row.to_baseline]
         numbers = [number for value in values for number in ((value.mean, value.sd) if value else (None, None))]
@@ -156,8 +169,8 @@ def _csv(comparison: Comparison) -> str:
             bound for interval in intervals for bound in ((interval.low, interval.high) if interval else (None, None))
         ]
         shown = ["" if number is None else round(number, 4) for number in numbers]
-        shown.append("" if row.p is None else round(row.p, 6))
-        writer.writerow([row.trial, *shown, len(row.seeds), "; ".join(row.footnotes)])
+        shown += ["" if p is None else round(p, 6) for p in (row.p, row.adjusted_p)]
+        writer.writerow([row.trial, *shown, len(row.seeds), row.num_networks, "; ".join(row.footnotes)])
     return text.getvalue()
 
 

@@ -53,23 +53,19 @@ def resample_run(path: Path, ap: float, num_draws: int) -> RunDraws:
 
 
 def pool_seed_spread(trials: Iterable[Sequence[RunDraws]]) -> SeedSpread | None:
-    """Pool the spread between seeds over trials, each the runs of its seeds; None where no trial has two.
-
-    Runs that agree in every draw are one network under several seeds (of a trial that trains for no step), which says
-    nothing about seeds.
-    """
+    """Pool the spread between seeds over trials, each a run of each of its networks; None where no trial has two."""
     return measure_seed_spread(
         (np.array([run.ap for run in runs]), np.stack([run.draws for run in runs]))
         for runs in trials
-        if _are_on_same_videos(runs) and not _are_one_network(runs)
+        if _are_on_same_videos(runs)
     )
 
 
 def compute_ap_interval(runs: Sequence[RunDraws], spread: SeedSpread | None) -> Interval | None:
-    """Interval of the mean AP of one trial's seeds, in percent.
+    """Interval of the mean AP of one trial's networks, in percent.
 
     Args:
-        runs: of a trial, one of each seed.
+        runs: of a trial, one of each network.
         spread: between seeds; None leaves it out.
 
     Returns:
@@ -103,10 +99,6 @@ def compute_difference(
     draws = np.mean([run.draws - other.draws for run, other in pairs], axis=0)
     draws, num_videos = add_seed_level(draws, spread, 2 / len(pairs)), len(runs[0].video_ids)
     return compute_interval(estimate, draws, num_videos), compute_p(estimate, draws, num_videos)
-
-
-def _are_one_network(runs: Sequence[RunDraws]) -> bool:
-    return all(np.array_equal(run.draws, runs[0].draws, equal_nan=True) for run in runs)
 
 
 def _are_on_same_videos(runs: Sequence[RunDraws]) -> bool:

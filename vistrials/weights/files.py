@@ -1,5 +1,6 @@
 """Files of weights, read and written: the one place that opens them."""
 
+import hashlib
 import json
 import pickle
 import warnings
@@ -153,6 +154,16 @@ def load_weights(
     check_finite(path, loaded)
     model.load_state_dict(loaded, strict=False)
     return report
+
+
+def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values: the same for one network in any file, whatever text goes along."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def compare_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> WeightsReport:
