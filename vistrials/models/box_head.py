@@ -11,6 +11,7 @@ from vistrials.models.initialisation import normal_, xavier_
 from vistrials.models.layers import fully_connected
 from vistrials.models.losses import smooth_l1
 from vistrials.models.matching import assign, sample
+from vistrials.models.precision import widen
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import BoxHeadSpec
 
@@ -73,11 +74,11 @@ class BoxHead(nn.Module):
         normal_(self.deltas, 0.001)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """RoI features (n, C, s, s) -> logits (n, K + 1), deltas (n, 4 (K + 1))."""
+        """RoI features (n, C, s, s) -> logits (n, K + 1), deltas (n, 4 (K + 1)), never in 16 bits."""
         x = features.flatten(1)
         for fc in self.fcs:
             x = relu(fc(x))
-        return self.logits(x), self.deltas(x)
+        return widen(self.logits(x)), widen(self.deltas(x))
 
     def loss(
         self,

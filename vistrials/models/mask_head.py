@@ -7,6 +7,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, r
 from vistrials.models.box_head import SampledRoIs
 from vistrials.models.initialisation import kaiming_
 from vistrials.models.layers import convolutions
+from vistrials.models.precision import widen
 from vistrials.specs.model import MaskHeadSpec
 
 
@@ -33,7 +34,7 @@ class MaskHead(nn.Module):
         x = features
         for conv in self.convs:
             x = relu(conv(x))
-        maps = self.logits(relu(self.upsample(x)))
+        maps = widen(self.logits(relu(self.upsample(x))))
         return maps[:, 0] if self.spec.class_agnostic else maps[torch.arange(len(maps), device=maps.device), labels]
 
     def rois(self, sampled: SampledRoIs) -> SampledRoIs:

@@ -7,6 +7,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, r
 from vistrials.models.affinity import Affinity, spatial_weight
 from vistrials.models.initialisation import kaiming_
 from vistrials.models.layers import convolutions
+from vistrials.models.precision import widen, without_autocast
 from vistrials.specs.model import PropagationSpec
 
 STRIDE = 8
@@ -39,10 +40,10 @@ class PropagationHead(nn.Module):
         kaiming_(self.logits, fan_out=num_categories + 1)  # one shared map starts like one of K + 1
 
     def extract(self, levels: list[Tensor]) -> Tensor:
-        """P2..P5 (B, C, ...) -> propagation features (B, C', H, W) at stride 8."""
+        """P2..P5 (B, C, ...) -> propagation features (B, C', H, W) at stride 8, never in 16 bits."""
         size = levels[1].shape[-2:]
         resized = [x if x.shape[-2:] == size else interpolate(x, size=size, mode="bilinear") for x in levels[:4]]
-        return self.features(torch.cat(resized, dim=1))
+        return widen(self.features(torch.cat(resized, dim=1)))
 
     def loss(
         self,
@@ -101,10 +102,9 @@ class PropagationHead(nn.Module):
         Returns: foreground and background, (n, h, w) each.
         """
         height, width = key.shape[-2:]
-        # Never in 16 bits: unscaled products over many channels lose the differences that their softmax lives on. On a
-        # real clip loss_propmask stayed at .05 in bfloat16 (432 x 240) and fell to .02 in float32 (320 x 180).
-        with torch.autocast(key.device.type, enabled=False):
-            key, reference = (f.to(torch.promote_types(f.dtype, torch.float32)) for f in (key, reference))
+        # On a real clip loss_propmask stayed at .05 in bfloat16 (432 x 240) and fell to .02 in float32 (320 x 180).
+        with without_autocast(key):
+            key, reference = widen(key), widen(reference)
             inside = box_cells(boxes, height, width).flatten(1).to(key)
             foreground, background = torch.empty_like(inside), torch.empty_like(inside)
             groups = labels.unique() if self.affinity.per_category else [None]
@@ -127,7 +127,7 @@ class PropagationHead(nn.Module):
         x = features
         for conv in self.mask_convs:
             x = relu(conv(x))
-        maps = self.logits(relu(self.upsample(x)))
+        maps = widen(self.logits(relu(self.upsample(x))))
         chosen = maps[:, :1] if self.spec.class_agnostic else maps[torch.arange(len(maps)), labels][:, None]
         return interpolate(chosen, scale_factor=STRIDE // 2, mode="bilinear")[:, 0]
 

@@ -11,6 +11,7 @@ from vistrials.models import anchors as anchor_ops
 from vistrials.models.initialisation import normal_
 from vistrials.models.losses import smooth_l1
 from vistrials.models.matching import assign, sample
+from vistrials.models.precision import widen
 from vistrials.specs.model import AnchorSpec, ProposalSpec, RPNSpec
 
 
@@ -28,12 +29,12 @@ class RPN(nn.Module):
             normal_(layer, 0.01)
 
     def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Per level logits (B, cells * A) and deltas (B, cells * A, 4), by row, column, anchor."""
+        """Per level logits (B, cells * A) and deltas (B, cells * A, 4), by row, column, anchor, never in 16 bits."""
         logits, deltas = [], []
         for x in levels:
             x = relu(self.conv(x))
-            logits.append(self.objectness(x).permute(0, 2, 3, 1).flatten(1))
-            deltas.append(self.deltas(x).permute(0, 2, 3, 1).reshape(len(x), -1, 4))
+            logits.append(widen(self.objectness(x)).permute(0, 2, 3, 1).flatten(1))
+            deltas.append(widen(self.deltas(x)).permute(0, 2, 3, 1).reshape(len(x), -1, 4))
         return logits, deltas
 
     def loss(

@@ -6,6 +6,7 @@ from torch.nn.functional import cross_entropy, normalize, relu
 
 from vistrials.models.initialisation import normal_
 from vistrials.models.layers import fully_connected
+from vistrials.models.precision import widen, without_autocast
 from vistrials.specs.model import TrackHeadSpec
 
 
@@ -32,7 +33,7 @@ class TrackHead(nn.Module):
         x = features.flatten(1)
         for i, fc in enumerate(self.fcs):
             x = fc(relu(x) if i else x)
-        return x
+        return widen(x)
 
     def loss(self, key: list[Tensor], reference: list[Tensor], targets: list[Tensor]) -> dict[str, Tensor]:
         """loss_match, and match_acc over positives.
@@ -63,5 +64,6 @@ def match_scores(detections: Tensor, memory: Tensor, *, normalised: bool = False
     """
     if normalised:
         detections, memory = normalize(detections, dim=1), normalize(memory, dim=1)
-    scores = detections @ memory.T
+    with without_autocast(detections):
+        scores = detections @ memory.T
     return torch.cat([scores.new_zeros(len(scores), 1), scores], dim=1)
