@@ -451,7 +451,7 @@ def test_track_head(golden: Golden) -> None:
 def test_an_image_with_one_positive_is_left_out_as_released_only(golden: Golden) -> None:
     losses = {}
     for released in (True, False):
-        head = TrackHead(TrackHeadSpec(fc_channels=32), channels=8, roi_size=3, skip_single_positive=released)
+        head = TrackHead(TrackHeadSpec(fc_channels=32, skip_single_positive_match=released), channels=8, roi_size=3)
         load_part(head, "track_head", golden, "w__", "track_head")
         key = head(golden["x"]).split(golden["x_n"].tolist())
         reference = head(golden["ref_x"]).split(golden["ref_x_n"].tolist())

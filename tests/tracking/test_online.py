@@ -10,7 +10,7 @@ from vistrials.formats import rle
 from vistrials.models.box_head import Detections
 from vistrials.models.track_head import match_scores
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.trial import ReleasedBehaviour
+from vistrials.specs.model import PropagationSpec
 from vistrials.structures.frames import Frame
 from vistrials.tracking.online import OnlineTracker, track_video
 
@@ -57,7 +57,7 @@ def constant_propagation(history_frames: int = 24) -> SimpleNamespace:
         probs[:, :, :32] = 1
         return probs
 
-    spec = SimpleNamespace(at_inference=True, history_frames=history_frames, mask_threshold=0.3)
+    spec = PropagationSpec(history_frames=history_frames)
     return SimpleNamespace(spec=spec, extract=lambda levels: torch.zeros(1, 1, 4, 8), propagate=propagate)
 
 
@@ -129,7 +129,5 @@ def test_tracks_of_one_frame_are_dropped() -> None:
 
 def test_released_ids_are_labels() -> None:
     network = ScriptedNetwork([[(0, 2, 0.9)]] * 2)
-    (track,) = track_video(
-        network, frames(2), 1, [11, 22], InferenceSpec(), ReleasedBehaviour(category_id_is_label=True)
-    )
-    assert track.category_id == 2
+    (track,) = track_video(network, frames(2), 7, [11, 22], InferenceSpec(category_id_is_label=True))
+    assert (track.video_id, track.category_id) == (7, 2)

@@ -14,7 +14,6 @@ from vistrials.models.rpn import RPN
 from vistrials.models.track_head import TrackHead, match_scores
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import ModelSpec
-from vistrials.specs.trial import ReleasedBehaviour
 from vistrials.structures.frames import FramePairBatch
 
 
@@ -25,7 +24,7 @@ class ObjProp(nn.Module):
     inference frame by frame (see tracking.online).
     """
 
-    def __init__(self, spec: ModelSpec, num_categories: int, released: ReleasedBehaviour) -> None:
+    def __init__(self, spec: ModelSpec, num_categories: int) -> None:
         super().__init__()
         channels = spec.fpn.channels
         self.spec = spec
@@ -34,12 +33,7 @@ class ObjProp(nn.Module):
         self.neck = AttentionNeck(spec.neck, channels) if spec.neck else None
         self.rpn = RPN(spec.rpn, channels)
         self.box_head = BoxHead(spec.box_head, channels, num_categories)
-        self.track_head = TrackHead(
-            spec.track_head,
-            channels,
-            spec.box_head.roi_size,
-            skip_single_positive=released.skip_single_positive_match,
-        )
+        self.track_head = TrackHead(spec.track_head, channels, spec.box_head.roi_size)
         self.mask_head = MaskHead(spec.mask_head, channels, num_categories)
         self.propagation = PropagationHead(spec.propagation, channels, num_categories) if spec.propagation else None
 
@@ -136,6 +130,6 @@ def _sizes(levels: list[Tensor]) -> list[tuple[int, int]]:
     return [(level.shape[-2], level.shape[-1]) for level in levels]
 
 
-def build_model(spec: ModelSpec, num_categories: int, released: ReleasedBehaviour | None = None) -> ObjProp:
+def build_model(spec: ModelSpec, num_categories: int) -> ObjProp:
     """The network of a model spec for K categories, freshly initialised."""
-    return ObjProp(spec, num_categories, released or ReleasedBehaviour())
+    return ObjProp(spec, num_categories)

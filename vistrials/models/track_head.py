@@ -16,13 +16,9 @@ class TrackHead(nn.Module):
     Source: Yang et al., Video Instance Segmentation (MaskTrack R-CNN), section 4.
     """
 
-    def __init__(
-        self, spec: TrackHeadSpec, channels: int, roi_size: int, *, skip_single_positive: bool = False
-    ) -> None:
-        """skip_single_positive: the released accident that an image with one positive RoI adds 0 to loss_match."""
+    def __init__(self, spec: TrackHeadSpec, channels: int, roi_size: int) -> None:
         super().__init__()
         self.spec = spec
-        self.skip_single_positive = skip_single_positive
         fcs = fully_connected(channels * roi_size**2, spec.fc_channels, spec.num_fcs)
         for fc in fcs:
             normal_(fc, 0.01)
@@ -45,7 +41,7 @@ class TrackHead(nn.Module):
         total = (torch.cat(key).sum() + torch.cat(reference).sum()) * 0
         correct = total.detach()
         for k, r, target in zip(key, reference, targets, strict=True):
-            if len(target) == 0 or (self.skip_single_positive and len(target) == 1):
+            if len(target) == 0 or (self.spec.skip_single_positive_match and len(target) == 1):
                 continue
             scores = match_scores(k, r) * self.spec.logit_scale
             total = total + cross_entropy(scores[: len(target)], target, reduction="sum") / len(k)

@@ -13,7 +13,6 @@ from vistrials.models.box_head import Detections
 from vistrials.models.mask_head import paste_mask
 from vistrials.models.objprop import ObjProp
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.trial import ReleasedBehaviour
 from vistrials.structures.frames import Frame
 from vistrials.structures.tracks import PredictedTrack
 from vistrials.tracking.association import DROPPED, associate, association_scores
@@ -55,10 +54,9 @@ class OnlineTracker:
     Source: SYSTEM 3 (online inference) and 4.
     """
 
-    def __init__(self, model: ObjProp, spec: InferenceSpec, released: ReleasedBehaviour | None = None) -> None:
+    def __init__(self, model: ObjProp, spec: InferenceSpec) -> None:
         self.model = model
         self.spec = spec
-        self.released = released or ReleasedBehaviour()
         head = model.propagation
         self.propagation = head if head is not None and head.spec.at_inference else None
         self.memory: _Memory | None = None
@@ -143,7 +141,7 @@ class OnlineTracker:
         for object_id, total in totals.items():
             past = entries[object_id]
             mean = total / len(past)
-            if not self.released.network_px_propagation:
+            if not self.propagation.spec.network_px_propagation:
                 mean = _to_frame(mean, frame)
             mask = mean >= self.propagation.spec.mask_threshold
             if mask.any():
@@ -153,20 +151,14 @@ class OnlineTracker:
 
 
 def track_video(
-    model: ObjProp,
-    frames: Iterable[Frame],
-    video_id: int,
-    category_ids: Sequence[int],
-    spec: InferenceSpec,
-    released: ReleasedBehaviour | None = None,
+    model: ObjProp, frames: Iterable[Frame], video_id: int, category_ids: Sequence[int], spec: InferenceSpec
 ) -> list[PredictedTrack]:
     """The tracks of one video; masks become run lengths as soon as their frame is done.
 
     Args: frames in order; category_ids: id of label 1, 2, ...
     Returns: tracks of `min_track_frames` or more; score = mean over frames, category = majority (lowest on ties).
     """
-    released = released or ReleasedBehaviour()
-    tracker = OnlineTracker(model, spec, released)
+    tracker = OnlineTracker(model, spec)
     growing: dict[int, _GrowingTrack] = {}
     num_frames = 0
     for frame in frames:
@@ -177,7 +169,7 @@ def track_video(
     return [
         PredictedTrack(
             video_id=video_id,
-            category_id=label if released.category_id_is_label else category_ids[label - 1],
+            category_id=label if spec.category_id_is_label else category_ids[label - 1],
             score=score,
             segmentations=[track.masks.get(number) for number in range(num_frames)],
         )
