@@ -88,6 +88,15 @@ def test_identity_weights_start_from_the_plain_affinity(scope: str) -> None:
     assert weighted.propagation.affinity.weight.grad.abs().sum() > 0
 
 
+def test_an_object_that_only_the_reference_frame_shows_trains_the_matrix_of_its_own_category() -> None:
+    affinity = WeightedAffinitySpec(scope="per_category")
+    model = small_model(propagation=PropagationSpec(channels=8, num_mask_convs=1, affinity=affinity))
+    batch = make_batch([1], [2])  # of labels 1 and 2, and the key frame shows the first
+    model(batch)["loss_propattn"].backward()
+    trained = model.propagation.affinity.weight.grad.abs().sum(dim=(1, 2)) > 0
+    assert trained.tolist() == [True, True, False]
+
+
 def test_neck_reads_the_previous_frame_at_inference_unless_switched_off() -> None:
     frames = torch.randn(2, 1, 3, 64, 96)
     outcomes = {}

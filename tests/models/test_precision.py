@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.models.small import make_batch, small_model, small_spec
+from tests.models.small import batch_of, make_batch, small_model, small_spec
 from vistrials.geometry import boxes as box_ops
 from vistrials.models import attention_neck, box_head, propagation_head, roi_features, rpn, track_head
 from vistrials.models.objprop import ObjProp
@@ -117,16 +117,16 @@ def test_proposals_and_their_targets_far_to_the_right_are_those_of_full_precisio
     head = RPN(small_spec().rpn, channels=8)
     torch.nn.init.zeros_(head.deltas.weight)
     levels, sizes, image = [torch.randn(1, 8, 16, 272)], [(16, 272)], (64, 1088)
-    truth = [torch.tensor([[1003.0, 13.0, 1017.0, 27.0]])]
+    batch = batch_of(boxes=[torch.tensor([[1003.0, 13.0, 1017.0, 27.0]])], image_sizes=[image])
     logits, deltas = head(levels)
     ((expected, _),) = head.propose(logits, deltas, sizes, [image])
     assert ((expected[:, 0] > 900) & (expected[:, 0] % 4 != 0)).any()
-    loss = head.loss(logits, deltas, sizes, truth, [image])["loss_rpn_bbox"]
+    loss = head.loss(logits, deltas, sizes, batch)["loss_rpn_bbox"]
     with torch.autocast("cpu", torch.bfloat16):
         _, deltas = head(levels)
         ((found, _),) = head.propose(logits, deltas, sizes, [image])
         assert torch.equal(found, expected)
-        assert torch.equal(head.loss(logits, deltas, sizes, truth, [image])["loss_rpn_bbox"], loss)
+        assert torch.equal(head.loss(logits, deltas, sizes, batch)["loss_rpn_bbox"], loss)
 
 
 def test_roi_features_far_to_the_right_are_read_where_the_box_is() -> None:

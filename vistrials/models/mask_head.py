@@ -9,6 +9,7 @@ from vistrials.models.initialisation import kaiming_
 from vistrials.models.layers import convolutions
 from vistrials.models.precision import widen
 from vistrials.specs.model import MaskHeadSpec
+from vistrials.structures.frames import FramePairBatch
 
 
 class MaskHead(nn.Module):
@@ -45,15 +46,15 @@ class MaskHead(nn.Module):
         chosen = torch.randperm(sampled.num_positives)[:limit].sort().values.to(sampled.truth_index.device)
         return SampledRoIs(sampled.boxes[chosen], sampled.truth_index[chosen])
 
-    def loss(self, logits: Tensor, rois: list[SampledRoIs], masks: list[Tensor]) -> dict[str, Tensor]:
+    def loss(self, logits: Tensor, rois: list[SampledRoIs], batch: FramePairBatch) -> dict[str, Tensor]:
         """loss_mask: binary cross entropy, mean over RoIs and pixels; 0 without RoIs.
 
-        Args: logits (n, m, m) for the RoIs of all images in order; masks (instances, H, W) uint8 per image.
+        Args: logits (n, m, m) for the RoIs of all images in order; the batch, for its masks.
         """
         if len(logits) == 0:
             return {"loss_mask": logits.sum() * 0}
         targets = torch.cat(
-            [mask_targets(m, r.truth_index, r.boxes, logits.shape[-1]) for r, m in zip(rois, masks, strict=True)]
+            [mask_targets(m, r.truth_index, r.boxes, logits.shape[-1]) for r, m in zip(rois, batch.masks, strict=True)]
         )
         return {"loss_mask": self.spec.loss_weight * binary_cross_entropy_with_logits(logits, targets.to(logits))}
 
@@ -63,7 +64,7 @@ def mask_targets(masks: Tensor, truth_index: Tensor, boxes: Tensor, size: int) -
 
     Args: masks (m, H, W) uint8 of 0/1; truth_index (n,); boxes (n, 4) inclusive corners.
     Returns: (n, size, size) uint8 of 0/1.
-    Source: SYSTEM 2.9: the published fixed-point bilinear resize of uint8, which is not "bilinear >= 0.5".
+    Source: docs/method.md, section 2.9: the published fixed-point bilinear resize of uint8, not "bilinear >= 0.5".
     """
     if len(boxes) == 0:
         return masks.new_zeros(0, size, size)

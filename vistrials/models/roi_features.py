@@ -23,7 +23,8 @@ def roi_features(levels: list[Tensor], boxes: list[Tensor], size: int, spec: RoI
         boxes: B tensors (n, 4), inclusive corners in pixels of the network input.
         size: output cells per side.
     Returns: (sum of n, C, size, size), images in order, never in 16 bits.
-    Source: SYSTEM 2.6; level = floor(log2(sqrt(w h) / finest scale)), from the published Mask R-CNN implementation.
+    Source: docs/method.md, section 2.6; level = floor(log2(sqrt(w h) / finest scale)), from the published Mask R-CNN
+        implementation.
     """
     image_index = torch.cat([torch.full((len(b),), i, device=b.device) for i, b in enumerate(boxes)])
     rois = torch.cat(boxes)

@@ -13,6 +13,7 @@ from vistrials.models.losses import smooth_l1
 from vistrials.models.matching import assign, sample
 from vistrials.models.precision import widen
 from vistrials.specs.model import AnchorSpec, ProposalSpec, RPNSpec
+from vistrials.structures.frames import FramePairBatch
 
 
 class RPN(nn.Module):
@@ -42,20 +43,19 @@ class RPN(nn.Module):
         logits: list[Tensor],
         deltas: list[Tensor],
         level_sizes: list[tuple[int, int]],
-        ground_truth: list[Tensor],
-        image_sizes: list[tuple[int, int]],
+        batch: FramePairBatch,
     ) -> dict[str, Tensor]:
         """loss_rpn_cls and loss_rpn_bbox, summed over sampled anchors and divided by their number.
 
-        Args: outputs of `forward`; (rows, columns) per level; B tensors (n, 4); B sizes (height, width) before padding.
-        Source: SYSTEM 2.3; every image counts at least one positive and one negative in the divisor.
+        Args: outputs of `forward`; (rows, columns) per level; the batch, of which boxes and image sizes are read.
+        Source: docs/method.md, section 2.3; every image counts at least one positive and one negative in the divisor.
         """
         all_anchors = torch.cat(grid_anchors(tuple(level_sizes), self.spec.anchors)).to(deltas[0])
         all_logits, all_deltas = torch.cat(logits, dim=1), torch.cat(deltas, dim=1)
         loss_cls = all_logits.sum() * 0
         loss_bbox = all_deltas.sum() * 0
         divisor = 0
-        for image, (boxes, size) in enumerate(zip(ground_truth, image_sizes, strict=True)):
+        for image, (boxes, size) in enumerate(zip(batch.boxes, batch.image_sizes, strict=True)):
             usable = anchor_ops.inside(all_anchors, size).nonzero().flatten()
             boxes = boxes.to(all_anchors)
             assigned = assign(all_anchors[usable], boxes, self.spec.assigner)

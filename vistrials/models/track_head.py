@@ -4,10 +4,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize, relu
 
+from vistrials.models.box_head import SampledRoIs
 from vistrials.models.initialisation import normal_
 from vistrials.models.layers import fully_connected
 from vistrials.models.precision import widen, without_autocast
 from vistrials.specs.model import TrackHeadSpec
+from vistrials.structures.frames import FramePairBatch
 
 
 class TrackHead(nn.Module):
@@ -31,24 +33,27 @@ class TrackHead(nn.Module):
             x = fc(relu(x) if i else x)
         return widen(x)
 
-    def loss(self, key: list[Tensor], reference: list[Tensor], targets: list[Tensor]) -> dict[str, Tensor]:
-        """loss_match, and match_acc over positives.
+    def loss(self, key: Tensor, reference: Tensor, rois: list[SampledRoIs], batch: FramePairBatch) -> dict[str, Tensor]:
+        """loss_match, and match_acc over positives: which reference object, if any, each positive RoI shows.
 
-        Args, per image: key embeddings (n, D) of the sampled RoIs, positives first; reference embeddings (m, D);
-            targets (p,) int64 of the p positives: 0 = absent from the reference frame, else 1 + reference index.
+        Args: embeddings (n, D) of the RoIs and (m, D) of the reference boxes of all images in order; the RoIs; the
+            batch, for its reference boxes and instance_match.
         Returns: cross entropy of the positives over *all* sampled RoIs of the image, mean over images.
         """
-        total = (torch.cat(key).sum() + torch.cat(reference).sum()) * 0
+        total = (key.sum() + reference.sum()) * 0
         correct = total.detach()
-        for k, r, target in zip(key, reference, targets, strict=True):
+        keys = key.split([len(r.boxes) for r in rois])
+        references = reference.split([len(boxes) for boxes in batch.reference_boxes])
+        for k, r, sampled, match in zip(keys, references, rois, batch.instance_match, strict=True):
+            target = match[sampled.truth_index]
             if len(target) == 0 or (self.spec.skip_single_positive_match and len(target) == 1):
                 continue
             scores = match_scores(k, r) * self.spec.logit_scale
             total = total + cross_entropy(scores[: len(target)], target, reduction="sum") / len(k)
             correct = correct + (scores[: len(target)].detach().argmax(dim=1) == target).to(k).sum()
-        num_positives = max(sum(len(target) for target in targets), 1)
+        num_positives = max(sum(r.num_positives for r in rois), 1)
         return {
-            "loss_match": self.spec.loss_weight * total / len(key),
+            "loss_match": self.spec.loss_weight * total / len(rois),
             "match_acc": correct / num_positives,
         }
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
+from torchvision.ops import masks_to_boxes
 
+from vistrials.data.transforms import padded_size
 from vistrials.formats import rle
 from vistrials.models.box_head import Detections
 from vistrials.models.mask_head import paste_mask
@@ -16,8 +18,6 @@ from vistrials.specs.inference import InferenceSpec
 from vistrials.structures.frames import Frame
 from vistrials.structures.tracks import PredictedTrack
 from vistrials.tracking.association import DROPPED, associate, association_scores
-
-PAD_TO = 32
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class _Stored:
 class OnlineTracker:
     """Detects, associates and propagates, one frame of a video after the other.
 
-    Source: SYSTEM 3 (online inference) and 4.
+    Source: docs/method.md, sections 3 and 4.
     """
 
     def __init__(self, model: ObjProp, spec: InferenceSpec) -> None:
@@ -69,7 +69,8 @@ class OnlineTracker:
         parameter = next(self.model.parameters())
         image = frame.image.to(parameter)
         height, width = image.shape[-2:]
-        image = pad(image, (0, -width % PAD_TO, 0, -height % PAD_TO))[None]
+        padded_height, padded_width = padded_size([(height, width)])
+        image = pad(image, (0, padded_width - width, 0, padded_height - height))[None]
         levels = self.model.pyramid(image)
         detections = self.model.detect(levels, (height, width), frame.scale, self.spec, self.previous_levels)
         objects = self._track(levels, detections, frame)
@@ -146,7 +147,8 @@ class OnlineTracker:
             mask = mean >= self.propagation.spec.mask_threshold
             if mask.any():
                 score = sum(o.score for o in past) / len(past)
-                propagated[object_id] = TrackedObject(_bounding_box(mask), past[-1].label, score, mask, propagated=True)
+                box = masks_to_boxes(mask[None])[0].to(mean)
+                propagated[object_id] = TrackedObject(box, past[-1].label, score, mask, propagated=True)
         return propagated
 
 
@@ -209,8 +211,3 @@ def _to_frame(probs: Tensor, frame: Frame) -> Tensor:
     height, width = frame.image.shape[-2:]
     cropped = probs[None, None, :height, :width]
     return interpolate(cropped, size=frame.original_size, mode="bilinear", align_corners=False)[0, 0]
-
-
-def _bounding_box(mask: Tensor) -> Tensor:
-    rows, columns = mask.any(dim=1).nonzero().flatten(), mask.any(dim=0).nonzero().flatten()
-    return torch.stack([columns[0], rows[0], columns[-1], rows[-1]])
