@@ -100,7 +100,7 @@ class BoxHead(nn.Module):
         positive_boxes = torch.cat([r.positive_boxes for r in rois])
         truth = torch.cat([b.to(r.boxes)[r.truth_index] for r, b in zip(rois, batch.boxes, strict=True)])
         box_targets = box_ops.encode(positive_boxes, truth, self.spec.delta_stds)
-        predicted = deltas.reshape(len(deltas), -1, 4)[positives, targets[positives]]
+        predicted = deltas.unflatten(1, (-1, 4))[positives, targets[positives]]
         loss_bbox = smooth_l1_loss(predicted, box_targets, reduction="sum", beta=self.spec.smooth_l1_beta) / count
         return {
             "loss_cls": self.spec.loss_cls_weight * cross_entropy(logits, targets, reduction="sum") / count,
@@ -126,7 +126,7 @@ class BoxHead(nn.Module):
         """
         scores = logits.softmax(dim=1)
         boxes = box_ops.decode(proposals, deltas, self.spec.delta_stds, image_size) / scale
-        boxes = boxes.reshape(len(boxes), -1, 4)
+        boxes = boxes.unflatten(1, (-1, 4))
         found_boxes, found_scores, found_labels = (
             [boxes[:0, 0]],
             [scores[:0, 0]],
