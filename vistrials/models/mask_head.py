@@ -65,12 +65,13 @@ def mask_targets(masks: Tensor, truth_index: Tensor, boxes: Tensor, size: int) -
     Args: masks (m, H, W) uint8 of 0/1; truth_index (n,); boxes (n, 4) inclusive corners.
     Returns: (n, size, size) uint8 of 0/1.
     Source: docs/method.md, section 2.9: the published fixed-point bilinear resize of uint8, not "bilinear >= 0.5".
+        OpenCV's further rules, for the left and right border and for an exact halving, change nothing on 0 and 1.
     """
     if len(boxes) == 0:
         return masks.new_zeros(0, size, size)
     x1, y1, x2, y2 = boxes.double().trunc().long().unbind(dim=1)
-    columns, column_weights = _taps(x1, (x2 - x1 + 1).clamp(min=1), size, zero_fraction_at_border=True)
-    rows, row_weights = _taps(y1, (y2 - y1 + 1).clamp(min=1), size, zero_fraction_at_border=False)
+    columns, column_weights = _taps(x1, (x2 - x1 + 1).clamp(min=1), size)
+    rows, row_weights = _taps(y1, (y2 - y1 + 1).clamp(min=1), size)
     rows, columns = rows.clamp(0, masks.shape[1] - 1), columns.clamp(0, masks.shape[2] - 1)
 
     def pixels(row_tap: int, column_tap: int) -> Tensor:
@@ -82,16 +83,10 @@ def mask_targets(masks: Tensor, truth_index: Tensor, boxes: Tensor, size: int) -
 
     upper = (row_weights[0][:, :, None] * (line(0) >> 4)) >> 16
     lower = (row_weights[1][:, :, None] * (line(1) >> 4)) >> 16
-    resized = (upper + lower + 2) >> 2
-    halved = (x2 - x1 + 1 == 2 * size) & (y2 - y1 + 1 == 2 * size)
-    if halved.any():
-        # An exact halving takes the mean of the four pixels instead; there the taps are those four.
-        mean = (pixels(0, 0) + pixels(0, 1) + pixels(1, 0) + pixels(1, 1) + 2) >> 2
-        resized = torch.where(halved[:, None, None], mean, resized)
-    return resized.to(torch.uint8)
+    return ((upper + lower + 2) >> 2).to(torch.uint8)
 
 
-def _taps(start: Tensor, extent: Tensor, size: int, *, zero_fraction_at_border: bool) -> tuple[Tensor, Tensor]:
+def _taps(start: Tensor, extent: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """The two source positions (2, n, size) of each output cell along an axis, and their weights in 1/2048."""
     cells = torch.arange(size, device=start.device, dtype=torch.float64)
     position = ((cells + 0.5) * (extent[:, None] / size) - 0.5).float()
@@ -99,8 +94,6 @@ def _taps(start: Tensor, extent: Tensor, size: int, *, zero_fraction_at_border: 
     fraction = position - low
     low = low.long()
     last = extent[:, None] - 1
-    if zero_fraction_at_border:
-        fraction = torch.where((low < 0) | (low >= last), torch.zeros_like(fraction), fraction)
     taps = torch.stack([low, low + 1]).clamp(min=0).minimum(last) + start[:, None]
     weights = torch.stack([(1 - fraction) * 2048, fraction * 2048]).round().long()
     return taps, weights
