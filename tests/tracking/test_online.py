@@ -122,6 +122,13 @@ def test_track_score_category_and_masks() -> None:
     assert rle.area(track.segmentations[0]) == 100
 
 
+def test_the_category_is_that_of_most_frames() -> None:
+    script = [[(0, 1, 0.9)], [(0, 2, 0.9)], [(0, 3, 0.9)], [(0, 2, 0.9)]]
+    spec = InferenceSpec(association={"label_weight": 0})
+    (track,) = track_video(ScriptedNetwork(script), frames(4), 7, [11, 22, 33], spec)
+    assert track.category_id == 22
+
+
 def test_tracks_of_one_frame_are_dropped() -> None:
     network = ScriptedNetwork([[(0, 1, 0.9), (40, 2, 0.9)], [(0, 1, 0.9)]])
     assert len(track_video(network, frames(2), 1, [1, 2], InferenceSpec())) == 1
@@ -317,6 +324,16 @@ def test_the_mean_is_cut_to_the_image_and_resized_to_the_frame() -> None:
     expected[:20, :50] = True
     assert torch.equal(objects[0].mask, expected)
     assert objects[0].box.tolist() == [0, 0, 49, 19]
+
+
+def test_the_mean_is_resized_with_half_pixel_centres() -> None:
+    answer = torch.zeros(32, 64)
+    answer[0] = 1
+    head = recording_propagation(lambda stored: answer, mask_threshold=0.6)
+    tracker = OnlineTracker(RecordingNetwork([[(0, 1, 0.9)], []], propagation=head), InferenceSpec())
+    _, objects = [tracker.step(Frame(torch.zeros(3, 20, 50), 0.5, (40, 100))) for _ in range(2)]
+    # Frame rows 0, 1 and 2 read network rows -.25, .25 and .75: probabilities 1, .75 and .25.
+    assert objects[0].mask.any(dim=1).tolist() == [True] * 2 + [False] * 38
 
 
 def test_the_released_program_left_propagated_masks_in_padded_network_pixels() -> None:
