@@ -217,7 +217,7 @@ def _train_process(
     """One process of a training; rank 0 writes the files. Returns entries for the record of the stage."""
     seed_everything(directory.seed)
     video_set = load_video_set(data.annotations, data.frames_dir)
-    model = build_model(spec.model, video_set.num_categories, spec.released_behaviour)
+    model = build_model(spec.model, video_set.num_categories)
     if not directory.checkpoint.exists():
         report = start.apply(model, spec.init, reporter)
         if fabric.is_global_zero:
@@ -336,7 +336,7 @@ def _infer(job: _Job, split: str) -> None:
     names = [category.name for category in video_set.categories]
     trained = json.loads(read_metadata(directory.weights).get("category_names", json.dumps(names)))
     _check_categories(trained, names, data.annotations)
-    model = build_model(spec.model, video_set.num_categories, spec.released_behaviour)
+    model = build_model(spec.model, video_set.num_categories)
     load_weights(model, directory.weights, allow_missing=False)
     with record_stage(directory.provenance, f"infer/{split}", describe_device(str(job.device))) as entry:
         weights_digest = sha256_of(directory.weights)
@@ -347,11 +347,8 @@ def _infer(job: _Job, split: str) -> None:
             video_set,
             spec.data.image_size_px,
             spec.inference,
-            spec.released_behaviour,
             PredictionFiles(directory.predictions(split), directory.partial_predictions(split)),
-            digest=result_digest(
-                spec, data_digest, weights_digest, sections=("model", "inference", "released_behaviour")
-            ),
+            digest=result_digest(spec, data_digest, weights_digest, sections=("model", "inference")),
             reporter=job.reporter,
             title=f"infer {spec.name} on {split}",
         )

@@ -138,7 +138,9 @@ def test_the_loader_gives_augmented_pairs_that_depend_on_their_place_only(tmp_pa
         assert (boxes[:, 2:] >= boxes[:, :2]).all()
         for box, mask in zip(boxes.long().tolist(), first.masks, strict=True):
             assert mask[box[1] : box[3] + 1, box[0] : box[2] + 1].sum() == mask.sum() > 0
-        assert first.instance_match.max() <= len(first.reference_boxes)
+        assert first.instance_match.max() <= len(first.reference_boxes) == len(first.reference_labels)
+        matched = first.instance_match > 0
+        assert torch.equal(first.reference_labels[first.instance_match[matched] - 1], first.labels[matched])
 
 
 def test_scale_names_the_least_first():

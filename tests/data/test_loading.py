@@ -59,12 +59,21 @@ def test_a_pair_by_hand(video_set):
     assert pair.boxes.tolist() == [[6, 6, 15, 25], [40, 10, 51, 17]]  # the crowd is not among them
     assert pair.labels.tolist() == [3, 1]  # categories 300 and 7
     assert pair.reference_boxes.tolist() == [[4, 6, 13, 25]]
+    assert pair.reference_labels.tolist() == [3]
     assert pair.instance_match.tolist() == [1, 0]  # track 12 is absent from frame 0
     assert pair.masks.dtype == torch.uint8
     assert pair.masks.shape == (2, 48, 64)
     assert pair.masks.sum(dim=(1, 2)).tolist() == [10 * 20, 12 * 8]
-    assert pair.labels.dtype == pair.instance_match.dtype == torch.int64
+    assert pair.labels.dtype == pair.reference_labels.dtype == pair.instance_match.dtype == torch.int64
     assert pair.boxes.dtype == pair.reference_boxes.dtype == torch.float32
+
+
+def test_reference_labels_are_those_of_the_reference_frame(video_set):
+    dataset = FramePairDataset(video_set, data_spec(), seed=0)
+    pairs = [dataset.pair(0, epoch=0, position=position) for position in range(10)]
+    found = {(tuple(pair.labels.tolist()), tuple(pair.reference_labels.tolist())) for pair in pairs}
+    # Key frame 0 of video 41 shows the object of label 3; frame 1 both, frame 3 the one of label 1.
+    assert found == {((3,), (3, 1)), ((3,), (1,))}
 
 
 def test_masks_fill_their_boxes_flipped_or_not(video_set):
@@ -173,7 +182,8 @@ def test_changing_a_batch_in_place_leaves_the_cache_alone(video_set):
     loader = build_pair_loader(video_set, data_spec(flip_probability=0), train_spec(cache_frames=True), seed=1)
     before = take(loader, 5)
     for batch in islice(loader, 5):
-        for tensors in (batch.boxes, batch.labels, batch.masks, batch.reference_boxes, batch.instance_match):
+        lists = (batch.boxes, batch.labels, batch.masks)
+        for tensors in (*lists, batch.reference_boxes, batch.reference_labels, batch.instance_match):
             for tensor in tensors:
                 tensor.fill_(1)
         batch.key_images.zero_()

@@ -14,7 +14,6 @@ from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import SilentReporter
 from vistrials.formats.annotations import load_video_set
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.trial import ReleasedBehaviour
 from vistrials.structures.frames import Frame
 from vistrials.structures.tracks import PredictedTrack
 from vistrials.structures.video import VideoSet
@@ -34,7 +33,6 @@ class FakeTracker:
         video_id: int,
         category_ids: list[int],
         spec: InferenceSpec,
-        released: ReleasedBehaviour,
     ) -> list[PredictedTrack]:
         assert not model.training
         num_frames = 0
@@ -67,7 +65,6 @@ def predict(
         video_set,
         (32, 24),
         InferenceSpec(),
-        ReleasedBehaviour(),
         files,
         digest=digest,
         reporter=SilentReporter(),

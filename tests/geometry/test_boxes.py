@@ -49,3 +49,35 @@ def test_nms_counts_both_corners_and_keeps_input_order() -> None:
     scores = torch.tensor([0.5, 0.6, 0.9])
     assert box_ops.nms(boxes, scores, 0.40).tolist() == [1, 2]
     assert box_ops.nms(boxes, scores, 0.45).tolist() == [0, 1, 2]
+
+
+def test_deltas_are_divided_by_their_deviations() -> None:
+    box, target = torch.tensor([[0.0, 0.0, 9.0, 19.0]]), torch.tensor([[5.0, 4.0, 24.0, 33.0]])
+    # Centres (4.5, 9.5) and (14.5, 18.5); widths 10 and 20, heights 20 and 30.
+    deltas = [10 / 10 / 0.1, 9 / 20 / 0.1, math.log(20 / 10) / 0.2, math.log(30 / 20) / 0.2]
+    assert torch.allclose(box_ops.encode(box, target, (0.1, 0.1, 0.2, 0.2)), torch.tensor([deltas]))
+
+
+def test_decode_multiplies_by_the_deviations() -> None:
+    box = torch.tensor([[0.0, 0.0, 9.0, 19.0]])
+    # Centre (4.5 + 10 * .1 * 2, 9.5 - 20 * .1), sides 10 * exp(.2 * 5 log 2) = 20 and 20: corners -+ (side / 2 - .5).
+    deltas = torch.tensor([[2.0, -1.0, 5 * math.log(2), 0.0]])
+    decoded = box_ops.decode(box, deltas, (0.1, 0.1, 0.2, 0.2))
+    assert torch.allclose(decoded, torch.tensor([[6.5 - 9.5, 7.5 - 9.5, 6.5 + 9.5, 7.5 + 9.5]]))
+
+
+def test_one_proposal_decodes_to_a_box_per_class() -> None:
+    box = torch.tensor([[0.0, 0.0, 9.0, 9.0]])
+    decoded = box_ops.decode(box, torch.tensor([[0.0, 0.0, 0.0, 0.0, 1.0, 0.5, 0.0, 0.0]]), size=(12, 15))
+    assert decoded.tolist() == [[0, 0, 9, 9, 10, 5, 14, 11]]  # the second moved by (10, 5) and clipped
+
+
+def test_moving_both_boxes_changes_no_iou_and_no_delta() -> None:
+    generator = torch.Generator().manual_seed(1)
+    corners = torch.rand(10, 2, 2, generator=generator, dtype=torch.float64) * 50
+    boxes = torch.cat([corners.amin(1), corners.amax(1)], dim=1)
+    shift = torch.tensor([7.0, -3.0, 7.0, -3.0], dtype=torch.float64)
+    assert torch.allclose(
+        box_ops.pairwise_iou(boxes, boxes.flip(0)), box_ops.pairwise_iou(boxes + shift, boxes.flip(0) + shift)
+    )
+    assert torch.allclose(box_ops.encode(boxes, boxes.flip(0)), box_ops.encode(boxes + shift, boxes.flip(0) + shift))

@@ -54,6 +54,15 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
     return noted(float((actual.detach().double() - expected.double()).abs().max() / scale))
 
 
+def reference_labels(boxes: list[Tensor], labels: list[Tensor], match: list[Tensor]) -> list[Tensor]:
+    """Labels of reference boxes, which the files leave out: that of the key instance, or 1, which nothing reads."""
+    found = []
+    for of_image, known, to in zip(boxes, labels, match, strict=True):
+        found.append(torch.ones(len(of_image), dtype=torch.long))
+        found[-1][to[to > 0] - 1] = known[to > 0]
+    return found
+
+
 def strided(values: Tensor, count: int = 200) -> Tensor:
     """The sample that the files keep of a large array: every n-th of the flattened values, the first 200."""
     flat = values.flatten()

@@ -1,5 +1,7 @@
 """A network of every part, small enough for tests, and batches for it."""
 
+import dataclasses
+
 import torch
 
 from vistrials.models.objprop import ObjProp, build_model
@@ -39,6 +41,12 @@ def small_model(**changes) -> ObjProp:
     return build_model(small_spec(**changes), num_categories=3)
 
 
+def batch_of(**fields: list) -> FramePairBatch:
+    """A batch that has these fields and no others, for a head that reads no others."""
+    missing = dict.fromkeys(field.name for field in dataclasses.fields(FramePairBatch))
+    return FramePairBatch(**(missing | fields))
+
+
 def make_batch(
     instances: list[int], references: list[int] | None = None, size: tuple[int, int] = (64, 96)
 ) -> FramePairBatch:
@@ -65,6 +73,7 @@ def make_batch(
         labels=[torch.arange(n) % 3 + 1 for n in instances],
         masks=masks,
         reference_boxes=[boxes(n) for n in references],
+        reference_labels=[torch.arange(r) % 3 + 1 for r in references],
         instance_match=[
             torch.tensor([i + 1 if i < r else 0 for i in range(n)], dtype=torch.int64)
             for n, r in zip(instances, references, strict=True)

@@ -1,6 +1,10 @@
+import math
+
+import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from tests.models.starts import assert_uniform, assert_zero
 from vistrials.models.attention_neck import AttentionNeck
 from vistrials.specs.model import NeckSpec
 
@@ -51,3 +55,49 @@ def test_depth_adds_convolutions_to_both_branches() -> None:
     # 3 x 3 x 8 x 8 weights and 8 biases each, and gamma.
     count = {n: sum(p.numel() for p in neck(num_convs=n).parameters()) for n in (1, 3)}
     assert count == {1: 2 * 584 + 1, 3: 6 * 584 + 1}
+
+
+def identity_neck(gamma: float) -> AttentionNeck:
+    """One channel whose convolutions pass positive cells on: q = key, k = reference, v = 10 * key."""
+    module = AttentionNeck(NeckSpec(levels=(0,), gamma_init=gamma), channels=1)
+    for branch, factor in ((module.conv1, 1.0), (module.conv2, 10.0)):
+        torch.nn.init.zeros_(branch[0].weight)
+        branch[0].weight.data[0, 0, 1, 1] = factor
+    return module
+
+
+def test_two_cells_by_hand() -> None:
+    key = torch.tensor([[[[1.0, 2.0]]]])
+    reference = torch.tensor([[[[0.0, math.log(3.0)]]]])
+    # Key cell 0: products 0 and log 3, weights 1/4 and 3/4 on the values 10 and 20. Key cell 1: log 9, 1/10 and 9/10.
+    expected = [1 + 0.5 * (10 * 1 / 4 + 20 * 3 / 4), 2 + 0.5 * (10 * 1 / 10 + 20 * 9 / 10)]
+    assert identity_neck(gamma=0.5)([key], [reference])[0].flatten().tolist() == pytest.approx(expected)
+
+
+def test_negative_responses_are_cut_in_all_three_branches() -> None:
+    module = identity_neck(gamma=1.0)
+    key, reference = torch.tensor([[[[-1.0, 2.0]]]]), torch.tensor([[[[-5.0, 0.0]]]])
+    # Queries 0 and 2, keys 0 and 0: even weights; values 0 and 20.
+    assert module([key], [reference])[0].flatten().tolist() == pytest.approx([-1 + 10, 2 + 10])
+
+
+def test_an_even_reference_frame_gives_the_mean_of_the_values() -> None:
+    key = torch.tensor([[[[1.0, 2.0], [3.0, -4.0]]]])
+    outputs = identity_neck(gamma=1.0)([key], [torch.full((1, 1, 2, 2), 7.0)])[0]
+    assert torch.allclose(outputs, key + (10 + 20 + 30 + 0) / 4)
+
+
+def test_images_of_a_batch_do_not_see_each_other() -> None:
+    key, reference = levels(1)[0], levels(2)[0]
+    module = neck(levels=(0,))
+    alone = torch.cat([module([key[i : i + 1]], [reference[i : i + 1]])[0] for i in range(2)])
+    assert torch.allclose(module([key], [reference])[0], alone, atol=1e-5)
+
+
+def test_starts_uniform_with_zero_bias_and_half_of_the_attention() -> None:
+    torch.manual_seed(0)
+    module = AttentionNeck(NeckSpec(), channels=32)
+    for branch in (module.conv1, module.conv2):
+        assert_uniform(branch[0].weight, math.sqrt(6 / (2 * 32 * 9)))
+        assert_zero(branch[0].bias)
+    assert module.gamma.tolist() == [0.5]

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.models.goldens import Golden, gradient_errors, load_part, relative_error
+from tests.models.goldens import Golden, gradient_errors, load_part, reference_labels, relative_error
+from tests.models.small import batch_of
 from vistrials.formats import rle
 from vistrials.geometry import boxes as box_ops
 from vistrials.models import anchors as anchor_ops
@@ -89,10 +90,12 @@ def test_propagation_head_losses_and_gradients(golden: Golden, mode: str) -> Non
         for name, field in zip(("fg", "bg"), cells, strict=True):
             pixels = torch.nn.functional.interpolate(field[:, None], scale_factor=8, mode="bilinear")[:, 0]
             assert relative_error(pixels[:, ::2, ::2], golden[f"{mode}__{name}_{b}"]) < TOLERANCE
-    losses = head.loss(
-        key, reference, per_image("ref_bboxes"), per_image("gt_bboxes"), per_image("gt_labels"),
-        per_image("gt_masks"), per_image("gt_pids"),
+    batch = batch_of(
+        reference_boxes=per_image("ref_bboxes"), boxes=per_image("gt_bboxes"), labels=per_image("gt_labels"),
+        masks=per_image("gt_masks"), instance_match=per_image("gt_pids"),
+        reference_labels=reference_labels(per_image("ref_bboxes"), per_image("gt_labels"), per_image("gt_pids")),
     )  # fmt: skip
+    losses = head.loss(key, reference, batch)
     assert relative_error(losses["loss_propattn"], golden[f"{mode}__loss_propattn"]) < TOLERANCE
     assert relative_error(losses["loss_propmask"].reshape(1), golden[f"{mode}__loss_propmask"]) < TOLERANCE
     assert relative_error(sum(losses.values()).reshape(1), golden[f"{mode}__total"].reshape(1)) < TOLERANCE
@@ -192,7 +195,8 @@ def test_rpn_losses(golden: Golden) -> None:
     rpn = RPN(RPNSpec(sampler=SamplerSpec(num=ALL, positive_fraction=0.5)), channels=8)
     sizes = [tuple(m.shape[-2:]) for m in cls_maps]
     image_sizes = [tuple(row[:2]) for row in golden["img_shape"].tolist()]
-    losses = rpn.loss(logits, deltas, sizes, [golden["gt_bboxes_0"], golden["gt_bboxes_1"]], image_sizes)
+    batch = batch_of(boxes=[golden["gt_bboxes_0"], golden["gt_bboxes_1"]], image_sizes=image_sizes)
+    losses = rpn.loss(logits, deltas, sizes, batch)
     assert relative_error(losses["loss_rpn_cls"], golden["loss_rpn_cls"].sum()) < TOLERANCE
     assert relative_error(losses["loss_rpn_bbox"], golden["loss_rpn_bbox"].sum()) < TOLERANCE
     sum(losses.values()).backward()
@@ -359,7 +363,8 @@ def test_box_head_losses(golden: Golden, name: str, weight: float) -> None:
     assert relative_error(logits, golden["cls_score"]) < TOLERANCE
     assert relative_error(deltas, golden["bbox_pred"]) < TOLERANCE
     truth = golden["gt_bboxes"]
-    losses = head.loss(logits, deltas, _sampled(golden), [truth, truth], [golden["gt_labels"]] * 2)
+    batch = batch_of(boxes=[truth, truth], labels=[golden["gt_labels"]] * 2)
+    losses = head.loss(logits, deltas, _sampled(golden), batch)
     assert relative_error(losses["loss_cls"], golden[f"{name}_loss_cls"]) < TOLERANCE
     assert relative_error(losses["loss_bbox"], golden[f"{name}_loss_bbox"]) < TOLERANCE
     assert relative_error(100 * losses["acc"].reshape(1), golden[f"{name}_acc"]) < TOLERANCE
@@ -402,7 +407,7 @@ def test_mask_head(golden: Golden) -> None:
     features = golden["mask_x"].requires_grad_()
     logits = head(features, golden["mask_pos_labels"])
     assert relative_error(logits, golden["mask_pred_sel"]) < TOLERANCE
-    loss = head.loss(logits, rois, [golden["gt_masks"]] * 2)["loss_mask"]
+    loss = head.loss(logits, rois, batch_of(masks=[golden["gt_masks"]] * 2))["loss_mask"]
     assert relative_error(loss.reshape(1), golden["mask_loss"]) < TOLERANCE
     loss.backward()
     assert relative_error(features.grad.flatten(1).abs().sum(1), golden["mask_gx_sum_abs"]) < TOLERANCE
@@ -451,7 +456,7 @@ def test_track_head(golden: Golden) -> None:
 def test_an_image_with_one_positive_is_left_out_as_released_only(golden: Golden) -> None:
     losses = {}
     for released in (True, False):
-        head = TrackHead(TrackHeadSpec(fc_channels=32), channels=8, roi_size=3, skip_single_positive=released)
+        head = TrackHead(TrackHeadSpec(fc_channels=32, skip_single_positive_match=released), channels=8, roi_size=3)
         load_part(head, "track_head", golden, "w__", "track_head")
         key = head(golden["x"]).split(golden["x_n"].tolist())
         reference = head(golden["ref_x"]).split(golden["ref_x_n"].tolist())
@@ -467,12 +472,14 @@ def _match_loss(
 ) -> dict[str, torch.Tensor]:  # fmt: skip
     """The file marks positives by weight; our loss wants them first, and the mean does not depend on the order."""
     ids = golden["ids"].split(golden["x_n"].tolist())
-    ordered, targets = [], []
+    ordered, targets, rois = [], [], []
     for b, of_image in enumerate(weights):
         order = (1 - of_image).argsort(stable=True)
         ordered.append(key[b][order])
         targets.append(ids[b][order][: int(of_image.sum())])
-    return head.loss(ordered, list(reference), targets)
+        rois.append(SampledRoIs(torch.zeros(len(order), 4), torch.arange(len(targets[-1]))))
+    batch = batch_of(reference_boxes=[torch.zeros(len(r), 4) for r in reference], instance_match=targets)
+    return head.loss(torch.cat(ordered), torch.cat(reference), rois, batch)
 
 
 @using("track_head")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.models.goldens import Golden, noted, relative_error, strided
+from tests.models.goldens import Golden, noted, reference_labels, relative_error, strided
 from tests.models.original_weights import load_deterministic_weights
 from vistrials.models.objprop import ObjProp, build_model
 from vistrials.specs.model import BoxHeadSpec, ModelSpec, NeckSpec, ProposalSpec, RPNSpec, SamplerSpec
@@ -40,6 +40,7 @@ def _batch(golden: Golden, images: Golden) -> FramePairBatch:
         labels=per_image("gt_labels"),
         masks=per_image("gt_masks"),
         reference_boxes=[b.double() for b in per_image("ref_bboxes")],
+        reference_labels=reference_labels(per_image("ref_bboxes"), per_image("gt_labels"), per_image("gt_pids")),
         instance_match=per_image("gt_pids"),
     )
 

@@ -1,10 +1,20 @@
 import pytest
 import torch
+from torch import Tensor, nn
 
 from tests.models.small import make_batch, small_model
+from vistrials.models.objprop import ObjProp
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.model import NeckSpec, PropagationSpec, WeightedAffinitySpec
-from vistrials.structures.frames import Frame
+from vistrials.specs.model import (
+    AnchorSpec,
+    BoxHeadSpec,
+    NeckSpec,
+    PropagationSpec,
+    RPNSpec,
+    SamplerSpec,
+    WeightedAffinitySpec,
+)
+from vistrials.structures.frames import Frame, FramePairBatch
 
 LOSSES = {
     "loss_rpn_cls",
@@ -88,6 +98,15 @@ def test_identity_weights_start_from_the_plain_affinity(scope: str) -> None:
     assert weighted.propagation.affinity.weight.grad.abs().sum() > 0
 
 
+def test_an_object_that_only_the_reference_frame_shows_trains_the_matrix_of_its_own_category() -> None:
+    affinity = WeightedAffinitySpec(scope="per_category")
+    model = small_model(propagation=PropagationSpec(channels=8, num_mask_convs=1, affinity=affinity))
+    batch = make_batch([1], [2])  # of labels 1 and 2, and the key frame shows the first
+    model(batch)["loss_propattn"].backward()
+    trained = model.propagation.affinity.weight.grad.abs().sum(dim=(1, 2)) > 0
+    assert trained.tolist() == [True, True, False]
+
+
 def test_neck_reads_the_previous_frame_at_inference_unless_switched_off() -> None:
     frames = torch.randn(2, 1, 3, 64, 96)
     outcomes = {}
@@ -115,3 +134,119 @@ def test_affinity_stays_in_float32_under_mixed_precision() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         actual = model.propagation.attend(key, reference, boxes, labels)
     assert all(torch.equal(a, e) for a, e in zip(actual, expected, strict=True))
+
+
+# Assembly
+
+
+class Sevens(nn.Module):
+    """A neck whose output is 7 everywhere; `seen` keeps the values that it was given, key and reference."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[set[float], set[float]]] = []
+
+    def forward(self, key: list[Tensor], reference: list[Tensor]) -> list[Tensor]:
+        self.seen.append((values(key), values(reference)))
+        return [torch.full_like(level, 7.0) for level in key]
+
+
+def values(levels: list[Tensor]) -> set[float]:
+    return {v for level in levels for v in level.unique().tolist()}
+
+
+def listening_model(monkeypatch: pytest.MonkeyPatch) -> tuple[ObjProp, dict[str, list[set[float]]]]:
+    """A model whose pyramid repeats the first pixel of each image, and the values that its parts are given."""
+    model = small_model(neck=NeckSpec(levels=(0, 1, 2, 3)))
+    model.neck = Sevens()
+    heard: dict[str, list[set[float]]] = {"rpn": [], "box_features": [], "mask_features": [], "extract": []}
+
+    def pyramid(images: Tensor) -> list[Tensor]:
+        height, width = images.shape[-2:]
+        return [images[:, :1, :1, :1].repeat(1, 8, height // s, width // s) for s in (4, 8, 16, 32)]
+
+    def listen(part: nn.Module, name: str) -> None:
+        original = getattr(part, name)
+
+        def spy(levels, *args):
+            heard[name].append(values(levels))
+            return original(levels, *args)
+
+        monkeypatch.setattr(part, name, spy)
+
+    monkeypatch.setattr(model, "pyramid", pyramid)
+    model.rpn.register_forward_pre_hook(lambda module, args: heard["rpn"].append(values(args[0])))
+    for part, name in ((model, "box_features"), (model, "mask_features"), (model.propagation, "extract")):
+        listen(part, name)
+    return model, heard
+
+
+def test_in_training_each_head_reads_its_frame_and_the_rpn_alone_the_neck(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, heard = listening_model(monkeypatch)
+    batch = make_batch([2, 1])
+    batch.key_images.fill_(2.0)
+    batch.reference_images.fill_(3.0)
+    model(batch)
+    assert model.neck.seen == [({2.0}, {3.0})]
+    assert heard == {
+        "rpn": [{7.0}],
+        "box_features": [{2.0}, {3.0}],
+        "mask_features": [{2.0}],
+        "extract": [{2.0}, {3.0}],
+    }
+
+
+def test_at_inference_the_rpn_alone_reads_the_neck(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, heard = listening_model(monkeypatch)
+    model.eval()
+    now, before = (model.pyramid(torch.full((1, 3, 64, 96), value)) for value in (2.0, 1.0))
+    model.detect(now, (64, 96), 1.0, InferenceSpec(), before)
+    model.detect(now, (64, 96), 1.0, InferenceSpec(), None)
+    assert model.neck.seen == [({2.0}, {1.0}), ({2.0}, {2.0})]
+    assert heard["rpn"] == [{7.0}] * 2 and heard["box_features"] == [{2.0}] * 2
+
+
+def test_the_order_of_images_and_of_objects_changes_no_loss() -> None:
+    everything = SamplerSpec(num=10**6, positive_fraction=0.5)
+    model = small_model(
+        rpn=RPNSpec(anchors=AnchorSpec(scale=3), sampler=everything),
+        box_head=BoxHeadSpec(fc_channels=16, sampler=everything),
+    ).double()
+    batch = make_batch([3, 2], [2, 2]).to(torch.float64)
+    batch.instance_match = [torch.tensor([2, 0, 1]), torch.tensor([1, 2])]
+    losses = model(batch)
+
+    order, references = torch.tensor([2, 0, 1]), torch.tensor([1, 0])
+    # Row i of the new reference boxes was row references[i]: 1 + the row is renamed alike, 0 stays.
+    renamed = torch.tensor([0, 2, 1])
+    moved = FramePairBatch(
+        key_images=batch.key_images.flip(0),
+        reference_images=batch.reference_images.flip(0),
+        image_sizes=batch.image_sizes[::-1],
+        boxes=[batch.boxes[1], batch.boxes[0][order]],
+        labels=[batch.labels[1], batch.labels[0][order]],
+        masks=[batch.masks[1], batch.masks[0][order]],
+        reference_boxes=[batch.reference_boxes[1], batch.reference_boxes[0][references]],
+        reference_labels=[batch.reference_labels[1], batch.reference_labels[0][references]],
+        instance_match=[batch.instance_match[1], renamed[batch.instance_match[0]][order]],
+    )
+    again = model(moved)
+    for name, value in losses.items():
+        assert torch.allclose(again[name], value, rtol=1e-9), name
+    batch.instance_match[0] = torch.tensor([1, 0, 2])
+    assert not torch.allclose(model(batch)["loss_match"], losses["loss_match"], rtol=1e-9)
+
+
+def test_masks_at_inference_are_probabilities_of_the_labels_maps() -> None:
+    model = small_model().eval()
+    levels = model.pyramid(torch.randn(1, 3, 64, 96))
+    boxes = torch.tensor([[3.0, 4.0, 40.0, 30.0]]).repeat(2, 1)
+    probs = model.mask_probs(levels, boxes, torch.tensor([1, 3]))
+    logits = model.mask_head(model.mask_features(levels, [boxes]), torch.tensor([1, 3]))
+    assert torch.allclose(probs, 1 / (1 + torch.exp(-logits)))
+    assert not torch.allclose(probs[0], probs[1])
+
+
+def test_embeddings_are_compared_by_their_cosine_at_inference() -> None:
+    scores = small_model().match_scores(torch.tensor([[3.0, 4.0]]), torch.tensor([[10.0, 0.0]]))
+    assert scores.tolist() == [[0, pytest.approx(3 / 5)]]

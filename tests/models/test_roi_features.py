@@ -48,3 +48,52 @@ def test_images_keep_their_order() -> None:
     box = torch.tensor([[4.0, 4.0, 11.0, 11.0]])
     pooled = roi_features([level], [box.repeat(2, 1), box], 1, RoISpec(num_levels=1))
     assert pooled.flatten().tolist() == [1, 1, 2]
+
+
+@pytest.mark.parametrize("limit", [0, 10**9], ids=["torchvision", "matrix products"])
+def test_a_box_of_one_cell_reads_that_cell_and_its_right_and_lower_neighbours(
+    monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(module, "_MAX_SEPARABLE_CELLS", limit)
+    features = torch.tensor([[[[10.0, 20.0], [30.0, 40.0]]]], dtype=torch.float64)
+    # Pixels 0..3 of stride 4 span cells 0..1; samples at .25 and .75, whose mean lies half way to each neighbour.
+    pooled = align(features, torch.tensor([[0.0, 0.0, 3.0, 3.0]], dtype=torch.float64), torch.tensor([0]), 1, 4)
+    assert pooled.item() == pytest.approx((10 + 20 + 30 + 40) / 4)
+
+
+@pytest.mark.parametrize("limit", [0, 10**9], ids=["torchvision", "matrix products"])
+def test_samples_outside_the_map_take_its_border_or_0(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    monkeypatch.setattr(module, "_MAX_SEPARABLE_CELLS", limit)
+    features = torch.full((1, 1, 4, 4), 8.0, dtype=torch.float64)
+    # Stride 1, one row; pixels -4..-1 have samples at -3 and -1, of which the second is within a cell of the map.
+    rois = torch.tensor([[-4.0, 1.0, -1.0, 1.0], [4.0, 1.0, 7.0, 1.0], [0.0, 1.0, 1.0, 1.0]], dtype=torch.float64)
+    pooled = align(features, rois, torch.tensor([0, 0, 0]), 1, 1)
+    assert pooled.flatten().tolist() == pytest.approx([8 / 2, 0, 8])  # pixels 4..7: samples at 5 and 7, past 4
+
+
+def test_levels_change_at_twice_the_finest_scale() -> None:
+    levels = [torch.full((1, 1, 256, 256), float(i)) for i in range(4)]
+    # Level floor(log2(sqrt(w h) / 56 + 1e-6)): sides 111 and 112, 223 and 224, 447 and 448, 896.
+    boxes = torch.tensor([[0.0, 0.0, s - 1.0, s - 1.0] for s in (1, 111, 112, 223, 224, 447, 448, 896)])
+    pooled = roi_features(levels, [boxes], 1, RoISpec())
+    assert pooled.flatten().tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    # The area counts, not the longer side: 28 x 448 is as large as 112 x 112.
+    long = torch.tensor([[0.0, 0.0, 27.0, 447.0], [0.0, 0.0, 27.0, 440.0]])
+    assert roi_features(levels, [long], 1, RoISpec()).flatten().tolist() == [1, 0]
+    assert roi_features(levels, [boxes[2:3]], 1, RoISpec(finest_scale_px=57)).item() == 0
+
+
+def test_moving_box_and_map_by_whole_cells_changes_nothing() -> None:
+    generator = torch.Generator().manual_seed(2)
+    features = torch.randn(1, 3, 16, 16, generator=generator, dtype=torch.float64)
+    box = torch.tensor([[9.0, 5.0, 30.0, 23.0]], dtype=torch.float64)
+    moved = align(
+        features.roll((2, 3), dims=(2, 3)), box + torch.tensor([12.0, 8.0, 12.0, 8.0]), torch.tensor([0]), 3, 4
+    )
+    assert torch.allclose(moved, align(features, box, torch.tensor([0]), 3, 4))
+
+
+def test_no_boxes_give_no_features() -> None:
+    level = torch.zeros(2, 5, 8, 8, requires_grad=True)
+    pooled = roi_features([level], [torch.zeros(0, 4), torch.zeros(0, 4)], 7, RoISpec(num_levels=1))
+    assert pooled.shape == (0, 5, 7, 7)

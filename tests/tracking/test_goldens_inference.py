@@ -14,7 +14,6 @@ from vistrials.formats import rle
 from vistrials.models.objprop import ObjProp, build_model
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import ModelSpec, PropagationSpec, ProposalSpec, RPNSpec
-from vistrials.specs.trial import ReleasedBehaviour
 from vistrials.structures.frames import Frame
 from vistrials.tracking import association, online
 from vistrials.tracking.online import OnlineTracker, TrackedObject
@@ -35,15 +34,17 @@ def inputs(goldens: Path) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def build(goldens: Path) -> Callable[[bool], ObjProp]:
+def build(goldens: Path) -> Callable[..., ObjProp]:
     proposals = ProposalSpec(num_before_nms=300, num_after_nms=300, max_num=300)
     models = {}
 
-    def cached(propagate: bool) -> ObjProp:
+    def cached(propagate: bool, network_px: bool = False) -> ObjProp:
         if propagate not in models:
             spec = ModelSpec(rpn=RPNSpec(proposals=proposals), propagation=PropagationSpec(at_inference=propagate))
             models[propagate] = build_model(spec, num_categories=40).double().eval()
             load_deterministic_weights(models[propagate], goldens, seed=9)
+        head = models[propagate].propagation
+        head.spec = head.spec.model_copy(update={"network_px_propagation": network_px})
         return models[propagate]
 
     return cached
@@ -95,7 +96,6 @@ def _run(
     inputs: torch.Tensor,
     golden: Golden,
     rescale: bool,
-    released: ReleasedBehaviour,
     monkeypatch: pytest.MonkeyPatch,
 ) -> float:
     """Worst relative error over the six frames; ids, labels and masks must be right on the way."""
@@ -106,17 +106,18 @@ def _run(
         return scores[-1][1]
 
     monkeypatch.setattr(online, "association_scores", association_scores)
-    tracker = OnlineTracker(model, SPEC, released)
+    network_px = model.propagation.spec.network_px_propagation
+    tracker = OnlineTracker(model, SPEC)
     worst = 0.0
     for k, frame in enumerate(_frames(inputs, golden, rescale)):
         objects = tracker.step(frame)
-        errors = _compare(objects, golden, k, with_propagated_boxes=released.network_px_propagation)
+        errors = _compare(objects, golden, k, with_propagated_boxes=network_px)
         if k > 0:
             match, total = scores.pop()
             errors["association scores"] = relative_error(total, golden[f"f{k}_comp_scores"])
             if f"f{k}_match_score" in golden:
                 errors["match scores"] = relative_error(match, golden[f"f{k}_match_score"])
-        ids = {i for i, o in objects.items() if released.network_px_propagation or not o.propagated}
+        ids = {i for i, o in objects.items() if network_px or not o.propagated}
         assert _mask_difference(objects, golden, k, ids) <= EDGE_PIXELS, f"frame {k}"
         worst = max(worst, *errors.values())
     print(f"worst relative error {worst:.1e}")
@@ -127,15 +128,14 @@ def test_propagation_off(
     goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     golden = Golden(goldens / "full_infer_off.npz")
-    assert _run(build(False), inputs, golden, True, ReleasedBehaviour(), monkeypatch) < TOLERANCE
+    assert _run(build(False), inputs, golden, True, monkeypatch) < TOLERANCE
 
 
 def test_propagation_on_in_network_pixels(
     goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     golden = Golden(goldens / "full_infer_on_norescale.npz")
-    released = ReleasedBehaviour(network_px_propagation=True)
-    assert _run(build(True), inputs, golden, False, released, monkeypatch) < TOLERANCE
+    assert _run(build(True, network_px=True), inputs, golden, False, monkeypatch) < TOLERANCE
 
 
 def test_propagation_on_as_released(
@@ -143,8 +143,7 @@ def test_propagation_on_as_released(
 ) -> None:
     """The released program multiplies propagated boxes by the scale once too often; the switch brings that back."""
     golden = Golden(goldens / "full_infer_on.npz")
-    released = ReleasedBehaviour(network_px_propagation=True)
-    assert _run(build(True), inputs, golden, True, released, monkeypatch) < TOLERANCE
+    assert _run(build(True, network_px=True), inputs, golden, True, monkeypatch) < TOLERANCE
 
 
 def test_propagated_masks_lie_on_the_original_frame(
@@ -153,11 +152,7 @@ def test_propagated_masks_lie_on_the_original_frame(
     """By default: what the released program adds in frame 1, mapped from padded network pixels to the frame."""
     golden = Golden(goldens / "full_infer_on.npz")
     frames = _frames(inputs, golden, True)
-    mapped, released = (
-        OnlineTracker(build(True), SPEC, ReleasedBehaviour(network_px_propagation=switch)) for switch in (False, True)
-    )
-    for frame in frames[:2]:
-        ours, theirs = mapped.step(frame), released.step(frame)
+    ours, theirs = (_objects_of_second(build(True, network_px), frames) for network_px in (False, True))
     added = [i for i, o in theirs.items() if o.propagated]
     assert added and added == [i for i, o in ours.items() if o.propagated]
     for i in added:
@@ -165,6 +160,12 @@ def test_propagated_masks_lie_on_the_original_frame(
         shrunk = ours[i].mask[::4, ::4].numpy().mean()
         expected = theirs[i].mask[:178, :320].numpy().mean()
         assert np.isclose(shrunk, expected, atol=0.02)
+
+
+def _objects_of_second(model: ObjProp, frames: list[Frame]) -> dict[int, TrackedObject]:
+    tracker = OnlineTracker(model, SPEC)
+    tracker.step(frames[0])
+    return tracker.step(frames[1])
 
 
 @pytest.mark.parametrize("frame", range(6))

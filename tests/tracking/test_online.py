@@ -10,7 +10,7 @@ from vistrials.formats import rle
 from vistrials.models.box_head import Detections
 from vistrials.models.track_head import match_scores
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.trial import ReleasedBehaviour
+from vistrials.specs.model import PropagationSpec
 from vistrials.structures.frames import Frame
 from vistrials.tracking.online import OnlineTracker, track_video
 
@@ -57,7 +57,7 @@ def constant_propagation(history_frames: int = 24) -> SimpleNamespace:
         probs[:, :, :32] = 1
         return probs
 
-    spec = SimpleNamespace(at_inference=True, history_frames=history_frames, mask_threshold=0.3)
+    spec = PropagationSpec(history_frames=history_frames)
     return SimpleNamespace(spec=spec, extract=lambda levels: torch.zeros(1, 1, 4, 8), propagate=propagate)
 
 
@@ -122,6 +122,13 @@ def test_track_score_category_and_masks() -> None:
     assert rle.area(track.segmentations[0]) == 100
 
 
+def test_the_category_is_that_of_most_frames() -> None:
+    script = [[(0, 1, 0.9)], [(0, 2, 0.9)], [(0, 3, 0.9)], [(0, 2, 0.9)]]
+    spec = InferenceSpec(association={"label_weight": 0})
+    (track,) = track_video(ScriptedNetwork(script), frames(4), 7, [11, 22, 33], spec)
+    assert track.category_id == 22
+
+
 def test_tracks_of_one_frame_are_dropped() -> None:
     network = ScriptedNetwork([[(0, 1, 0.9), (40, 2, 0.9)], [(0, 1, 0.9)]])
     assert len(track_video(network, frames(2), 1, [1, 2], InferenceSpec())) == 1
@@ -129,7 +136,245 @@ def test_tracks_of_one_frame_are_dropped() -> None:
 
 def test_released_ids_are_labels() -> None:
     network = ScriptedNetwork([[(0, 2, 0.9)]] * 2)
-    (track,) = track_video(
-        network, frames(2), 1, [11, 22], InferenceSpec(), ReleasedBehaviour(category_id_is_label=True)
+    (track,) = track_video(network, frames(2), 7, [11, 22], InferenceSpec(category_id_is_label=True))
+    assert (track.video_id, track.category_id) == (7, 2)
+
+
+class RecordingNetwork(ScriptedNetwork):
+    """Keeps what the tracker gives it, and embeds as told: per frame the angles of its detections in degrees."""
+
+    def __init__(self, script, angles: list[list[float]] | None = None, propagation: SimpleNamespace | None = None):
+        super().__init__(script, propagation)
+        self.angles = angles
+        self.images: list[Tensor] = []
+        self.detect_arguments: list[tuple] = []
+        self.boxes: dict[str, list[list[list[float]]]] = {"embed": [], "mask_probs": []}
+        self.labels: list[list[int]] = []
+
+    def pyramid(self, image: Tensor) -> list[Tensor]:
+        super().pyramid(image)
+        self.images.append(image)
+        return [torch.full((1, 1, 8, 16), float(self.frame))]
+
+    def detect(self, levels, image_size, scale, spec, previous) -> Detections:
+        self.detect_arguments.append((image_size, scale, None if previous is None else float(previous[0][0, 0, 0, 0])))
+        return super().detect(levels, image_size, scale, spec, previous)
+
+    def embed(self, levels, boxes) -> Tensor:
+        self.boxes["embed"].append(boxes.tolist())
+        if self.angles is None:
+            return super().embed(levels, boxes)
+        radians = torch.deg2rad(torch.tensor(self.angles[self.frame], dtype=torch.float32))
+        return torch.stack([radians.cos(), radians.sin()], dim=1)
+
+    def mask_probs(self, levels, boxes, labels) -> Tensor:
+        self.boxes["mask_probs"].append(boxes.tolist())
+        self.labels.append(labels.tolist())
+        return super().mask_probs(levels, boxes, labels)
+
+
+def recording_propagation(answer, **spec) -> SimpleNamespace:
+    """A head that answers with `answer(stored frame)`, (32, 64) probabilities, for every box, and keeps its arguments.
+
+    Its features of a frame are the frame's number."""
+    calls: list[tuple] = []
+
+    def propagate(key, reference, boxes, labels) -> Tensor:
+        now, stored = (int(features[0, 0, 0]) for features in (key, reference))
+        calls.append((now, stored, boxes.tolist(), labels.tolist()))
+        return answer(stored).expand(len(boxes), 32, 64)
+
+    extract = lambda levels: levels[0][:, :, :4, :8]  # noqa: E731
+    return SimpleNamespace(spec=PropagationSpec(**spec), extract=extract, propagate=propagate, calls=calls)
+
+
+FAR = 40
+NOTHING, EVERYTHING = torch.zeros(32, 64), torch.ones(32, 64)
+
+
+# Network and frame pixels
+
+
+def test_the_network_sees_padded_images_and_boxes_in_its_own_pixels() -> None:
+    network = RecordingNetwork([[(4, 1, 0.9), (FAR, 2, 0.8)]])
+    objects = OnlineTracker(network, InferenceSpec()).step(Frame(torch.ones(3, 20, 50), 0.5, (40, 100)))
+    (image,) = network.images
+    assert image.shape == (1, 3, 32, 64)
+    assert (image[..., :20, :50] == 1).all() and image.sum() == 3 * 20 * 50
+    assert network.detect_arguments == [((20, 50), 0.5, None)]
+    expected = [[2, 0, 6.5, 4.5], [20, 0, 24.5, 4.5]]  # half of 4..13 and of 40..49
+    assert network.boxes == {"embed": [expected], "mask_probs": [expected]} and network.labels == [[1, 2]]
+    assert objects[0].box.tolist() == [4, 0, 13, 9] and objects[0].mask.shape == (40, 100)
+    assert objects[1].mask.nonzero().amin(0).tolist() == [0, 40]
+
+
+def test_images_of_a_multiple_of_32_are_not_padded() -> None:
+    network = RecordingNetwork([[]])
+    OnlineTracker(network, InferenceSpec()).step(Frame(torch.ones(3, 32, 64), 1.0, (32, 64)))
+    assert network.images[0].shape == (1, 3, 32, 64)
+
+
+def test_mask_corners_are_cut_to_integers() -> None:
+    network = ScriptedNetwork([[]])
+    network.detect = lambda *_: Detections(torch.tensor([[2.9, 1.2, 4.1, 3.9]]), torch.tensor([0.5]), torch.tensor([1]))
+    (objects,) = steps(network)
+    assert objects[0].mask.nonzero().amin(0).tolist() == [1, 2] and objects[0].mask.nonzero().amax(0).tolist() == [3, 4]
+
+
+def test_a_neck_gets_the_levels_of_the_previous_frame() -> None:
+    network = RecordingNetwork([[], [], []])
+    network.neck = object()
+    steps(network)
+    assert [previous for _, _, previous in network.detect_arguments] == [None, 0, 1]
+    without = RecordingNetwork([[], []])
+    steps(without)
+    assert [previous for _, _, previous in without.detect_arguments] == [None, None]
+
+
+# Memory
+
+
+def test_an_object_is_remembered_where_it_was_last_seen() -> None:
+    # Object 0 moves from 0 to 12 by steps of 6; at 14 it overlaps its last box by 8 of 12 pixels and object 1, at 20,
+    # by 4 of 16. Its first box does not reach it.
+    script = [[(0, 1, 0.9), (20, 1, 0.9)], [(6, 1, 0.9)], [(12, 1, 0.9)], [(14, 1, 0.9)]]
+    assert [list(objects) for objects in steps(ScriptedNetwork(script))] == [[0, 1], [0], [0], [0]]
+
+
+def test_an_object_is_remembered_as_it_last_looked() -> None:
+    # Object 0 turns from 0 to 40 and 80 degrees; object 1 stays at 130, nearer to 80 than 0 is.
+    network = RecordingNetwork([[(0, 1, 0.9), (FAR, 1, 0.9)], [(20, 1, 0.9)], [(20, 1, 0.9)]], [[0, 130], [40], [80]])
+    found = steps(network, InferenceSpec(association={"iou_weight": 0}))
+    assert [list(objects) for objects in found] == [[0, 1], [0], [0]]
+
+
+def test_an_object_keeps_the_label_that_it_was_first_given() -> None:
+    # The second frame says label 2, but the box fits. The third, elsewhere, says 1: with label 2 in memory it would be
+    # new: log softmax (0, 1) is -1.31 and -.31, so 1.5 for an equal label decides.
+    network = ScriptedNetwork([[(0, 1, 0.9)], [(0, 2, 0.9)], [(FAR, 1, 0.9)]])
+    found = steps(network, InferenceSpec(association={"label_weight": 1.5}))
+    assert [list(objects) for objects in found] == [[0], [0], [0]] and found[1][0].label == 2
+
+
+def test_the_better_of_two_detections_is_the_object_and_is_remembered() -> None:
+    network = RecordingNetwork([[(0, 1, 0.9)], [(4, 1, 0.9), (1, 1, 0.9), (3, 1, 0.9)]], [[0], [0, 0, 0]])
+    tracker = OnlineTracker(network, InferenceSpec())
+    _, objects = [tracker.step(frame) for frame in frames(2)]
+    assert list(objects) == [0] and objects[0].box[0] == 1
+    assert tracker.memory.boxes[:, 0].tolist() == [1]
+    assert [row[0] for row in network.boxes["mask_probs"][1]] == [4, 1]  # the third is dropped
+
+
+def test_new_objects_are_remembered_with_their_own_features() -> None:
+    # Frame 1: two new objects at 90 and 180 degrees beside the known one at 0; frame 2 sees them in another order.
+    network = RecordingNetwork(
+        [[(0, 1, 0.9)], [(20, 2, 0.9), (0, 1, 0.9), (FAR, 3, 0.9)], [(FAR, 3, 0.9), (20, 2, 0.9), (0, 1, 0.9)]],
+        [[0], [90, 0, 180], [180, 90, 0]],
     )
-    assert track.category_id == 2
+    found = steps(network)
+    assert [list(objects) for objects in found] == [[0], [1, 0, 2], [2, 1, 0]]
+
+
+# Propagation
+
+
+def test_an_object_is_propagated_from_every_stored_frame_that_has_it() -> None:
+    head = recording_propagation(lambda stored: EVERYTHING)
+    network = RecordingNetwork(
+        [[(4, 2, 0.9), (FAR, 1, 0.8)], [(FAR, 1, 0.8)], [(FAR, 1, 0.8)]], [[0, 90], [90], [90]], head
+    )
+    tracker = OnlineTracker(network, InferenceSpec())
+    found = [tracker.step(Frame(torch.zeros(3, 16, 32), 0.5, (32, 64))) for _ in range(3)]
+    assert [list(objects) for objects in found] == [[0, 1], [1, 0], [1, 0]]
+    # Now, stored frame, boxes in network pixels, labels; in frame 1 the object is everywhere.
+    first, whole = [2, 0, 6.5, 4.5], [0, 0, 31.5, 15.5]
+    assert head.calls == [(1, 0, [first], [2]), (2, 0, [first], [2]), (2, 1, [whole], [2])]
+    assert not found[2][1].propagated and found[2][0].propagated
+
+
+def test_probabilities_are_averaged_over_the_frames_that_have_the_object() -> None:
+    script = [[(0, 1, 0.9)], [(0, 1, 0.9)], []]
+    for threshold, expected in ((0.5, [0]), (0.51, [])):
+        head = recording_propagation(lambda stored: (NOTHING, EVERYTHING)[stored], mask_threshold=threshold)
+        assert list(steps(RecordingNetwork(script, propagation=head))[2]) == expected  # a mean of .5
+
+
+def test_frames_without_the_object_do_not_count_in_the_mean() -> None:
+    head = recording_propagation(lambda stored: EVERYTHING / 2, mask_threshold=0.4)
+    found = steps(RecordingNetwork([[], [], [(0, 1, 0.9)], []], propagation=head))
+    assert list(found[3]) == [0]  # .5 from one of three stored frames
+
+
+def test_the_history_forgets_its_oldest_frame() -> None:
+    head = recording_propagation(lambda stored: NOTHING, history_frames=2)
+    steps(RecordingNetwork([[(0, 1, 0.9)], [], [], []], propagation=head))
+    assert [call[:2] for call in head.calls] == [(1, 0), (2, 0)]
+
+
+def test_the_mean_is_cut_to_the_image_and_resized_to_the_frame() -> None:
+    # 20 x 50 network pixels of 32 x 64 padded ones; 40 x 100 in the frame. Probabilities beyond them do not count.
+    answer = torch.zeros(32, 64)
+    answer[:10, :25] = 1
+    answer[20:], answer[:, 50:] = 1, 1
+    network = RecordingNetwork([[(0, 1, 0.9)], []], propagation=recording_propagation(lambda stored: answer))
+    tracker = OnlineTracker(network, InferenceSpec())
+    _, objects = [tracker.step(Frame(torch.zeros(3, 20, 50), 0.5, (40, 100))) for _ in range(2)]
+    # Frame row 20 reads network row 9.75: .25 of row 9 is below .3; row 19 reads 9.25: .75.
+    expected = torch.zeros(40, 100, dtype=torch.bool)
+    expected[:20, :50] = True
+    assert torch.equal(objects[0].mask, expected)
+    assert objects[0].box.tolist() == [0, 0, 49, 19]
+
+
+def test_the_mean_is_resized_with_half_pixel_centres() -> None:
+    answer = torch.zeros(32, 64)
+    answer[0] = 1
+    head = recording_propagation(lambda stored: answer, mask_threshold=0.6)
+    tracker = OnlineTracker(RecordingNetwork([[(0, 1, 0.9)], []], propagation=head), InferenceSpec())
+    _, objects = [tracker.step(Frame(torch.zeros(3, 20, 50), 0.5, (40, 100))) for _ in range(2)]
+    # Frame rows 0, 1 and 2 read network rows -.25, .25 and .75: probabilities 1, .75 and .25.
+    assert objects[0].mask.any(dim=1).tolist() == [True] * 2 + [False] * 38
+
+
+def test_the_released_program_left_propagated_masks_in_padded_network_pixels() -> None:
+    answer = torch.zeros(32, 64)
+    answer[30, 60] = 1
+    head = recording_propagation(lambda stored: answer, network_px_propagation=True)
+    network = RecordingNetwork([[(0, 1, 0.9)], [], []], propagation=head)
+    tracker = OnlineTracker(network, InferenceSpec())
+    found = [tracker.step(Frame(torch.zeros(3, 20, 50), 0.5, (40, 100))) for _ in range(3)]
+    assert torch.equal(found[1][0].mask, answer.bool()) and found[1][0].box.tolist() == [60, 30, 60, 30]
+    assert head.calls[-1][2] == [[30, 15, 30, 15]]  # multiplied by the scale once more
+
+
+def test_an_object_of_which_nothing_is_left_is_not_added() -> None:
+    network = RecordingNetwork([[(0, 1, 0.9)], []], propagation=recording_propagation(lambda stored: NOTHING))
+    assert [list(objects) for objects in steps(network)] == [[0], []]
+
+
+def test_propagated_objects_never_enter_the_memory() -> None:
+    head = recording_propagation(lambda stored: EVERYTHING)
+    network = RecordingNetwork([[(4, 1, 0.9)], [], []], propagation=head)
+    tracker = OnlineTracker(network, InferenceSpec())
+    found = [tracker.step(frame) for frame in frames(3)]
+    assert found[2][0].box.tolist() == [0, 0, 63, 31]
+    assert tracker.memory.boxes.tolist() == [[4, 0, 13, 9]] and len(tracker.memory.embeddings) == 1
+
+
+def test_propagation_may_be_switched_off() -> None:
+    head = recording_propagation(lambda stored: EVERYTHING, at_inference=False)
+    assert [list(objects) for objects in steps(RecordingNetwork([[(0, 1, 0.9)], []], propagation=head))] == [[0], []]
+    assert head.calls == []
+
+
+def test_a_video_without_objects_has_no_tracks() -> None:
+    network = RecordingNetwork([[], []], propagation=recording_propagation(lambda stored: EVERYTHING))
+    assert track_video(network, frames(2), 1, [1], InferenceSpec()) == []
+    assert track_video(RecordingNetwork([]), [], 1, [1], InferenceSpec()) == []
+
+
+def test_videos_are_tracked_apart() -> None:
+    script = [[(0, 1, 0.9)], [(0, 1, 0.9)]]
+    (first,) = track_video(ScriptedNetwork(script), frames(2), 1, [1], InferenceSpec())
+    (second,) = track_video(ScriptedNetwork(script), frames(2), 2, [1], InferenceSpec())
+    assert (first.video_id, second.video_id) == (1, 2) and first.segmentations == second.segmentations

@@ -120,5 +120,5 @@ def _count_parameters(spec: "TrialSpec", num_categories: int) -> dict[str, int]:
 
     # Shapes are all that counting needs.
     with torch.device("meta"):
-        model = build_model(spec.model, num_categories, spec.released_behaviour)
+        model = build_model(spec.model, num_categories)
     return {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}

@@ -129,6 +129,7 @@ class FramePairDataset:
             labels=instances.labels.clone(),
             masks=masks,
             reference_boxes=reference_boxes,
+            reference_labels=reference_instances.labels.clone(),
             instance_match=torch.tensor(match, dtype=torch.int64),
         )
 
@@ -151,6 +152,7 @@ class FramePairDataset:
             labels=torch.tensor(labels, dtype=torch.int64),
             masks=torch.from_numpy(np.ascontiguousarray(masks)),
             reference_boxes=torch.from_numpy(tight_boxes(reference_frame.masks)),
+            reference_labels=torch.tensor(reference_frame.labels, dtype=torch.int64),
             instance_match=torch.tensor(match_instances(ids, reference_frame.track_ids), dtype=torch.int64),
         )
 
@@ -213,6 +215,7 @@ def collate(pairs: list[FramePair], size: tuple[int, int] | None = None) -> Fram
         labels=[pair.labels for pair in pairs],
         masks=[_stack([pair.masks], size)[0] for pair in pairs],
         reference_boxes=[pair.reference_boxes for pair in pairs],
+        reference_labels=[pair.reference_labels for pair in pairs],
         instance_match=[pair.instance_match for pair in pairs],
     )
 

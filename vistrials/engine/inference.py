@@ -12,7 +12,6 @@ from vistrials.engine.reporting import Reporter
 from vistrials.formats.files import replacing
 from vistrials.models.objprop import ObjProp
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.trial import ReleasedBehaviour
 from vistrials.structures.frames import Frame
 from vistrials.structures.video import Video, VideoSet
 from vistrials.tracking.online import track_video
@@ -41,7 +40,6 @@ def infer(
     video_set: VideoSet,
     image_size_px: tuple[int, int],
     spec: InferenceSpec,
-    released: ReleasedBehaviour,
     files: PredictionFiles,
     *,
     digest: str,
@@ -58,7 +56,6 @@ def infer(
         video_set: videos, with or without annotations.
         image_size_px: (long, short) edge that frames are fitted into.
         spec: thresholds and association.
-        released: accidents of the released program.
         files: where to write.
         digest: of everything that changes the predictions: weights, spec, data.
         reporter: hears of each video; steps are frames.
@@ -79,7 +76,7 @@ def infer(
                 continue
             began = time.perf_counter()
             frames = _until_stopped(iter_frames(video_set, video, image_size_px), stop, number, video_set)
-            tracks = track_video(model, frames, video.id, category_ids, spec, released)
+            tracks = track_video(model, frames, video.id, category_ids, spec)
             seconds = time.perf_counter() - began
             row = {
                 "video_id": video.id,

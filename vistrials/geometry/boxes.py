@@ -51,7 +51,7 @@ def decode(
     Args: boxes (N, 4); deltas (N, 4 * M), M boxes from each; size (height, width). Returns: (N, 4 * M).
     """
     shape = deltas.shape
-    deltas = deltas.reshape(shape[0], -1, 4) * deltas.new_tensor(stds)
+    deltas = deltas.unflatten(1, (-1, 4)) * deltas.new_tensor(stds)
     pw, ph = (side[:, None] for side in sides(boxes))
     px = (boxes[:, 0] + boxes[:, 2])[:, None] * 0.5
     py = (boxes[:, 1] + boxes[:, 3])[:, None] * 0.5

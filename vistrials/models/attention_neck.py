@@ -6,6 +6,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from vistrials.models.initialisation import xavier_
 from vistrials.models.layers import convolutions
+from vistrials.models.precision import widen, without_autocast
 from vistrials.specs.model import NeckSpec
 
 
@@ -32,8 +33,9 @@ class AttentionNeck(nn.Module):
         ]
 
     def _attend(self, x: Tensor, reference: Tensor) -> Tensor:
-        query, key, value = (_as_cells(f) for f in (self.conv1(x), self.conv1(reference), self.conv2(x)))
-        attention = scaled_dot_product_attention(query, key, value, scale=1.0)
+        query, key, value = (_as_cells(widen(f)) for f in (self.conv1(x), self.conv1(reference), self.conv2(x)))
+        with without_autocast(x):
+            attention = scaled_dot_product_attention(query, key, value, scale=1.0)
         return x + self.gamma * attention.transpose(-1, -2).reshape(x.shape)
 
 

@@ -4,15 +4,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, relu
+from torch.nn.functional import cross_entropy, relu, smooth_l1_loss
 
 from vistrials.geometry import boxes as box_ops
 from vistrials.models.initialisation import normal_, xavier_
 from vistrials.models.layers import fully_connected
-from vistrials.models.losses import smooth_l1
 from vistrials.models.matching import assign, sample
+from vistrials.models.precision import widen
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import BoxHeadSpec
+from vistrials.structures.frames import FramePairBatch
 
 
 @dataclass(slots=True)
@@ -73,37 +74,34 @@ class BoxHead(nn.Module):
         normal_(self.deltas, 0.001)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """RoI features (n, C, s, s) -> logits (n, K + 1), deltas (n, 4 (K + 1))."""
+        """RoI features (n, C, s, s) -> logits (n, K + 1), deltas (n, 4 (K + 1)), never in 16 bits."""
         x = features.flatten(1)
         for fc in self.fcs:
             x = relu(fc(x))
-        return self.logits(x), self.deltas(x)
+        return widen(self.logits(x)), widen(self.deltas(x))
 
-    def loss(
-        self,
-        logits: Tensor,
-        deltas: Tensor,
-        rois: list[SampledRoIs],
-        boxes: list[Tensor],
-        labels: list[Tensor],
-    ) -> dict[str, Tensor]:
+    def sample(self, proposals: list[Tensor], batch: FramePairBatch) -> list[SampledRoIs]:
+        """The RoIs of every image that enter losses. Args: per image proposals (n, 4); the batch, for its boxes."""
+        return [sample_rois(p, truth, self.spec) for p, truth in zip(proposals, batch.boxes, strict=True)]
+
+    def loss(self, logits: Tensor, deltas: Tensor, rois: list[SampledRoIs], batch: FramePairBatch) -> dict[str, Tensor]:
         """loss_cls, loss_bbox, both over the number of sampled RoIs, and acc, the fraction classified right.
 
-        Args: outputs for the RoIs of all images in order; ground-truth boxes (m, 4) and labels (m,) per image.
+        Args: outputs of `forward` for the RoIs of all images in order; the batch, for its boxes and labels.
         """
         targets = torch.cat(
             [
                 torch.cat([truth[r.truth_index], truth.new_zeros(len(r.boxes) - r.num_positives)])
-                for r, truth in zip(rois, labels, strict=True)
+                for r, truth in zip(rois, batch.labels, strict=True)
             ]
         )
         count = max(len(targets), 1)
         positives = targets.nonzero().flatten()
         positive_boxes = torch.cat([r.positive_boxes for r in rois])
-        truth = torch.cat([b.to(r.boxes)[r.truth_index] for r, b in zip(rois, boxes, strict=True)])
+        truth = torch.cat([b.to(r.boxes)[r.truth_index] for r, b in zip(rois, batch.boxes, strict=True)])
         box_targets = box_ops.encode(positive_boxes, truth, self.spec.delta_stds)
-        predicted = deltas.reshape(len(deltas), -1, 4)[positives, targets[positives]]
-        loss_bbox = smooth_l1(predicted, box_targets, self.spec.smooth_l1_beta).sum() / count
+        predicted = deltas.unflatten(1, (-1, 4))[positives, targets[positives]]
+        loss_bbox = smooth_l1_loss(predicted, box_targets, reduction="sum", beta=self.spec.smooth_l1_beta) / count
         return {
             "loss_cls": self.spec.loss_cls_weight * cross_entropy(logits, targets, reduction="sum") / count,
             "loss_bbox": self.spec.loss_bbox_weight * (loss_bbox + deltas.sum() * 0),
@@ -124,11 +122,11 @@ class BoxHead(nn.Module):
         Args: logits (n, K + 1), deltas (n, 4 (K + 1)) of proposals (n, 4); image_size (height, width) before padding;
             scale = network pixels per original pixel.
         Returns: class by class in proposal order; by descending score where more than the maximum survive.
-        Source: SYSTEM 4; boxes are divided by the scale before NMS.
+        Source: docs/method.md, section 4; boxes are divided by the scale before NMS.
         """
         scores = logits.softmax(dim=1)
         boxes = box_ops.decode(proposals, deltas, self.spec.delta_stds, image_size) / scale
-        boxes = boxes.reshape(len(boxes), -1, 4)
+        boxes = boxes.unflatten(1, (-1, 4))
         found_boxes, found_scores, found_labels = (
             [boxes[:0, 0]],
             [scores[:0, 0]],

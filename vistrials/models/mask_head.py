@@ -7,7 +7,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, r
 from vistrials.models.box_head import SampledRoIs
 from vistrials.models.initialisation import kaiming_
 from vistrials.models.layers import convolutions
+from vistrials.models.precision import widen
 from vistrials.specs.model import MaskHeadSpec
+from vistrials.structures.frames import FramePairBatch
 
 
 class MaskHead(nn.Module):
@@ -33,7 +35,7 @@ class MaskHead(nn.Module):
         x = features
         for conv in self.convs:
             x = relu(conv(x))
-        maps = self.logits(relu(self.upsample(x)))
+        maps = widen(self.logits(relu(self.upsample(x))))
         return maps[:, 0] if self.spec.class_agnostic else maps[torch.arange(len(maps), device=maps.device), labels]
 
     def rois(self, sampled: SampledRoIs) -> SampledRoIs:
@@ -44,15 +46,15 @@ class MaskHead(nn.Module):
         chosen = torch.randperm(sampled.num_positives)[:limit].sort().values.to(sampled.truth_index.device)
         return SampledRoIs(sampled.boxes[chosen], sampled.truth_index[chosen])
 
-    def loss(self, logits: Tensor, rois: list[SampledRoIs], masks: list[Tensor]) -> dict[str, Tensor]:
+    def loss(self, logits: Tensor, rois: list[SampledRoIs], batch: FramePairBatch) -> dict[str, Tensor]:
         """loss_mask: binary cross entropy, mean over RoIs and pixels; 0 without RoIs.
 
-        Args: logits (n, m, m) for the RoIs of all images in order; masks (instances, H, W) uint8 per image.
+        Args: logits (n, m, m) for the RoIs of all images in order; the batch, for its masks.
         """
         if len(logits) == 0:
             return {"loss_mask": logits.sum() * 0}
         targets = torch.cat(
-            [mask_targets(m, r.truth_index, r.boxes, logits.shape[-1]) for r, m in zip(rois, masks, strict=True)]
+            [mask_targets(m, r.truth_index, r.boxes, logits.shape[-1]) for r, m in zip(rois, batch.masks, strict=True)]
         )
         return {"loss_mask": self.spec.loss_weight * binary_cross_entropy_with_logits(logits, targets.to(logits))}
 
@@ -62,13 +64,14 @@ def mask_targets(masks: Tensor, truth_index: Tensor, boxes: Tensor, size: int) -
 
     Args: masks (m, H, W) uint8 of 0/1; truth_index (n,); boxes (n, 4) inclusive corners.
     Returns: (n, size, size) uint8 of 0/1.
-    Source: SYSTEM 2.9: the published fixed-point bilinear resize of uint8, which is not "bilinear >= 0.5".
+    Source: docs/method.md, section 2.9: the published fixed-point bilinear resize of uint8, not "bilinear >= 0.5".
+        OpenCV's further rules, for the left and right border and for an exact halving, change nothing on 0 and 1.
     """
     if len(boxes) == 0:
         return masks.new_zeros(0, size, size)
     x1, y1, x2, y2 = boxes.double().trunc().long().unbind(dim=1)
-    columns, column_weights = _taps(x1, (x2 - x1 + 1).clamp(min=1), size, zero_fraction_at_border=True)
-    rows, row_weights = _taps(y1, (y2 - y1 + 1).clamp(min=1), size, zero_fraction_at_border=False)
+    columns, column_weights = _taps(x1, (x2 - x1 + 1).clamp(min=1), size)
+    rows, row_weights = _taps(y1, (y2 - y1 + 1).clamp(min=1), size)
     rows, columns = rows.clamp(0, masks.shape[1] - 1), columns.clamp(0, masks.shape[2] - 1)
 
     def pixels(row_tap: int, column_tap: int) -> Tensor:
@@ -80,16 +83,10 @@ def mask_targets(masks: Tensor, truth_index: Tensor, boxes: Tensor, size: int) -
 
     upper = (row_weights[0][:, :, None] * (line(0) >> 4)) >> 16
     lower = (row_weights[1][:, :, None] * (line(1) >> 4)) >> 16
-    resized = (upper + lower + 2) >> 2
-    halved = (x2 - x1 + 1 == 2 * size) & (y2 - y1 + 1 == 2 * size)
-    if halved.any():
-        # An exact halving takes the mean of the four pixels instead; there the taps are those four.
-        mean = (pixels(0, 0) + pixels(0, 1) + pixels(1, 0) + pixels(1, 1) + 2) >> 2
-        resized = torch.where(halved[:, None, None], mean, resized)
-    return resized.to(torch.uint8)
+    return ((upper + lower + 2) >> 2).to(torch.uint8)
 
 
-def _taps(start: Tensor, extent: Tensor, size: int, *, zero_fraction_at_border: bool) -> tuple[Tensor, Tensor]:
+def _taps(start: Tensor, extent: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """The two source positions (2, n, size) of each output cell along an axis, and their weights in 1/2048."""
     cells = torch.arange(size, device=start.device, dtype=torch.float64)
     position = ((cells + 0.5) * (extent[:, None] / size) - 0.5).float()
@@ -97,8 +94,6 @@ def _taps(start: Tensor, extent: Tensor, size: int, *, zero_fraction_at_border: 
     fraction = position - low
     low = low.long()
     last = extent[:, None] - 1
-    if zero_fraction_at_border:
-        fraction = torch.where((low < 0) | (low >= last), torch.zeros_like(fraction), fraction)
     taps = torch.stack([low, low + 1]).clamp(min=0).minimum(last) + start[:, None]
     weights = torch.stack([(1 - fraction) * 2048, fraction * 2048]).round().long()
     return taps, weights

@@ -15,7 +15,7 @@ def assign(boxes: Tensor, ground_truth: Tensor, spec: AssignerSpec) -> Tensor:
 
     Args: boxes (N, 4); ground_truth (M, 4), inclusive corners.
     Returns: (N,) int64: UNUSED, NEGATIVE, or 1 + the index of the ground truth.
-    Source: SYSTEM 2.5; a later ground truth takes over boxes that tie for its best IoU.
+    Source: docs/method.md, section 2.5; a later ground truth takes over boxes that tie for its best IoU.
     """
     if len(ground_truth) == 0:
         return torch.full((len(boxes),), NEGATIVE, dtype=torch.long, device=boxes.device)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from vistrials.models.attention_neck import AttentionNeck
 from vistrials.models.backbone import Backbone
-from vistrials.models.box_head import BoxHead, Detections, sample_rois
+from vistrials.models.box_head import BoxHead, Detections
 from vistrials.models.fpn import FPN
 from vistrials.models.mask_head import MaskHead
 from vistrials.models.propagation_head import PropagationHead
@@ -14,7 +14,6 @@ from vistrials.models.rpn import RPN
 from vistrials.models.track_head import TrackHead, match_scores
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import ModelSpec
-from vistrials.specs.trial import ReleasedBehaviour
 from vistrials.structures.frames import FramePairBatch
 
 
@@ -25,7 +24,7 @@ class ObjProp(nn.Module):
     inference frame by frame (see tracking.online).
     """
 
-    def __init__(self, spec: ModelSpec, num_categories: int, released: ReleasedBehaviour) -> None:
+    def __init__(self, spec: ModelSpec, num_categories: int) -> None:
         super().__init__()
         channels = spec.fpn.channels
         self.spec = spec
@@ -34,12 +33,7 @@ class ObjProp(nn.Module):
         self.neck = AttentionNeck(spec.neck, channels) if spec.neck else None
         self.rpn = RPN(spec.rpn, channels)
         self.box_head = BoxHead(spec.box_head, channels, num_categories)
-        self.track_head = TrackHead(
-            spec.track_head,
-            channels,
-            spec.box_head.roi_size,
-            skip_single_positive=released.skip_single_positive_match,
-        )
+        self.track_head = TrackHead(spec.track_head, channels, spec.box_head.roi_size)
         self.mask_head = MaskHead(spec.mask_head, channels, num_categories)
         self.propagation = PropagationHead(spec.propagation, channels, num_categories) if spec.propagation else None
 
@@ -49,37 +43,28 @@ class ObjProp(nn.Module):
         key, reference = ([level.chunk(2)[i] for level in both] for i in (0, 1))
 
         rpn_input = self.neck(key, reference) if self.neck else key
-        level_sizes = _sizes(rpn_input)
-        rpn_logits, rpn_deltas = self.rpn(rpn_input)
-        losses = self.rpn.loss(rpn_logits, rpn_deltas, level_sizes, batch.boxes, batch.image_sizes)
-        proposals = self.rpn.propose(rpn_logits, rpn_deltas, level_sizes, batch.image_sizes)
+        sizes = _sizes(rpn_input)
+        logits, deltas = self.rpn(rpn_input)
+        losses = self.rpn.loss(logits, deltas, sizes, batch)
+        proposals = [boxes for boxes, _ in self.rpn.propose(logits, deltas, sizes, batch.image_sizes)]
 
-        rois = [
-            sample_rois(boxes, truth, self.spec.box_head)
-            for (boxes, _), truth in zip(proposals, batch.boxes, strict=True)
-        ]
+        rois = self.box_head.sample(proposals, batch)
         features = self.box_features(key, [r.boxes for r in rois])
         logits, deltas = self.box_head(features)
-        losses |= self.box_head.loss(logits, deltas, rois, batch.boxes, batch.labels)
+        losses |= self.box_head.loss(logits, deltas, rois, batch)
 
-        embeddings = self.track_head(features).split([len(r.boxes) for r in rois])
+        embeddings = self.track_head(features)
         references = self.track_head(self.box_features(reference, batch.reference_boxes))
-        losses |= self.track_head.loss(
-            list(embeddings),
-            list(references.split([len(b) for b in batch.reference_boxes])),
-            [match[r.truth_index] for r, match in zip(rois, batch.instance_match, strict=True)],
-        )
+        losses |= self.track_head.loss(embeddings, references, rois, batch)
 
-        mask_rois = [self.mask_head.rois(r) for r in rois]
-        mask_labels = torch.cat([labels[r.truth_index] for r, labels in zip(mask_rois, batch.labels, strict=True)])
-        mask_logits = self.mask_head(self.mask_features(key, [r.boxes for r in mask_rois]), mask_labels)
-        losses |= self.mask_head.loss(mask_logits, mask_rois, batch.masks)
+        rois = [self.mask_head.rois(r) for r in rois]
+        labels = torch.cat([of_image[r.truth_index] for r, of_image in zip(rois, batch.labels, strict=True)])
+        mask_logits = self.mask_head(self.mask_features(key, [r.boxes for r in rois]), labels)
+        losses |= self.mask_head.loss(mask_logits, rois, batch)
 
         if self.propagation is not None:
-            losses |= self.propagation.loss(
-                self.propagation.extract(key), self.propagation.extract(reference), batch.reference_boxes,
-                batch.boxes, batch.labels, batch.masks, batch.instance_match,
-            )  # fmt: skip
+            features, references = self.propagation.extract(key), self.propagation.extract(reference)
+            losses |= self.propagation.loss(features, references, batch)
         return losses
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
@@ -136,6 +121,6 @@ def _sizes(levels: list[Tensor]) -> list[tuple[int, int]]:
     return [(level.shape[-2], level.shape[-1]) for level in levels]
 
 
-def build_model(spec: ModelSpec, num_categories: int, released: ReleasedBehaviour | None = None) -> ObjProp:
+def build_model(spec: ModelSpec, num_categories: int) -> ObjProp:
     """The network of a model spec for K categories, freshly initialised."""
-    return ObjProp(spec, num_categories, released or ReleasedBehaviour())
+    return ObjProp(spec, num_categories)

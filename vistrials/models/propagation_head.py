@@ -7,7 +7,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, r
 from vistrials.models.affinity import Affinity, spatial_weight
 from vistrials.models.initialisation import kaiming_
 from vistrials.models.layers import convolutions
+from vistrials.models.precision import widen, without_autocast
 from vistrials.specs.model import PropagationSpec
+from vistrials.structures.frames import FramePairBatch
 
 STRIDE = 8
 """Pixels per cell of the propagation features."""
@@ -16,7 +18,10 @@ _CHUNK = 16  # objects that go through the mask convolutions at once: bounds mem
 
 
 class PropagationHead(nn.Module):
-    """ObjProp's head. Source: arXiv 2111.07529, section 3; where the released program differs: SYSTEM 3."""
+    """ObjProp's head.
+
+    Source: arXiv 2111.07529, section 3; where the released program differs: docs/method.md, section 3.
+    """
 
     def __init__(self, spec: PropagationSpec, in_channels: int, num_categories: int) -> None:
         super().__init__()
@@ -39,52 +44,35 @@ class PropagationHead(nn.Module):
         kaiming_(self.logits, fan_out=num_categories + 1)  # one shared map starts like one of K + 1
 
     def extract(self, levels: list[Tensor]) -> Tensor:
-        """P2..P5 (B, C, ...) -> propagation features (B, C', H, W) at stride 8."""
+        """P2..P5 (B, C, ...) -> propagation features (B, C', H, W) at stride 8, never in 16 bits."""
         size = levels[1].shape[-2:]
         resized = [x if x.shape[-2:] == size else interpolate(x, size=size, mode="bilinear") for x in levels[:4]]
-        return self.features(torch.cat(resized, dim=1))
+        return widen(self.features(torch.cat(resized, dim=1)))
 
-    def loss(
-        self,
-        key: Tensor,
-        reference: Tensor,
-        reference_boxes: list[Tensor],
-        boxes: list[Tensor],
-        labels: list[Tensor],
-        masks: list[Tensor],
-        instance_match: list[Tensor],
-    ) -> dict[str, Tensor]:
+    def loss(self, key: Tensor, reference: Tensor, batch: FramePairBatch) -> dict[str, Tensor]:
         """loss_propattn and loss_propmask of a batch; 0 without reference boxes or matches.
 
-        Args: features (B, C', h, w) of key and reference; per image reference boxes (R, 4) and, of the key frame, boxes
-            (N, 4), labels (N,), masks (N, H, W), instance_match (N,): 0, or 1 + index of the reference box.
+        Args: features (B, C', h, w) of key and reference frames; the batch.
         """
         nothing = (key.sum() + reference.sum()) * 0
-        attn_losses, attended, attended_labels, attended_masks = [], [], [], []
-        for image, references in enumerate(reference_boxes):
-            if len(references) == 0:
+        attn_losses, attended, labels, masks = [], [], [], []
+        for image, (boxes, box_labels) in enumerate(zip(batch.reference_boxes, batch.reference_labels, strict=True)):
+            if len(boxes) == 0:
                 continue
-            match = _key_instance_of(instance_match[image], len(references))
-            object_labels = torch.where(match >= 0, _take(labels[image], match), 1)
-            foreground, background = self.attend(key[image], reference[image], references, object_labels, sample=image)
-            foreground, background = (_to_pixels(f) for f in (foreground, background))
-            height, width = foreground.shape[-2:]
-            filled = _filled_boxes(boxes[image], match, height, width)
-            # Cross entropy of the two channels: the logit of the foreground is their difference.
-            logits = foreground - background
-            attn_losses.append((softplus(logits) - filled.to(logits) * logits).flatten(1).mean(dim=1))
+            logits = _attention_logits(*self.attend(key[image], reference[image], boxes, box_labels, sample=image))
+            match = _key_instance_of(batch.instance_match[image], len(boxes))
+            filled = _filled_boxes(batch.boxes[image], match, *logits.shape[-2:]).to(logits)
+            attn_losses.append((softplus(logits) - filled * logits).flatten(1).mean(dim=1))
             matched = (match >= 0).nonzero().flatten()
             attended.append(self.attended_features(key[image], logits[matched].sigmoid()))
-            attended_labels.append(object_labels[matched])
-            attended_masks.append(masks[image][match[matched]])
+            labels.append(box_labels[matched])
+            masks.append(batch.masks[image][match[matched]])
         if not attn_losses:
             return {"loss_propattn": nothing, "loss_propmask": nothing}
-        features, targets = torch.cat(attended), torch.cat(attended_masks)
-        if len(features):
-            mask_logits = self.mask_logits(features, torch.cat(attended_labels))
-            loss_mask = binary_cross_entropy_with_logits(mask_logits, targets.to(mask_logits))
-        else:
-            loss_mask = nothing
+        loss_mask = nothing
+        if len(features := torch.cat(attended)):
+            logits = self.mask_logits(features, torch.cat(labels))
+            loss_mask = binary_cross_entropy_with_logits(logits, torch.cat(masks).to(logits))
         return {
             "loss_propattn": self.spec.loss_attn_weight * torch.cat(attn_losses).mean(),
             "loss_propmask": self.spec.loss_mask_weight * loss_mask,
@@ -101,10 +89,9 @@ class PropagationHead(nn.Module):
         Returns: foreground and background, (n, h, w) each.
         """
         height, width = key.shape[-2:]
-        # Never in 16 bits: unscaled products over many channels lose the differences that their softmax lives on. On a
-        # real clip loss_propmask stayed at .05 in bfloat16 (432 x 240) and fell to .02 in float32 (320 x 180).
-        with torch.autocast(key.device.type, enabled=False):
-            key, reference = (f.to(torch.promote_types(f.dtype, torch.float32)) for f in (key, reference))
+        # On a real clip loss_propmask stayed at .05 in bfloat16 (432 x 240) and fell to .02 in float32 (320 x 180).
+        with without_autocast(key):
+            key, reference = widen(key), widen(reference)
             inside = box_cells(boxes, height, width).flatten(1).to(key)
             foreground, background = torch.empty_like(inside), torch.empty_like(inside)
             groups = labels.unique() if self.affinity.per_category else [None]
@@ -127,7 +114,7 @@ class PropagationHead(nn.Module):
         x = features
         for conv in self.mask_convs:
             x = relu(conv(x))
-        maps = self.logits(relu(self.upsample(x)))
+        maps = widen(self.logits(relu(self.upsample(x))))
         chosen = maps[:, :1] if self.spec.class_agnostic else maps[torch.arange(len(maps)), labels][:, None]
         return interpolate(chosen, scale_factor=STRIDE // 2, mode="bilinear")[:, 0]
 
@@ -143,8 +130,8 @@ class PropagationHead(nn.Module):
         foreground, background = self.attend(key, reference, boxes, labels, spatial=spatial)
         probs = []
         for f, b, chunk_labels in zip(*(t.split(_CHUNK) for t in (foreground, background, labels)), strict=True):
-            attention = (_to_pixels(f) - _to_pixels(b)).sigmoid()
-            probs.append(self.mask_logits(self.attended_features(key, attention), chunk_labels).sigmoid())
+            features = self.attended_features(key, _attention_logits(f, b).sigmoid())
+            probs.append(self.mask_logits(features, chunk_labels).sigmoid())
         return torch.cat(probs)
 
 
@@ -158,8 +145,12 @@ def box_cells(boxes: Tensor, height: int, width: int) -> Tensor:
     return in_rows[:, :, None] & in_columns[:, None, :]
 
 
-def _to_pixels(cells: Tensor) -> Tensor:
-    return interpolate(cells[:, None], scale_factor=STRIDE, mode="bilinear")[:, 0]
+def _attention_logits(foreground: Tensor, background: Tensor) -> Tensor:
+    """Both (n, h, w) at cells -> (n, H, W) at pixels; of a softmax over the two, the foreground's logit is this."""
+    foreground, background = (
+        interpolate(cells[:, None], scale_factor=STRIDE, mode="bilinear")[:, 0] for cells in (foreground, background)
+    )
+    return foreground - background
 
 
 def _key_instance_of(instance_match: Tensor, num_references: int) -> Tensor:
@@ -168,11 +159,6 @@ def _key_instance_of(instance_match: Tensor, num_references: int) -> Tensor:
     present = (instance_match > 0).nonzero().flatten()
     match[instance_match[present] - 1] = present
     return match
-
-
-def _take(values: Tensor, index: Tensor) -> Tensor:
-    """values[index], with anything where index is -1 or values is empty."""
-    return values[index.clamp(min=0)] if len(values) else index.new_ones(len(index))
 
 
 def _filled_boxes(boxes: Tensor, match: Tensor, height: int, width: int) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from vistrials.geometry import boxes as box_ops
+from vistrials.models.precision import widen, without_autocast
 from vistrials.specs.model import RoISpec
 
 STRIDES = (4, 8, 16, 32)
@@ -21,15 +22,16 @@ def roi_features(levels: list[Tensor], boxes: list[Tensor], size: int, spec: RoI
         levels: pyramid from P2 on, (B, C, H, W) each.
         boxes: B tensors (n, 4), inclusive corners in pixels of the network input.
         size: output cells per side.
-    Returns: (sum of n, C, size, size), images in order.
-    Source: SYSTEM 2.6; level = floor(log2(sqrt(w h) / finest scale)), from the published Mask R-CNN implementation.
+    Returns: (sum of n, C, size, size), images in order, never in 16 bits.
+    Source: docs/method.md, section 2.6; level = floor(log2(sqrt(w h) / finest scale)), from the published Mask R-CNN
+        implementation.
     """
     image_index = torch.cat([torch.full((len(b),), i, device=b.device) for i, b in enumerate(boxes)])
     rois = torch.cat(boxes)
     widths, heights = box_ops.sides(rois)
     level_index = torch.log2((widths * heights).sqrt() / spec.finest_scale_px + 1e-6).floor()
     level_index = level_index.clamp(0, spec.num_levels - 1).long()
-    pooled = levels[0].new_zeros(len(rois), levels[0].shape[1], size, size)
+    pooled = widen(levels[0][:0]).new_zeros(len(rois), levels[0].shape[1], size, size)
     for i in range(spec.num_levels):
         rows = (level_index == i).nonzero().flatten()
         if len(rows):
@@ -42,9 +44,11 @@ def align(features: Tensor, rois: Tensor, image_index: Tensor, size: int, stride
 
     Args: features (B, C, H, W); rois (n, 4); image_index (n,). Returns: (n, C, size, size).
     """
+    features = widen(features)  # coordinates take the type of the features
     rois = rois.to(features.dtype)
     if features.device.type == "cpu" and features.shape[-1] * features.shape[-2] <= _MAX_SEPARABLE_CELLS:
-        return _align_separable(features, rois, image_index, size, stride)
+        with without_autocast(features):
+            return _align_separable(features, rois, image_index, size, stride)
     half = 0.5 * stride
     # torchvision's aligned RoIAlign puts pixel centres at half-integers and ends at x2: shift by half a cell, and end
     # at x2 + 1.

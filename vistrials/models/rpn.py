@@ -4,14 +4,15 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, relu
+from torch.nn.functional import binary_cross_entropy_with_logits, relu, smooth_l1_loss
 
 from vistrials.geometry import boxes as box_ops
 from vistrials.models import anchors as anchor_ops
 from vistrials.models.initialisation import normal_
-from vistrials.models.losses import smooth_l1
 from vistrials.models.matching import assign, sample
+from vistrials.models.precision import widen
 from vistrials.specs.model import AnchorSpec, ProposalSpec, RPNSpec
+from vistrials.structures.frames import FramePairBatch
 
 
 class RPN(nn.Module):
@@ -28,12 +29,12 @@ class RPN(nn.Module):
             normal_(layer, 0.01)
 
     def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Per level logits (B, cells * A) and deltas (B, cells * A, 4), by row, column, anchor."""
+        """Per level logits (B, cells * A) and deltas (B, cells * A, 4), by row, column, anchor, never in 16 bits."""
         logits, deltas = [], []
         for x in levels:
             x = relu(self.conv(x))
-            logits.append(self.objectness(x).permute(0, 2, 3, 1).flatten(1))
-            deltas.append(self.deltas(x).permute(0, 2, 3, 1).reshape(len(x), -1, 4))
+            logits.append(widen(self.objectness(x)).permute(0, 2, 3, 1).flatten(1))
+            deltas.append(widen(self.deltas(x)).permute(0, 2, 3, 1).reshape(len(x), -1, 4))
         return logits, deltas
 
     def loss(
@@ -41,20 +42,19 @@ class RPN(nn.Module):
         logits: list[Tensor],
         deltas: list[Tensor],
         level_sizes: list[tuple[int, int]],
-        ground_truth: list[Tensor],
-        image_sizes: list[tuple[int, int]],
+        batch: FramePairBatch,
     ) -> dict[str, Tensor]:
         """loss_rpn_cls and loss_rpn_bbox, summed over sampled anchors and divided by their number.
 
-        Args: outputs of `forward`; (rows, columns) per level; B tensors (n, 4); B sizes (height, width) before padding.
-        Source: SYSTEM 2.3; every image counts at least one positive and one negative in the divisor.
+        Args: outputs of `forward`; (rows, columns) per level; the batch, of which boxes and image sizes are read.
+        Source: docs/method.md, section 2.3; every image counts at least one positive and one negative in the divisor.
         """
         all_anchors = torch.cat(grid_anchors(tuple(level_sizes), self.spec.anchors)).to(deltas[0])
         all_logits, all_deltas = torch.cat(logits, dim=1), torch.cat(deltas, dim=1)
         loss_cls = all_logits.sum() * 0
         loss_bbox = all_deltas.sum() * 0
         divisor = 0
-        for image, (boxes, size) in enumerate(zip(ground_truth, image_sizes, strict=True)):
+        for image, (boxes, size) in enumerate(zip(batch.boxes, batch.image_sizes, strict=True)):
             usable = anchor_ops.inside(all_anchors, size).nonzero().flatten()
             boxes = boxes.to(all_anchors)
             assigned = assign(all_anchors[usable], boxes, self.spec.assigner)
@@ -66,7 +66,8 @@ class RPN(nn.Module):
             objects = (torch.arange(len(chosen), device=chosen.device) < len(positives)).to(all_logits)
             loss_cls = loss_cls + binary_cross_entropy_with_logits(all_logits[image, chosen], objects, reduction="sum")
             targets = box_ops.encode(all_anchors[positives], truth)
-            loss_bbox = loss_bbox + smooth_l1(all_deltas[image, positives], targets, self.spec.smooth_l1_beta).sum()
+            predicted = all_deltas[image, positives]
+            loss_bbox = loss_bbox + smooth_l1_loss(predicted, targets, reduction="sum", beta=self.spec.smooth_l1_beta)
         return {
             "loss_rpn_cls": self.spec.loss_cls_weight * loss_cls / divisor,
             "loss_rpn_bbox": self.spec.loss_bbox_weight * loss_bbox / divisor,

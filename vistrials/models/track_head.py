@@ -4,9 +4,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize, relu
 
+from vistrials.models.box_head import SampledRoIs
 from vistrials.models.initialisation import normal_
 from vistrials.models.layers import fully_connected
+from vistrials.models.precision import widen, without_autocast
 from vistrials.specs.model import TrackHeadSpec
+from vistrials.structures.frames import FramePairBatch
 
 
 class TrackHead(nn.Module):
@@ -15,13 +18,9 @@ class TrackHead(nn.Module):
     Source: Yang et al., Video Instance Segmentation (MaskTrack R-CNN), section 4.
     """
 
-    def __init__(
-        self, spec: TrackHeadSpec, channels: int, roi_size: int, *, skip_single_positive: bool = False
-    ) -> None:
-        """skip_single_positive: the released accident that an image with one positive RoI adds 0 to loss_match."""
+    def __init__(self, spec: TrackHeadSpec, channels: int, roi_size: int) -> None:
         super().__init__()
         self.spec = spec
-        self.skip_single_positive = skip_single_positive
         fcs = fully_connected(channels * roi_size**2, spec.fc_channels, spec.num_fcs)
         for fc in fcs:
             normal_(fc, 0.01)
@@ -32,26 +31,29 @@ class TrackHead(nn.Module):
         x = features.flatten(1)
         for i, fc in enumerate(self.fcs):
             x = fc(relu(x) if i else x)
-        return x
+        return widen(x)
 
-    def loss(self, key: list[Tensor], reference: list[Tensor], targets: list[Tensor]) -> dict[str, Tensor]:
-        """loss_match, and match_acc over positives.
+    def loss(self, key: Tensor, reference: Tensor, rois: list[SampledRoIs], batch: FramePairBatch) -> dict[str, Tensor]:
+        """loss_match, and match_acc over positives: which reference object, if any, each positive RoI shows.
 
-        Args, per image: key embeddings (n, D) of the sampled RoIs, positives first; reference embeddings (m, D);
-            targets (p,) int64 of the p positives: 0 = absent from the reference frame, else 1 + reference index.
+        Args: embeddings (n, D) of the RoIs and (m, D) of the reference boxes of all images in order; the RoIs; the
+            batch, for its reference boxes and instance_match.
         Returns: cross entropy of the positives over *all* sampled RoIs of the image, mean over images.
         """
-        total = (torch.cat(key).sum() + torch.cat(reference).sum()) * 0
+        total = (key.sum() + reference.sum()) * 0
         correct = total.detach()
-        for k, r, target in zip(key, reference, targets, strict=True):
-            if len(target) == 0 or (self.skip_single_positive and len(target) == 1):
+        keys = key.split([len(r.boxes) for r in rois])
+        references = reference.split([len(boxes) for boxes in batch.reference_boxes])
+        for k, r, sampled, match in zip(keys, references, rois, batch.instance_match, strict=True):
+            target = match[sampled.truth_index]
+            if len(target) == 0 or (self.spec.skip_single_positive_match and len(target) == 1):
                 continue
             scores = match_scores(k, r) * self.spec.logit_scale
             total = total + cross_entropy(scores[: len(target)], target, reduction="sum") / len(k)
             correct = correct + (scores[: len(target)].detach().argmax(dim=1) == target).to(k).sum()
-        num_positives = max(sum(len(target) for target in targets), 1)
+        num_positives = max(sum(r.num_positives for r in rois), 1)
         return {
-            "loss_match": self.spec.loss_weight * total / len(key),
+            "loss_match": self.spec.loss_weight * total / len(rois),
             "match_acc": correct / num_positives,
         }
 
@@ -63,5 +65,6 @@ def match_scores(detections: Tensor, memory: Tensor, *, normalised: bool = False
     """
     if normalised:
         detections, memory = normalize(detections, dim=1), normalize(memory, dim=1)
-    scores = detections @ memory.T
+    with without_autocast(detections):
+        scores = detections @ memory.T
     return torch.cat([scores.new_zeros(len(scores), 1), scores], dim=1)

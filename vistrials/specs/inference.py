@@ -35,3 +35,5 @@ class InferenceSpec(Spec):
     """Tracking."""
     min_track_frames: PositiveInt = 2
     """Shorter tracks are dropped."""
+    category_id_is_label: bool = False
+    """Released accident: predictions carry the label (1..K) in the place of the data set's own category id."""

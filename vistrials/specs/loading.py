@@ -12,6 +12,7 @@ from typing import Any, Literal
 from vistrials.errors import SpecError
 from vistrials.specs.base import Spec
 from vistrials.specs.merging import Layer, did_you_mean, merge_layers, source_of
+from vistrials.specs.migration import SCHEMA, migrate
 from vistrials.specs.trial import TrialSpec
 from vistrials.specs.yaml_text import parse_yaml, scalar_to_yaml
 
@@ -61,13 +62,18 @@ def load_trial(name_or_path: str | Path, profile: str | None = None, overrides: 
 
 
 def parse_spec(text: str, source: str = "spec.yaml") -> TrialSpec:
-    """The spec that `dump_spec` turned into text."""
-    return merge_layers(TrialSpec, [Layer(source, _as_mapping(parse_yaml(text, source), source))])
+    """The spec that `dump_spec` turned into text, in this version or an earlier one.
+
+    Raises:
+        SpecError: no such text, or of a newer version.
+    """
+    return merge_layers(TrialSpec, [Layer(source, migrate(_as_mapping(parse_yaml(text, source), source), source))])
 
 
 def dump_spec(spec: TrialSpec, docs: bool = False) -> str:
     """A resolved spec as YAML that `parse_spec` and `load_trial` read back; `docs` explains each field."""
-    return "\n".join(_yaml_lines(spec, 0, docs)) + "\n"
+    schema = f"schema: {SCHEMA}" + "  # Version of this file's form." * docs
+    return "\n".join([schema, *_yaml_lines(spec, 0, docs)]) + "\n"
 
 
 def trial_differences(spec: TrialSpec, baseline: TrialSpec) -> list[tuple[str, Any, Any]]:
@@ -116,7 +122,7 @@ def _load_resolved(document: dict[str, Any], path: Path, profile: str | None, ov
             f"{_shown(path)}: profile: expected {profile!r}, found {document['profile']!r}; "
             "this spec is resolved already: leave the profile out, or name the trial instead"
         )
-    layers = [Layer(_shown(path), document), *(_override_layer(text) for text in overrides)]
+    layers = [Layer(_shown(path), migrate(document, _shown(path))), *(_override_layer(text) for text in overrides)]
     return merge_layers(TrialSpec, layers)
 
 

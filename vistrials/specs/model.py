@@ -159,6 +159,8 @@ class TrackHeadSpec(Spec):
     """Weight of loss_match."""
     logit_scale: PositiveFloat = 1.0
     """Factor on the dot products in training (published 1; smaller tames a network trained from scratch)."""
+    skip_single_positive_match: bool = False
+    """Released accident: an image with exactly one positive RoI adds 0 to loss_match but counts in the divisor."""
 
 
 class MaskHeadSpec(Spec):
@@ -221,6 +223,8 @@ class PropagationSpec(Spec):
     """Frames kept to propagate from."""
     mask_threshold: Fraction = 0.3
     """Mean propagated probability from which a pixel belongs to the object."""
+    network_px_propagation: bool = False
+    """Released accident: propagated masks and boxes stay in pixels of the padded network input."""
 
 
 class ModelSpec(Spec):

@@ -11,17 +11,6 @@ from vistrials.specs.model import ModelSpec
 from vistrials.specs.training import InitSpec, TrainSpec
 
 
-class ReleasedBehaviour(Spec):
-    """Accidents of the released program, off by default, for whoever wants its digits."""
-
-    skip_single_positive_match: bool = False
-    """An image with exactly one positive RoI adds 0 to loss_match but counts in the divisor."""
-    network_px_propagation: bool = False
-    """Propagated masks and boxes stay in pixels of the padded network input."""
-    category_id_is_label: bool = False
-    """Predictions carry index + 1 as video and category ids instead of the data set's own ids."""
-
-
 class TrialSpec(Spec):
     """A trial under a profile."""
 
@@ -41,8 +30,6 @@ class TrialSpec(Spec):
     """Training."""
     inference: InferenceSpec = InferenceSpec()
     """Inference."""
-    released_behaviour: ReleasedBehaviour = ReleasedBehaviour()
-    """Switches back to accidents of the released program."""
 
     @model_validator(mode="after")
     def _not_its_own_start(self) -> Self:

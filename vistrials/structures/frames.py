@@ -25,7 +25,7 @@ class FramePair:
 
     key_image, reference_image: (3, h, w) float32.
     boxes: (N, 4) float32; labels: (N,) int64 in 1..K; masks: (N, h, w) uint8, of the key frame.
-    reference_boxes: (R, 4) float32.
+    reference_boxes: (R, 4) float32; reference_labels: (R,) int64 in 1..K, of the reference frame.
     instance_match: (N,) int64; 0 where the object is absent from the reference frame, else 1 + its reference row.
     """
 
@@ -35,6 +35,7 @@ class FramePair:
     labels: Tensor
     masks: Tensor
     reference_boxes: Tensor
+    reference_labels: Tensor
     instance_match: Tensor
 
 
@@ -54,6 +55,7 @@ class FramePairBatch:
     labels: list[Tensor]
     masks: list[Tensor]
     reference_boxes: list[Tensor]
+    reference_labels: list[Tensor]
     instance_match: list[Tensor]
 
     def to(self, *args, **kwargs) -> "FramePairBatch":
@@ -71,5 +73,5 @@ class FramePairBatch:
             move(self.reference_images),
             self.image_sizes,
             *([move(t) for t in ts] for ts in (self.boxes, self.labels, self.masks)),
-            *([move(t) for t in ts] for ts in (self.reference_boxes, self.instance_match)),
+            *([move(t) for t in ts] for ts in (self.reference_boxes, self.reference_labels, self.instance_match)),
         )

@@ -7,18 +7,17 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
+from torchvision.ops import masks_to_boxes
 
+from vistrials.data.transforms import padded_size
 from vistrials.formats import rle
 from vistrials.models.box_head import Detections
 from vistrials.models.mask_head import paste_mask
 from vistrials.models.objprop import ObjProp
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.trial import ReleasedBehaviour
 from vistrials.structures.frames import Frame
 from vistrials.structures.tracks import PredictedTrack
 from vistrials.tracking.association import DROPPED, associate, association_scores
-
-PAD_TO = 32
 
 
 @dataclass(slots=True)
@@ -52,13 +51,12 @@ class _Stored:
 class OnlineTracker:
     """Detects, associates and propagates, one frame of a video after the other.
 
-    Source: SYSTEM 3 (online inference) and 4.
+    Source: docs/method.md, sections 3 and 4.
     """
 
-    def __init__(self, model: ObjProp, spec: InferenceSpec, released: ReleasedBehaviour | None = None) -> None:
+    def __init__(self, model: ObjProp, spec: InferenceSpec) -> None:
         self.model = model
         self.spec = spec
-        self.released = released or ReleasedBehaviour()
         head = model.propagation
         self.propagation = head if head is not None and head.spec.at_inference else None
         self.memory: _Memory | None = None
@@ -71,7 +69,8 @@ class OnlineTracker:
         parameter = next(self.model.parameters())
         image = frame.image.to(parameter)
         height, width = image.shape[-2:]
-        image = pad(image, (0, -width % PAD_TO, 0, -height % PAD_TO))[None]
+        padded_height, padded_width = padded_size([(height, width)])
+        image = pad(image, (0, padded_width - width, 0, padded_height - height))[None]
         levels = self.model.pyramid(image)
         detections = self.model.detect(levels, (height, width), frame.scale, self.spec, self.previous_levels)
         objects = self._track(levels, detections, frame)
@@ -143,30 +142,25 @@ class OnlineTracker:
         for object_id, total in totals.items():
             past = entries[object_id]
             mean = total / len(past)
-            if not self.released.network_px_propagation:
+            if not self.propagation.spec.network_px_propagation:
                 mean = _to_frame(mean, frame)
             mask = mean >= self.propagation.spec.mask_threshold
             if mask.any():
                 score = sum(o.score for o in past) / len(past)
-                propagated[object_id] = TrackedObject(_bounding_box(mask), past[-1].label, score, mask, propagated=True)
+                box = masks_to_boxes(mask[None])[0].to(mean)
+                propagated[object_id] = TrackedObject(box, past[-1].label, score, mask, propagated=True)
         return propagated
 
 
 def track_video(
-    model: ObjProp,
-    frames: Iterable[Frame],
-    video_id: int,
-    category_ids: Sequence[int],
-    spec: InferenceSpec,
-    released: ReleasedBehaviour | None = None,
+    model: ObjProp, frames: Iterable[Frame], video_id: int, category_ids: Sequence[int], spec: InferenceSpec
 ) -> list[PredictedTrack]:
     """The tracks of one video; masks become run lengths as soon as their frame is done.
 
     Args: frames in order; category_ids: id of label 1, 2, ...
     Returns: tracks of `min_track_frames` or more; score = mean over frames, category = majority (lowest on ties).
     """
-    released = released or ReleasedBehaviour()
-    tracker = OnlineTracker(model, spec, released)
+    tracker = OnlineTracker(model, spec)
     growing: dict[int, _GrowingTrack] = {}
     num_frames = 0
     for frame in frames:
@@ -177,7 +171,7 @@ def track_video(
     return [
         PredictedTrack(
             video_id=video_id,
-            category_id=label if released.category_id_is_label else category_ids[label - 1],
+            category_id=label if spec.category_id_is_label else category_ids[label - 1],
             score=score,
             segmentations=[track.masks.get(number) for number in range(num_frames)],
         )
@@ -217,8 +211,3 @@ def _to_frame(probs: Tensor, frame: Frame) -> Tensor:
     height, width = frame.image.shape[-2:]
     cropped = probs[None, None, :height, :width]
     return interpolate(cropped, size=frame.original_size, mode="bilinear", align_corners=False)[0, 0]
-
-
-def _bounding_box(mask: Tensor) -> Tensor:
-    rows, columns = mask.any(dim=1).nonzero().flatten(), mask.any(dim=0).nonzero().flatten()
-    return torch.stack([columns[0], rows[0], columns[-1], rows[-1]])

@@ -1,0 +1,132 @@
+import math
+
+import pytest
+import torch
+
+from tests.models.starts import assert_normal
+from vistrials.models.affinity import Affinity, spatial_weight
+from vistrials.specs.model import PlainAffinitySpec, WeightedAffinitySpec
+
+CPU = torch.device("cpu")
+
+
+def plain(channels: int = 1) -> Affinity:
+    return Affinity(PlainAffinitySpec(), channels, num_categories=2)
+
+
+def weighted(scope: str, **changes) -> Affinity:
+    return Affinity(WeightedAffinitySpec(scope=scope, **changes), 2, num_categories=2)
+
+
+def cells(*values: float) -> torch.Tensor:
+    """A map of one channel and one row."""
+    return torch.tensor([[values]], dtype=torch.float64)
+
+
+def test_a_key_cell_looks_at_the_reference_cells_that_resemble_it() -> None:
+    key, reference = cells(1.0, 2.0), cells(0.0, math.log(3.0))
+    # Key cell 0: products 0 and log 3, softmax 1/4 and 3/4. Key cell 1: 0 and log 9, softmax 1/10 and 9/10.
+    expected = torch.tensor([[1 / 4, 1 / 10], [3 / 4, 9 / 10]], dtype=torch.float64)
+    assert torch.allclose(plain()(key, reference), expected)
+
+
+def test_channels_add_up_without_scaling() -> None:
+    key = torch.tensor([1.0, 2.0]).reshape(2, 1, 1)
+    reference = torch.tensor([[0.0, math.log(2)], [0.0, math.log(3)]]).reshape(2, 1, 2)
+    # <(log 2, log 3), (1, 2)> = log(2 * 9): 1 against 18.
+    assert torch.allclose(plain()(key, reference).flatten(), torch.tensor([1 / 19, 18 / 19]))
+
+
+def test_every_key_cell_has_1_to_share_among_the_reference_cells() -> None:
+    torch.manual_seed(0)
+    affinity = plain()(*torch.randn(2, 5, 3, 4))
+    assert affinity.shape == (12, 12)
+    assert torch.allclose(affinity.sum(dim=0), torch.ones(12))
+
+
+def test_moving_reference_cells_moves_rows_and_moving_key_cells_moves_columns() -> None:
+    torch.manual_seed(0)
+    key, reference = torch.randn(2, 3, 1, 6)
+    order = torch.tensor([3, 0, 5, 1, 2, 4])
+    affinity = plain()(key, reference)
+    assert torch.allclose(plain()(key, reference[..., order]), affinity[order])
+    assert torch.allclose(plain()(key[..., order], reference), affinity[:, order])
+
+
+def test_cells_are_numbered_row_by_row() -> None:
+    key = torch.zeros(1, 2, 3)
+    reference = torch.zeros(1, 2, 3)
+    key[0, 0, 1] = 1
+    reference[0, 1, 0] = math.log(5)  # cell 3
+    affinity = plain()(key, reference)
+    assert torch.allclose(affinity[:, 1], torch.tensor([1, 1, 1, 5, 1, 1]) / 10)
+    assert torch.allclose(affinity[:, 0], torch.full((6,), 1 / 6))
+
+
+def test_the_matrix_stands_between_reference_and_key() -> None:
+    module = weighted("shared")
+    with torch.no_grad():
+        module.weight[0] = torch.tensor([[0.0, 1.0], [0.0, 0.0]])  # R W X = R_0 X_1
+    key = torch.tensor([5.0, 1.0]).reshape(2, 1, 1)
+    reference = torch.tensor([[0.0, math.log(3)], [7.0, 9.0]]).reshape(2, 1, 2)
+    assert torch.allclose(module(key, reference).flatten(), torch.tensor([1 / 4, 3 / 4]))
+
+
+def test_the_identity_is_the_plain_affinity() -> None:
+    torch.manual_seed(0)
+    key, reference = torch.randn(2, 2, 2, 3)
+    expected = plain(2)(key, reference)
+    assert torch.allclose(weighted("shared")(key, reference), expected)
+    assert torch.allclose(weighted("per_sample")(key, reference, sample=3), expected)
+    assert torch.allclose(weighted("per_category")(key, reference, label=2), expected)
+
+
+def test_per_sample_has_a_matrix_per_batch_position_and_none_at_inference() -> None:
+    torch.manual_seed(0)
+    module, key, reference = weighted("per_sample", num_samples=2), *torch.randn(2, 2, 1, 3)
+    with torch.no_grad():
+        module.weight[1] = 0
+    expected = plain(2)(key, reference)
+    assert torch.allclose(module(key, reference, sample=0), expected)
+    assert torch.allclose(module(key, reference, sample=1), torch.full((3, 3), 1 / 3))
+    assert torch.allclose(module(key, reference), expected)
+    with pytest.raises(ValueError, match="num_samples is 2 but the batch has a position 2"):
+        module(key, reference, sample=2)
+
+
+def test_per_category_counts_labels_from_1() -> None:
+    torch.manual_seed(0)
+    module, key, reference = weighted("per_category"), *torch.randn(2, 2, 1, 3)
+    assert module.per_category and not weighted("shared").per_category and not plain().per_category
+    with torch.no_grad():
+        module.weight[1] = 0
+    assert torch.allclose(module(key, reference, label=1), plain(2)(key, reference))
+    assert torch.allclose(module(key, reference, label=2), torch.full((3, 3), 1 / 3))
+    with pytest.raises(ValueError, match="label"):
+        module(key, reference)
+
+
+@pytest.mark.parametrize(("scope", "count"), [("per_sample", 4), ("shared", 1), ("per_category", 2)])
+def test_matrices_start_from_the_identity_or_as_published_from_normal_numbers(scope: str, count: int) -> None:
+    module = weighted(scope)
+    assert torch.equal(module.weight, torch.eye(2).expand(count, 2, 2))
+    torch.manual_seed(0)
+    module = Affinity(WeightedAffinitySpec(scope=scope, init="random"), 50, num_categories=2)
+    assert module.weight.shape == (count, 50, 50)
+    assert_normal(module.weight, 1.0)
+
+
+def test_spatial_weight_falls_with_the_squared_distance() -> None:
+    weight = spatial_weight(2, 3, 3.0, CPU, torch.float64)
+    assert weight.shape == (6, 6)
+    # Cell 0 is (0, 0) and cell 5 is (1, 2): squared distance 1 + 4, sigma squared 9.
+    assert math.isclose(float(weight[0, 5]), math.exp(-5 / 9))
+    assert math.isclose(float(weight[0, 2]), math.exp(-4 / 9))
+    assert math.isclose(float(weight[2, 3]), math.exp(-5 / 9))
+    assert torch.equal(weight.diagonal(), torch.ones(6, dtype=torch.float64))
+
+
+def test_spatial_weight_is_the_same_in_both_directions_and_depends_on_the_shift_alone() -> None:
+    weight = spatial_weight(4, 5, 8.0, CPU, torch.float64).reshape(4, 5, 4, 5)
+    assert torch.equal(weight, weight.permute(2, 3, 0, 1))
+    assert torch.equal(weight[1:, 1:, 1:, 1:], weight[:-1, :-1, :-1, :-1])
