@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, relu, smooth_l1_loss
+from torch.nn.functional import cross_entropy, relu
 
 from vistrials.geometry import boxes as box_ops
 from vistrials.models.initialisation import normal_, xavier_
 from vistrials.models.layers import fully_connected
+from vistrials.models.losses import smooth_l1
 from vistrials.models.matching import assign, sample
 from vistrials.models.precision import widen
 from vistrials.specs.inference import InferenceSpec
@@ -101,7 +102,7 @@ class BoxHead(nn.Module):
         truth = torch.cat([b.to(r.boxes)[r.truth_index] for r, b in zip(rois, batch.boxes, strict=True)])
         box_targets = box_ops.encode(positive_boxes, truth, self.spec.delta_stds)
         predicted = deltas.unflatten(1, (-1, 4))[positives, targets[positives]]
-        loss_bbox = smooth_l1_loss(predicted, box_targets, reduction="sum", beta=self.spec.smooth_l1_beta) / count
+        loss_bbox = smooth_l1(predicted, box_targets, self.spec.smooth_l1_beta).sum() / count
         return {
             "loss_cls": self.spec.loss_cls_weight * cross_entropy(logits, targets, reduction="sum") / count,
             "loss_bbox": self.spec.loss_bbox_weight * (loss_bbox + deltas.sum() * 0),

@@ -4,11 +4,12 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, relu, smooth_l1_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, relu
 
 from vistrials.geometry import boxes as box_ops
 from vistrials.models import anchors as anchor_ops
 from vistrials.models.initialisation import normal_
+from vistrials.models.losses import smooth_l1
 from vistrials.models.matching import assign, sample
 from vistrials.models.precision import widen
 from vistrials.specs.model import AnchorSpec, ProposalSpec, RPNSpec
@@ -66,8 +67,7 @@ class RPN(nn.Module):
             objects = (torch.arange(len(chosen), device=chosen.device) < len(positives)).to(all_logits)
             loss_cls = loss_cls + binary_cross_entropy_with_logits(all_logits[image, chosen], objects, reduction="sum")
             targets = box_ops.encode(all_anchors[positives], truth)
-            predicted = all_deltas[image, positives]
-            loss_bbox = loss_bbox + smooth_l1_loss(predicted, targets, reduction="sum", beta=self.spec.smooth_l1_beta)
+            loss_bbox = loss_bbox + smooth_l1(all_deltas[image, positives], targets, self.spec.smooth_l1_beta).sum()
         return {
             "loss_rpn_cls": self.spec.loss_cls_weight * loss_cls / divisor,
             "loss_rpn_bbox": self.spec.loss_bbox_weight * loss_bbox / divisor,

@@ -1,0 +1,14 @@
+"""Losses that several heads share.
+
+Not torch.nn.functional.smooth_l1_loss: its gradients differ in the last bit where beta is no power of two, so the runs
+that ship could not be trained again to the bit.
+"""
+
+import torch
+from torch import Tensor
+
+
+def smooth_l1(prediction: Tensor, target: Tensor, beta: float) -> Tensor:
+    """0.5 d^2 / beta below beta, d - 0.5 beta from there on. Returns: the shape of the inputs."""
+    difference = (prediction - target).abs()
+    return torch.where(difference < beta, 0.5 * difference**2 / beta, difference - 0.5 * beta)
