@@ -1,7 +1,7 @@
 """Predictions -> what a benchmark server accepts: checked against its annotation file, mended where that is safe.
 
 What a server would refuse or silently misread is refused here, in one line, before anything is written. What can be
-put right without changing a mask or a score is put right, and said.
+put right without changing a figure is put right, and said.
 """
 
 import json
@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.errors import DataError
+from vistrials.evaluation.average_precision import MAX_TRACKS
 from vistrials.evaluation.reading import (
     GroundTruth,
     PredictedTrack,
     VideoInfo,
+    best_by_category,
     by_video,
     name_prediction,
     read_ground_truth,
@@ -27,9 +29,6 @@ from vistrials.evaluation.reading import (
 from vistrials.evaluation.track_iou import decode_tracks
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import to_rle
-
-MAX_TRACKS_PER_VIDEO = 100
-"""More are not looked at."""
 
 RESULTS_NAME = "results.json"
 """The one file in the archive, as the YouTube-VIS and OVIS servers ask for."""
@@ -83,8 +82,9 @@ def submit_files(
 def prepare_submission(predictions: Any, annotations: Any) -> Submission:
     """Check predictions against an annotation file's value, and bring them into the form that servers read.
 
-    Put right are: more than 100 tracks of a video (the best by score stay, of equals the first), polygons and
-    uncompressed run lengths, empty lists and objects for absent, and keys that servers do not know.
+    Put right are: more than 100 tracks of a video and category (the best by score stay, of equals the first: the
+    official program counts no others), polygons and uncompressed run lengths, empty lists and objects for absent, and
+    keys that servers do not know. The rows have the figures that the predictions have.
 
     Args:
         predictions: [{"video_id", "category_id", "score", "segmentations"}, ..], one entry per track, one
@@ -107,7 +107,12 @@ def prepare_submission(predictions: Any, annotations: Any) -> Submission:
     tracks_of = by_video(tracks)
     for video_id, of_video in tracks_of.items():
         _check_masks(of_video, known.videos[video_id])
-    kept = {track.index for of_video in tracks_of.values() for track in _best(of_video)}
+    kept = {
+        track.index
+        for of_video in tracks_of.values()
+        for of_category in best_by_category(of_video, max(MAX_TRACKS)).values()
+        for track in of_category
+    }
     rows = [_row(track, known.videos[track.video_id]) for track in tracks if track.index in kept]
     return Submission(
         rows=rows,
@@ -177,11 +182,6 @@ def _check_masks(tracks: Sequence[PredictedTrack], video: VideoInfo) -> None:
             )
 
 
-def _best(tracks: Sequence[PredictedTrack]) -> list[PredictedTrack]:
-    # A stable sort: score ties keep file order.
-    return sorted(tracks, key=lambda track: -track.score)[:MAX_TRACKS_PER_VIDEO]
-
-
 def _row(track: PredictedTrack, video: VideoInfo) -> dict[str, Any]:
     segmentations = [_compressed(segmentation, video) if segmentation else None for segmentation in track.segmentations]
     return dict(zip(_KEYS, (track.video_id, track.category_id, track.score, segmentations), strict=True))
@@ -211,8 +211,8 @@ def _describe_fixes(
     for track in tracks:
         where = name_prediction(track.index)
         if track.index not in kept:
-            what = f"tracks left out beyond the {MAX_TRACKS_PER_VIDEO} of highest score of their video"
-            note(what, f"{where}, video {track.video_id}, score {track.score:g}")
+            what = f"tracks left out beyond the {max(MAX_TRACKS)} of highest score of their video and category"
+            note(what, f"{where}, video {track.video_id}, category {track.category_id}, score {track.score:g}")
             continue
         for frame, segmentation in enumerate(track.segmentations):
             place = f"{where} segmentations[{frame}]"
