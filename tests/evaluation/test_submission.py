@@ -159,7 +159,7 @@ def test_no_repair_changes_a_figure(name):
     given = REPAIRS[name](predictions)
     submission = prepare_submission(given, document)
     figures = figures_of(document, given)
-    assert len(figures) == 12 and 0 < min(figures) and figures[0] < 1
+    assert len(figures) == 12 and min(figures) > 0 and figures[0] < 1
     assert figures_of(document, submission.rows) == figures
     assert bool(submission.fixes) == (name not in ("none", "many of several categories"))
 
