@@ -264,6 +264,19 @@ def test_a_refusal_writes_nothing_and_names_the_files(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["pred.json", "server.json"]
 
 
+def test_an_archive_that_is_there_is_kept_unless_told(tmp_path):
+    pred, server, out = (tmp_path / name for name in ("pred.json", "server.json", "results.zip"))
+    save_json_atomic(pred, [GOOD])
+    save_json_atomic(server, SERVER)
+    out.write_bytes(b"old")
+    with pytest.raises(DataError, match=r"results.zip: there already; replace with --force, or .* with --out$"):
+        submit_files(pred, server, out)
+    assert out.read_bytes() == b"old"
+    submit_files(pred, server, out, replace=True)
+    with zipfile.ZipFile(out) as archive:
+        assert json.loads(archive.read("results.json")) == [GOOD]
+
+
 def test_the_inputs_are_never_replaced(tmp_path):
     pred, server = tmp_path / "pred.json", tmp_path / "server.json"
     save_json_atomic(pred, [GOOD])
@@ -271,7 +284,7 @@ def test_the_inputs_are_never_replaced(tmp_path):
     for path in (pred, server):
         before = path.read_bytes()
         with pytest.raises(DataError, match=r"the archive would replace it; choose another file"):
-            submit_files(pred, server, tmp_path / "." / path.name)
+            submit_files(pred, server, tmp_path / "." / path.name, replace=True)
         assert path.read_bytes() == before
 
 

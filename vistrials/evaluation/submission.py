@@ -6,7 +6,6 @@ put right without changing a figure is put right, and said.
 
 import json
 import os
-import uuid
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from vistrials.evaluation.reading import (
     read_predictions,
 )
 from vistrials.evaluation.track_iou import decode_tracks
+from vistrials.formats.files import refuse_to_replace, replacing
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import to_rle
 
@@ -55,7 +55,11 @@ class Submission:
 
 
 def submit_files(
-    pred_path: str | os.PathLike[str], annotations_path: str | os.PathLike[str], out: str | os.PathLike[str]
+    pred_path: str | os.PathLike[str],
+    annotations_path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    replace: bool = False,
 ) -> Submission:
     """Check a predictions file against an annotation file (.json or .json.gz each) and write the archive.
 
@@ -63,13 +67,17 @@ def submit_files(
         pred_path: the predictions; see `prepare_submission`.
         annotations_path: the server's annotation file, or any with the same videos and categories.
         out: the .zip to write; its folder is made where it is missing.
+        replace: replace an archive that is there already.
 
     Raises:
-        DataError: a file cannot be read or written, or the predictions are refused; nothing is written then.
+        DataError: a file cannot be read or written, the archive is there already, or the predictions are refused;
+            nothing is written then.
     """
     for path in (pred_path, annotations_path):
         if Path(out).resolve() == Path(path).resolve():
             raise DataError(f"{out}: the archive would replace it; choose another file to write")
+    if not replace:
+        refuse_to_replace([Path(out)], "name another file with --out")
     annotations, predictions = load_json(annotations_path), load_json(pred_path)
     try:
         submission = prepare_submission(predictions, annotations)
@@ -129,20 +137,15 @@ def save_submission(path: str | os.PathLike[str], rows: Sequence[dict[str, Any]]
         DataError: the folder is not writable.
     """
     path = Path(path)
-    # In the same folder, because a rename is atomic within one file system only.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     entry = zipfile.ZipInfo(RESULTS_NAME, date_time=(1980, 1, 1, 0, 0, 0))
     entry.create_system, entry.external_attr = 3, 0o644 << 16  # as on Unix, wherever it is written
     entry.compress_type = zipfile.ZIP_DEFLATED
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(temporary, "w") as archive:
+        with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             archive.writestr(entry, json.dumps(rows, separators=(",", ":"), allow_nan=False))
-        os.replace(temporary, path)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_videos_and_categories(annotations: Any) -> GroundTruth:
