@@ -197,6 +197,14 @@ def test_data_split_is_what_training_and_scoring_then_find(annotations: Path) ->
     source = load_trial("baseline", "youtube_vis_2019").data.source
     assert source.kind == "files"
     assert (source.train_annotations[0], source.valid_annotations[0]) == (minitrain.name, minival.name)
+    before = minival.read_bytes()
+    again = vistrials("data", "split", annotations, "--fraction", "0.5", "--seed", "4")
+    assert (again.exit_code, again.stdout, minival.read_bytes()) == (2, "", before)
+    assert again.stderr.startswith("error: ") and "there already; replace with --force" in again.stderr
+    (minival.parent / "JPEGImages").mkdir()
+    replaced = vistrials("data", "split", annotations, "--fraction", "0.5", "--seed", "4", "--force")
+    assert replaced.exit_code == 0
+    assert "from now on train on minitrain.json (not train.json) and score on minival.json" in replaced.stderr
 
 
 def test_data_synthesize_draws_the_profiles_sizes(tmp_path: Path) -> None:

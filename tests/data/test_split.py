@@ -1,5 +1,6 @@
 import json
 import random
+import shlex
 import shutil
 
 import pytest
@@ -7,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data.builders import make_document, make_track, make_video
-from vistrials.data.split import choose_minival, split_annotations
+from vistrials.commands.options import all_overrides
+from vistrials.data.sources import resolve_split
+from vistrials.data.split import choose_minival, describe_use, split_annotations
 from vistrials.errors import DataError
 from vistrials.formats.annotations import load_video_set
+from vistrials.specs.loading import load_trial
 
 SIZE = (8, 8)
 
@@ -115,6 +119,67 @@ def test_other_output_folder_and_gzipped_input(tmp_path):
     train, minival = split_annotations(packed, out_dir=tmp_path / "new" / "folder")
     assert train.parent == minival.parent == tmp_path / "new" / "folder"
     assert len(json.loads(minival.read_text())["videos"]) == 3
+
+
+@pytest.mark.parametrize("name", ["minitrain.json", "minival.json"])
+def test_files_that_are_there_are_kept_unless_told(name, tmp_path):
+    source = write(tmp_path / "train.json", CATEGORIES_OF)
+    (tmp_path / name).write_text("made by hand")
+    with pytest.raises(DataError, match=rf"^{tmp_path / name}: there already; replace with --force, or .* --out$"):
+        split_annotations(source)
+    assert (tmp_path / name).read_text() == "made by hand"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["train.json", name])
+    train, minival = split_annotations(source, replace=True)
+    assert [len(json.loads(path.read_text())["videos"]) for path in (train, minival)] == [27, 3]
+    with pytest.raises(DataError, match=r"minitrain.json and .*minival.json: there already"):
+        split_annotations(source, seed=1)
+
+
+def files_of_runs(root, *overrides):
+    """The annotation files that a run with --data takes, as `describe_use` should say."""
+    data = load_trial("baseline", "youtube_vis_2019", [*all_overrides(root, None, None), *overrides]).data
+    return [resolve_split(data, split).annotations for split in ("train", "valid")]
+
+
+def test_what_runs_use_from_now_on(tmp_path):
+    source = write(tmp_path / "train.json", CATEGORIES_OF)
+    (tmp_path / "JPEGImages").mkdir()
+    assert describe_use(*split_annotations(source)) == [
+        f"runs with --data {tmp_path} from now on train on minitrain.json (not train.json) and score on minival.json"
+    ]
+    shutil.copy(source, tmp_path / "valid.json")
+    outputs = split_annotations(source, replace=True)
+    assert describe_use(*outputs) == [
+        f"runs with --data {tmp_path} from now on train on minitrain.json (not train.json) "
+        "and score on minival.json (not valid.json)"
+    ]
+    assert files_of_runs(tmp_path) == list(outputs)
+
+
+def test_an_older_split_that_runs_go_on_to_use_is_named(tmp_path):
+    (tmp_path / "train" / "JPEGImages").mkdir(parents=True)
+    source = write(tmp_path / "train" / "instances.json", CATEGORIES_OF)
+    shutil.copy(source, tmp_path / "minitrain.json")
+    inner, outer = describe_use(*split_annotations(source))
+    assert inner == (
+        f"runs with --data {tmp_path / 'train'} from now on train on minitrain.json and score on minival.json"
+    )
+    assert outer == (
+        f"runs with --data {tmp_path} from now on train on minitrain.json (not train/minitrain.json, "
+        "train/instances.json) and score on train/minival.json"
+    )
+    assert files_of_runs(tmp_path) == [tmp_path / "minitrain.json", tmp_path / "train" / "minival.json"]
+
+
+def test_without_frames_the_files_have_to_be_named(tmp_path):
+    source = write(tmp_path / "train.json", CATEGORIES_OF)
+    (tmp_path / "JPEGImages").mkdir()
+    outputs = split_annotations(source, out_dir=tmp_path / "a, b")
+    [line] = describe_use(*outputs)
+    assert "a, b: no frames there, so runs do not find the two files by themselves; name them with --set" in line
+    words = shlex.split(line[line.index("--set") :])
+    assert words[::2] == ["--set", "--set"]
+    assert files_of_runs(tmp_path, *words[1::2]) == list(outputs)
 
 
 def test_refusals(tmp_path):

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from tests.evaluation.building import WIDTH, ground_truth, prediction, strip
+from tests.evaluation.building import WIDTH, ground_truth, prediction, strip, truth
 from vistrials.errors import DataError
 from vistrials.evaluation.submission import prepare_submission, save_submission, submit_files
 from vistrials.evaluation.youtube_vis import evaluate
@@ -64,17 +64,104 @@ def test_empty_segmentations_and_further_keys():
     )
 
 
-def test_a_hundred_tracks_of_a_video_stay():
-    # 60 of score .9, 60 of .5 and 1 of 1 in the first video: the last 21 of .5 go. The second video is not full.
-    first = [prediction([MASK, None], 0.9 if n % 2 else 0.5, category=1 + n % 3) for n in range(120)]
-    predictions = [*first, prediction([MASK, None], 1.0), prediction([MASK, None], 0.1, video=2)]
+def test_a_hundred_tracks_of_a_video_and_category_stay():
+    # Category 2 of the first video: 60 of score .9, 60 of .5 and 1 of 1, of which the last 21 of .5 go. Its other
+    # category and the second video are not full.
+    first = [prediction([MASK, None], 0.9 if n % 2 else 0.5, category=2) for n in range(120)]
+    others = [prediction([MASK, None], 0.1, video=2, category=2)] * 60 + [prediction([MASK, None], 0.1)] * 60
+    predictions = [*first, prediction([MASK, None], 1.0, category=2), *others]
     submission = prepare_submission(predictions, SERVER)
     left_out = [n for n in range(120) if n % 2 == 0][-21:]
     assert submission.rows == [p for n, p in enumerate(predictions) if n not in left_out]
     assert submission.fixes == (
-        "tracks left out beyond the 100 of highest score of their video: 21 "
-        f"(first: predictions[{left_out[0]}], video 1, score 0.5)",
+        "tracks left out beyond the 100 of highest score of their video and category: 21 "
+        f"(first: predictions[{left_out[0]}], video 1, category 2, score 0.5)",
     )
+
+
+# --- No repair changes a figure
+
+
+def scene():
+    """A small, a medium and a large track in either of two videos, and two predictions of each that need no repair."""
+    height, width = 320, 330
+    videos = [{"id": v, "height": height, "width": width, "length": 3} for v in (1, 2)]
+    truths, predictions = [], []
+    for n in range(6):
+        top, side = 3 * n, (60, 180, 300)[n % 3]
+        boxes = np.zeros((2, 3, height, width), dtype=bool)
+        boxes[0, :, top : top + side, :side] = True
+        boxes[1, n % 2 :, top : top + side, n : side + n] = True  # partly late, and not quite there
+        masks = [[rle.encode(mask) if mask.any() else None for mask in of_track] for of_track in boxes]
+        where = {"video": 1 + n % 2, "category": 1 + n // 2}
+        truths.append(truth(masks[0], **where))
+        # Of equal scores the order decides, and the wrong one comes first.
+        wrong = [None, masks[0][0], None]
+        predictions += [prediction(wrong, 0.5 if n < 3 else 0.3, **where), prediction(masks[1], 0.5, **where)]
+    document = ground_truth(truths, num_categories=3) | {"videos": videos}
+    return document, predictions
+
+
+def as_run_lists(segmentation):
+    runs = rle.decode_runs([segmentation])
+    return segmentation | {"counts": runs.lengths.tolist()}
+
+
+def as_polygons(segmentation):
+    """The corners of the smallest box around a mask, which here is a box."""
+    ys, xs = np.nonzero(rle.decode(segmentation))
+    left, top, right, bottom = xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+    return [[float(x) for x in (left, top, right, top, right, bottom, left, bottom)]]
+
+
+def with_masks(change):
+    def changed_rows(predictions):
+        return [p | {"segmentations": [change(mask) for mask in p["segmentations"]]} for p in predictions]
+
+    return changed_rows
+
+
+def too_many(predictions):
+    """130 tracks more in every video and category, below, between and above the others' scores."""
+    return [
+        p | {"score": score, "segmentations": p["segmentations"][::-1]}
+        for p in predictions[1::2]
+        for score in np.linspace(0.3, 0.6, 130).tolist()
+    ] + predictions
+
+
+def spread_over_categories(predictions):
+    """Better than all others, 98 tracks of category 3 that find nothing: 100 of it, and 104 in all, in each video."""
+    nothing = [p | {"category_id": 3, "score": 0.9, "segmentations": [None] * 3} for p in predictions[:4:2]]
+    return [row for row in nothing for _ in range(98)] + predictions
+
+
+REPAIRS = {
+    "none": lambda predictions: predictions,
+    "run lists": with_masks(lambda mask: mask and as_run_lists(mask)),
+    "bytes": with_masks(lambda mask: mask and mask | {"counts": mask["counts"].encode()}),
+    "polygons": with_masks(lambda mask: mask and as_polygons(mask)),
+    "empty lists": with_masks(lambda mask: mask or []),
+    "empty objects": with_masks(lambda mask: mask or {}),
+    "further keys": lambda predictions: [p | {"id": n, "bbox": [0, 0, 1, 1]} for n, p in enumerate(predictions)],
+    "many of a category": too_many,
+    "many of several categories": spread_over_categories,
+}
+
+
+def figures_of(document, predictions):
+    return list(evaluate(document, predictions).figures.values())
+
+
+@pytest.mark.parametrize("name", REPAIRS)
+def test_no_repair_changes_a_figure(name):
+    document, predictions = scene()
+    given = REPAIRS[name](predictions)
+    submission = prepare_submission(given, document)
+    figures = figures_of(document, given)
+    assert len(figures) == 12 and min(figures) > 0 and figures[0] < 1
+    assert figures_of(document, submission.rows) == figures
+    assert bool(submission.fixes) == (name not in ("none", "many of several categories"))
 
 
 @pytest.mark.parametrize(
@@ -177,6 +264,19 @@ def test_a_refusal_writes_nothing_and_names_the_files(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["pred.json", "server.json"]
 
 
+def test_an_archive_that_is_there_is_kept_unless_told(tmp_path):
+    pred, server, out = (tmp_path / name for name in ("pred.json", "server.json", "results.zip"))
+    save_json_atomic(pred, [GOOD])
+    save_json_atomic(server, SERVER)
+    out.write_bytes(b"old")
+    with pytest.raises(DataError, match=r"results.zip: there already; replace with --force, or .* with --out$"):
+        submit_files(pred, server, out)
+    assert out.read_bytes() == b"old"
+    submit_files(pred, server, out, replace=True)
+    with zipfile.ZipFile(out) as archive:
+        assert json.loads(archive.read("results.json")) == [GOOD]
+
+
 def test_the_inputs_are_never_replaced(tmp_path):
     pred, server = tmp_path / "pred.json", tmp_path / "server.json"
     save_json_atomic(pred, [GOOD])
@@ -184,7 +284,7 @@ def test_the_inputs_are_never_replaced(tmp_path):
     for path in (pred, server):
         before = path.read_bytes()
         with pytest.raises(DataError, match=r"the archive would replace it; choose another file"):
-            submit_files(pred, server, tmp_path / "." / path.name)
+            submit_files(pred, server, tmp_path / "." / path.name, replace=True)
         assert path.read_bytes() == before
 
 

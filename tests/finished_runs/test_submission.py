@@ -118,6 +118,17 @@ def test_the_command_on_a_file_says_what_it_put_right(tmp_path: Path, monkeypatc
     assert Path("results.zip").read_bytes() == Path("again.zip").read_bytes()
 
 
+def test_the_command_replaces_an_archive_with_force_only(tmp_path: Path) -> None:
+    run, out = make_run(tmp_path, ROWS).path, tmp_path / "results.zip"
+    out.write_bytes(b"old")
+    result = submit(run, "-o", out)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"error: {out}: there already; replace with --force, or name another file with --out\n"
+    assert out.read_bytes() == b"old"
+    assert submit(run, "-o", out, "--force").exit_code == 0
+    assert results_of(out) == ROWS
+
+
 def test_mistakes_are_one_line_and_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run = make_run(tmp_path, [predicted(4, 5, 0.9)]).path

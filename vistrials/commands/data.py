@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vistrials.commands.options import EXIT_FAULTS_FOUND, Overrides, Profile, all_overrides
+from vistrials.commands.options import EXIT_FAULTS_FOUND, Overrides, Profile, Replace, all_overrides
 from vistrials.errors import SpecError
 
 if TYPE_CHECKING:
@@ -86,13 +86,17 @@ def split_command(
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder to write to (default: beside the input).")
     ] = None,
+    force: Replace = False,
 ) -> None:
     """Write minitrain.json and minival.json: the official validation sets have no public annotations."""
-    from vistrials.commands.display import show_text
-    from vistrials.data.split import split_annotations
+    from vistrials.commands.display import RichReporter, show_text
+    from vistrials.data.split import describe_use, split_annotations
 
-    for path in split_annotations(train_json, fraction, seed, out_dir):
+    outputs = split_annotations(train_json, fraction, seed, out_dir, replace=force)
+    for path in outputs:
         show_text(str(path))
+    for line in describe_use(*outputs):
+        RichReporter().message(line)
 
 
 @app.command("stats")

@@ -34,6 +34,7 @@ Weights = Annotated[
         help="Start from these weights (init.weights); infer, and --set train.max_iters=0, take them as they are.",
     ),
 ]
+Replace = Annotated[bool, typer.Option("--force", help="Replace files that are there already.")]
 Force = Annotated[bool, typer.Option("--force", help="Redo what is done already.")]
 
 

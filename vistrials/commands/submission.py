@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Profile, Results, Seed, run_folder
+from vistrials.commands.options import Profile, Replace, Results, Seed, run_folder
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -37,6 +37,7 @@ def submit_command(
     profile: Profile = None,
     seed: Seed = 0,
     results: Results = Path("results"),
+    force: Replace = False,
 ) -> None:
     """Check predictions as a benchmark server would, and write the archive that it takes.
 
@@ -54,13 +55,13 @@ def submit_command(
         assert annotations is not None
         from vistrials.evaluation.submission import submit_files
 
-        submission = submit_files(source, annotations, out)
+        submission = submit_files(source, annotations, out, replace=force)
     else:
         folder = run_folder(source, profile, seed, results)
 
         from vistrials.finished_runs.submission import submit_run
 
-        submission = submit_run(folder, out, split=split, annotations=annotations)
+        submission = submit_run(folder, out, split=split, annotations=annotations, replace=force)
     for fix in submission.fixes:
         RichReporter().warning(f"put right: {fix}")
     show_text(

@@ -1,5 +1,6 @@
 """A deterministic split of training videos, since the official validation sets have no public annotations."""
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -7,13 +8,15 @@ from typing import Any
 
 from vistrials.errors import DataError
 from vistrials.formats.annotations import build_video_set
+from vistrials.formats.files import refuse_to_replace
 from vistrials.formats.json_file import load_json, save_json_atomic
+from vistrials.specs.data import FileSource
 
 NUM_TRIES = 16
 
 
 def split_annotations(
-    train_json: Path, fraction: float = 0.1, seed: int = 0, out_dir: Path | None = None
+    train_json: Path, fraction: float = 0.1, seed: int = 0, out_dir: Path | None = None, *, replace: bool = False
 ) -> tuple[Path, Path]:
     """Split an annotation file by video and write minitrain.json and minival.json; ids stay as they are.
 
@@ -22,13 +25,14 @@ def split_annotations(
         fraction: part of the videos that goes to minival, as far as possible within each category too.
         seed: another seed, another split.
         out_dir: where to write; by default beside the input.
+        replace: replace files of these names that are there already.
 
     Returns:
         Paths of minitrain.json and minival.json.
 
     Raises:
-        DataError: broken annotations, fewer than two videos, a fraction outside (0, 1), or an output that
-            would replace the input.
+        DataError: broken annotations, fewer than two videos, a fraction outside (0, 1), an output that
+            would replace the input, or one that is there already.
     """
     document = load_json(train_json)
     build_video_set(document, Path(), str(train_json))
@@ -37,6 +41,8 @@ def split_annotations(
     for output in outputs:
         if output.resolve() == Path(train_json).resolve():
             raise DataError(f"{train_json}: the split would replace it; choose another output folder")
+    if not replace:
+        refuse_to_replace(outputs, "name another folder with --out")
     categories_of: dict[int, set[int]] = {video["id"]: set() for video in document["videos"]}
     for track in document["annotations"]:
         categories_of[track["video_id"]].add(track["category_id"])
@@ -45,6 +51,43 @@ def split_annotations(
     save_json_atomic(outputs[0], _restricted(document, categories_of.keys() - minival))
     save_json_atomic(outputs[1], _restricted(document, minival))
     return outputs
+
+
+def describe_use(minitrain: Path, minival: Path) -> list[str]:
+    """Say which annotation files runs use now that a split is written.
+
+    Args:
+        minitrain: a file that `split_annotations` wrote.
+        minival: the other one.
+
+    Returns:
+        A line for each folder that finds the two files and frames when `--data` names it; where none does, one that
+        says how to name the files.
+    """
+    source = FileSource()
+    minitrain, minival = minitrain.resolve(), minival.resolve()
+    roots = [
+        root
+        for name in source.train_annotations
+        for root in minitrain.parents
+        if root / name == minitrain and any((root / frames).is_dir() for frames in source.train_frames)
+    ]
+    if not roots:
+        train, valid = (json.dumps([str(path)]) for path in (minitrain, minival))
+        return [
+            f"{minitrain.parent}: no frames there, so runs do not find the two files by themselves; name them with "
+            f"--set 'data.source.train_annotations={train}' --set 'data.source.valid_annotations={valid}'"
+        ]
+    return [
+        f"runs with --data {root} from now on train on {_choice(root, source.train_annotations)} "
+        f"and score on {_choice(root, source.valid_annotations)}"
+        for root in roots
+    ]
+
+
+def _choice(root: Path, candidates: Sequence[str]) -> str:
+    chosen, *others = (name for name in candidates if (root / name).is_file())
+    return f"{chosen} (not {', '.join(others)})" if others else chosen
 
 
 def choose_minival(categories_of: dict[int, set[int]], fraction: float, seed: int) -> set[int]:

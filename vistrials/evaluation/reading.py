@@ -161,6 +161,26 @@ def by_video(tracks: Iterable[T]) -> dict[int, list[T]]:
     return groups
 
 
+def by_category(tracks: Iterable[T]) -> dict[int, list[T]]:
+    """Tracks by their category's id, in the order given."""
+    groups: dict[int, list[T]] = defaultdict(list)
+    for track in tracks:
+        groups[track.category_id].append(track)
+    return groups
+
+
+def best_by_category(tracks: Iterable[PredictedTrack], limit: int) -> dict[int, list[PredictedTrack]]:
+    """The tracks of one video that count: in each category the `limit` best.
+
+    Returns:
+        By category id, by falling score; of equal scores the first in the order given comes first.
+    """
+    return {
+        category_id: sorted(own, key=lambda track: -track.score)[:limit]
+        for category_id, own in by_category(tracks).items()
+    }
+
+
 def decode_masks(
     tracks: Sequence[TrueTrack | PredictedTrack], video: VideoInfo, name: Callable[[int], str]
 ) -> list[TrackMasks]:

@@ -1,12 +1,11 @@
 """Predictions -> what a benchmark server accepts: checked against its annotation file, mended where that is safe.
 
 What a server would refuse or silently misread is refused here, in one line, before anything is written. What can be
-put right without changing a mask or a score is put right, and said.
+put right without changing a figure is put right, and said.
 """
 
 import json
 import os
-import uuid
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -15,21 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.errors import DataError
+from vistrials.evaluation.average_precision import MAX_TRACKS
 from vistrials.evaluation.reading import (
     GroundTruth,
     PredictedTrack,
     VideoInfo,
+    best_by_category,
     by_video,
     name_prediction,
     read_ground_truth,
     read_predictions,
 )
 from vistrials.evaluation.track_iou import decode_tracks
+from vistrials.formats.files import refuse_to_replace, replacing
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import to_rle
-
-MAX_TRACKS_PER_VIDEO = 100
-"""More are not looked at."""
 
 RESULTS_NAME = "results.json"
 """The one file in the archive, as the YouTube-VIS and OVIS servers ask for."""
@@ -56,7 +55,11 @@ class Submission:
 
 
 def submit_files(
-    pred_path: str | os.PathLike[str], annotations_path: str | os.PathLike[str], out: str | os.PathLike[str]
+    pred_path: str | os.PathLike[str],
+    annotations_path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    replace: bool = False,
 ) -> Submission:
     """Check a predictions file against an annotation file (.json or .json.gz each) and write the archive.
 
@@ -64,13 +67,17 @@ def submit_files(
         pred_path: the predictions; see `prepare_submission`.
         annotations_path: the server's annotation file, or any with the same videos and categories.
         out: the .zip to write; its folder is made where it is missing.
+        replace: replace an archive that is there already.
 
     Raises:
-        DataError: a file cannot be read or written, or the predictions are refused; nothing is written then.
+        DataError: a file cannot be read or written, the archive is there already, or the predictions are refused;
+            nothing is written then.
     """
     for path in (pred_path, annotations_path):
         if Path(out).resolve() == Path(path).resolve():
             raise DataError(f"{out}: the archive would replace it; choose another file to write")
+    if not replace:
+        refuse_to_replace([Path(out)], "name another file with --out")
     annotations, predictions = load_json(annotations_path), load_json(pred_path)
     try:
         submission = prepare_submission(predictions, annotations)
@@ -83,8 +90,9 @@ def submit_files(
 def prepare_submission(predictions: Any, annotations: Any) -> Submission:
     """Check predictions against an annotation file's value, and bring them into the form that servers read.
 
-    Put right are: more than 100 tracks of a video (the best by score stay, of equals the first), polygons and
-    uncompressed run lengths, empty lists and objects for absent, and keys that servers do not know.
+    Put right are: more than 100 tracks of a video and category (the best by score stay, of equals the first: the
+    official program counts no others), polygons and uncompressed run lengths, empty lists and objects for absent, and
+    keys that servers do not know. The rows have the figures that the predictions have.
 
     Args:
         predictions: [{"video_id", "category_id", "score", "segmentations"}, ..], one entry per track, one
@@ -107,7 +115,12 @@ def prepare_submission(predictions: Any, annotations: Any) -> Submission:
     tracks_of = by_video(tracks)
     for video_id, of_video in tracks_of.items():
         _check_masks(of_video, known.videos[video_id])
-    kept = {track.index for of_video in tracks_of.values() for track in _best(of_video)}
+    kept = {
+        track.index
+        for of_video in tracks_of.values()
+        for of_category in best_by_category(of_video, max(MAX_TRACKS)).values()
+        for track in of_category
+    }
     rows = [_row(track, known.videos[track.video_id]) for track in tracks if track.index in kept]
     return Submission(
         rows=rows,
@@ -124,20 +137,15 @@ def save_submission(path: str | os.PathLike[str], rows: Sequence[dict[str, Any]]
         DataError: the folder is not writable.
     """
     path = Path(path)
-    # In the same folder, because a rename is atomic within one file system only.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     entry = zipfile.ZipInfo(RESULTS_NAME, date_time=(1980, 1, 1, 0, 0, 0))
     entry.create_system, entry.external_attr = 3, 0o644 << 16  # as on Unix, wherever it is written
     entry.compress_type = zipfile.ZIP_DEFLATED
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(temporary, "w") as archive:
+        with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             archive.writestr(entry, json.dumps(rows, separators=(",", ":"), allow_nan=False))
-        os.replace(temporary, path)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_videos_and_categories(annotations: Any) -> GroundTruth:
@@ -177,11 +185,6 @@ def _check_masks(tracks: Sequence[PredictedTrack], video: VideoInfo) -> None:
             )
 
 
-def _best(tracks: Sequence[PredictedTrack]) -> list[PredictedTrack]:
-    # A stable sort: score ties keep file order.
-    return sorted(tracks, key=lambda track: -track.score)[:MAX_TRACKS_PER_VIDEO]
-
-
 def _row(track: PredictedTrack, video: VideoInfo) -> dict[str, Any]:
     segmentations = [_compressed(segmentation, video) if segmentation else None for segmentation in track.segmentations]
     return dict(zip(_KEYS, (track.video_id, track.category_id, track.score, segmentations), strict=True))
@@ -211,8 +214,8 @@ def _describe_fixes(
     for track in tracks:
         where = name_prediction(track.index)
         if track.index not in kept:
-            what = f"tracks left out beyond the {MAX_TRACKS_PER_VIDEO} of highest score of their video"
-            note(what, f"{where}, video {track.video_id}, score {track.score:g}")
+            what = f"tracks left out beyond the {max(MAX_TRACKS)} of highest score of their video and category"
+            note(what, f"{where}, video {track.video_id}, category {track.category_id}, score {track.score:g}")
             continue
         for frame, segmentation in enumerate(track.segmentations):
             place = f"{where} segmentations[{frame}]"

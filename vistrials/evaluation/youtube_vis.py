@@ -31,6 +31,8 @@ from vistrials.evaluation.reading import (
     PredictedTrack,
     TrueTrack,
     VideoInfo,
+    best_by_category,
+    by_category,
     by_video,
     decode_masks,
     name_annotation,
@@ -173,11 +175,7 @@ def _score_video(
     video: VideoInfo, true_tracks: Sequence[TrueTrack], predicted_tracks: Sequence[PredictedTrack]
 ) -> tuple[list[Matches], list[Oddity]]:
     """One record per category that has a track in this video, and what is odd about its tracks."""
-    truths, predictions = _by_category(true_tracks), _by_category(predicted_tracks)
-    for own in predictions.values():
-        # A stable sort: score ties keep file order.
-        own.sort(key=lambda track: -track.score)
-        del own[max(MAX_TRACKS) :]
+    truths, predictions = by_category(true_tracks), best_by_category(predicted_tracks, max(MAX_TRACKS))
     compared = sorted((track for own in predictions.values() for track in own), key=lambda track: track.index)
     true_masks = _decode(true_tracks, video, name_annotation)
     predicted_masks = _decode(compared, video, name_prediction)
@@ -250,13 +248,6 @@ def _recall_per_video(matches: Iterable[Matches]) -> dict[int, float]:
         found[match.video_id] += float(is_right.sum() / len(is_right))
         counted[match.video_id] += int(match.counted[whole].sum())
     return {video_id: found[video_id] / number if number else NOT_COUNTED for video_id, number in counted.items()}
-
-
-def _by_category(tracks: Iterable[T]) -> dict[int, list[T]]:
-    groups: dict[int, list[T]] = defaultdict(list)
-    for track in tracks:
-        groups[track.category_id].append(track)
-    return groups
 
 
 def _labels(truth: GroundTruth) -> list[str]:

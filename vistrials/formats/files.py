@@ -1,11 +1,13 @@
-"""Files as such: replaced whole or not at all, and told apart by their digests."""
+"""Files as such: replaced whole or not at all, kept where nobody asked to replace them, told apart by their digests."""
 
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from vistrials.errors import DataError
 
 
 @contextmanager
@@ -30,6 +32,21 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_to_replace(paths: Iterable[Path], otherwise: str) -> None:
+    """Keep files that a command would replace.
+
+    Args:
+        paths: what is about to be written.
+        otherwise: what to do other than replace them, for the message.
+
+    Raises:
+        DataError: some of them are there already.
+    """
+    there = [str(path) for path in paths if path.exists()]
+    if there:
+        raise DataError(f"{' and '.join(there)}: there already; replace with --force, or {otherwise}")
 
 
 def sha256_of(path: Path) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from vistrials.data.check.masks import mask_boxes
 from vistrials.errors import DataError
+from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json, save_json_atomic
 from vistrials.formats.rle import Rle, decode_runs, encode, foreground_intervals
 from vistrials.structures.video import Category
@@ -186,11 +186,8 @@ def common_size(frames: Collection[Path]) -> Size:
     """
     sizes: dict[Size, Path] = {}
     for frame in frames:
-        try:
-            with Image.open(frame) as image:
-                sizes.setdefault((image.height, image.width), frame)
-        except Exception as error:  # what a decoder raises on damaged data depends on the format
-            raise _unreadable(frame, error) from None
+        with open_image(frame) as image:
+            sizes.setdefault((image.height, image.width), frame)
     if len(sizes) > 1:
         (first, a), (second, b) = list(sizes.items())[:2]
         raise DataError(
@@ -213,12 +210,9 @@ def read_label_image(path: Path, size: Size) -> tuple[NDArray[np.integer[Any]], 
     Raises:
         DataError: it cannot be read, has colours, or another size.
     """
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            mode = image.mode
-            values = np.array(image)
-    except Exception as error:  # what a decoder raises on damaged data depends on the format
-        raise _unreadable(path, error) from None
+    with open_image(path, ("PNG",)) as image:
+        mode = image.mode
+        values = np.array(image)
     if mode not in ("P", "L", "1", "I", "I;16", "I;16B"):
         raise DataError(f"{path}: an image of mode {mode}; expected a PNG with a palette or grey values, not colours")
     check_mask_size((values.shape[0], values.shape[1]), size, str(path))
@@ -238,12 +232,6 @@ def encode_values(values: NDArray[np.integer[Any]]) -> dict[int, Rle]:
     """The mask of every value but 0 of a label image [height, width], by value."""
     present = np.flatnonzero(np.bincount(values.ravel()))
     return {int(value): encode(values == value) for value in present if value}
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    if isinstance(error, FileNotFoundError):
-        return DataError(f"{path}: no such image; check the folders")
-    return DataError(f"{path}: not a readable image ({error}); copy it again")
 
 
 # --- Writing

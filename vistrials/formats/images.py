@@ -1,0 +1,48 @@
+"""Image files: only formats that pillow decodes by itself, whatever a file's name says."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from vistrials.errors import DataError
+
+FRAME_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names. Formats that it hands to another program stay out: EPS starts Ghostscript, which runs the file."""
+
+_NUM_SHOWN = 12
+
+
+@contextmanager
+def open_image(path: Path, formats: Sequence[str] = FRAME_FORMATS) -> Iterator[Image.Image]:
+    """Open an image file, told by its content, for reading its size or its pixels inside the block.
+
+    Args:
+        path: the file.
+        formats: pillow's names of those that are accepted.
+
+    Yields:
+        The image; pixels are decoded when they are asked for.
+
+    Raises:
+        DataError: the file is missing, of another format, or found to be damaged inside the block.
+    """
+    try:
+        with Image.open(path, formats=formats) as image:
+            yield image
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such frame or label image; check the folders") from None
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{path}: not a readable image (expected {', '.join(formats)}; found {_beginning(path)}); "
+            "copy it again, or convert it"
+        ) from None
+    except Exception as error:  # what a decoder raises on damaged data depends on the format
+        raise DataError(f"{path}: not a readable image ({error}); copy it again") from None
+
+
+def _beginning(path: Path) -> str:
+    with open(path, "rb") as file:
+        content = file.read(_NUM_SHOWN)
+    return f"a file that begins with {content!r}" if content else "an empty file"
