@@ -165,8 +165,7 @@ def _gaps_and_leaks(ground_truth: dict[str, Any], predictions: list[Prediction])
         }
         for cause in ("gap", "leak")
     }
-    num_frames = sum(count for fate, count in found.frames.items() if fate != "leak")
-    return {"AP50": found.score.AP50, "num_frames": num_frames, **causes}
+    return {"AP50": found.score.AP50, **causes}
 
 
 def measure(run: Path, splits: Sequence[str], num_train_videos: int) -> dict[str, Any]:
