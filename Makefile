@@ -54,7 +54,8 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/vistrials check
 
-bench: $(VENV)/.installed-dev
+# benchmarks.propagation measures the weights of the demo's run.
+bench: $(VENV)/.installed-dev demo
 	for file in benchmarks/*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 clean:
