@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tests.models.small import batch_of, make_batch, small_model, small_spec
 from vistrials.geometry import boxes as box_ops
-from vistrials.models import attention_neck, box_head, propagation_head, roi_features, rpn, track_head
+from vistrials.models import attention_neck, box_head, mask_head, propagation_head, roi_features, rpn, track_head
 from vistrials.models.objprop import ObjProp
 from vistrials.models.rpn import RPN
 from vistrials.models.track_head import match_scores
@@ -35,6 +35,15 @@ SPIED = [
     (propagation_head, "spatial_weight"),
     (track_head, "match_scores"),
     (online, "association_scores"),
+    (online, "paste_mask"),
+    (rpn, "binary_cross_entropy_with_logits"),
+    (rpn, "smooth_l1_loss"),
+    (box_head, "cross_entropy"),
+    (box_head, "smooth_l1_loss"),
+    (track_head, "cross_entropy"),
+    (mask_head, "binary_cross_entropy_with_logits"),
+    (propagation_head, "binary_cross_entropy_with_logits"),
+    (propagation_head, "softplus"),
 ]
 MULTIPLYING = {"scaled_dot_product_attention", "_interpolation", "forward of affinity"}
 """What multiplies large matrices, which autocast would round on the way in."""
@@ -101,6 +110,7 @@ def test_no_box_attention_or_loss_has_16_bits(
     assert set(seen) == {name for _, name in SPIED if name != left_out} | {"forward of affinity"}
     assert {name: types for name, types in seen.items() if types != {torch.float32}} == {}
     assert {name: value.dtype for name, value in losses.items() if value.dtype != torch.float32} == {}
+    assert {o.box.dtype for objects in found for o in objects.values()} == {torch.float32}
 
 
 def test_all_of_them_have_64_bits_where_the_network_has(seen: Seen) -> None:
@@ -110,6 +120,7 @@ def test_all_of_them_have_64_bits_where_the_network_has(seen: Seen) -> None:
     assert any(o.propagated for objects in found for o in objects.values())
     assert {name: types for name, types in seen.items() if types != {torch.float64}} == {}
     assert all(value.dtype == torch.float64 for value in losses.values())
+    assert {o.box.dtype for objects in found for o in objects.values()} == {torch.float64}
 
 
 def test_proposals_and_their_targets_far_to_the_right_are_those_of_full_precision() -> None:
