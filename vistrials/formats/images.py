@@ -1,6 +1,6 @@
 """Image files: only formats that pillow decodes by itself, whatever a file's name says."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _NUM_SHOWN = 12
 
 
 @contextmanager
-def open_image(path: Path, formats: Sequence[str] = FRAME_FORMATS) -> Iterator[Image.Image]:
+def open_image(path: Path, formats: tuple[str, ...] = FRAME_FORMATS) -> Iterator[Image.Image]:
     """Open an image file, told by its content, for reading its size or its pixels inside the block.
 
     Args:
