@@ -54,7 +54,7 @@ def load_model(directory: RunDirectory, spec: TrialSpec, num_categories: int, *,
         )
     propagation = spec.model.propagation.model_copy(update={"at_inference": propagates})
     model_spec = spec.model.model_copy(update={"propagation": propagation})
-    model = build_model(model_spec, num_categories, spec.released_behaviour)
+    model = build_model(model_spec, num_categories)
     load_weights(model, directory.weights, allow_missing=False)
     return model.eval()
 
@@ -72,7 +72,6 @@ def predict(model: ObjProp, video_set: VideoSet, spec: TrialSpec) -> list[Predic
             video.id,
             category_ids,
             inference,
-            spec.released_behaviour,
         )
     ]
 
