@@ -129,6 +129,16 @@ def without(predictions: Sequence[Prediction], places: Collection[Place]) -> lis
     return kept
 
 
+def without_sorts(predictions: list[Prediction], sorts: Mapping[str, set[Place]]) -> dict[str, list[Prediction]]:
+    """The predictions as they are, and without the masks on hidden objects, on visible ones, on either."""
+    return {
+        "on": predictions,
+        "without_hidden": without(predictions, sorts["hidden"]),
+        "without_visible": without(predictions, sorts["visible"]),
+        "without_both": without(predictions, sorts["hidden"] | sorts["visible"]),
+    }
+
+
 def measure_ap(directory: RunDirectory, spec: TrialSpec, split: str) -> dict[str, Any]:
     """AP of a split as it is, without either sort of propagated masks, without both, and with propagation off."""
     data = resolve_split(spec.data, split)
@@ -140,13 +150,7 @@ def measure_ap(directory: RunDirectory, spec: TrialSpec, split: str) -> dict[str
     on = long_enough(on, spec.inference.min_track_frames)
     off = long_enough(detected, spec.inference.min_track_frames)
     sorts = sort_by_object(ground_truth, on, find_propagated(on, detected))
-    variants = {
-        "on": on,
-        "without_hidden": without(on, sorts["hidden"]),
-        "without_visible": without(on, sorts["visible"]),
-        "without_both": without(on, sorts["hidden"] | sorts["visible"]),
-        "off": off,
-    }
+    variants = without_sorts(on, sorts) | {"off": off}
     return {
         "num_propagated": {name: len(places) for name, places in sorts.items()},
         "AP": {name: evaluate(ground_truth, variant).figures["AP"] for name, variant in variants.items()},

@@ -17,6 +17,7 @@ from benchmarks.propagation import (
     share_regained,
     sort_by_object,
     without,
+    without_sorts,
 )
 from vistrials import pipeline
 from vistrials.data.frames import iter_frames
@@ -104,17 +105,21 @@ def test_masks_are_removed_and_tracks_without_any_go() -> None:
 
 
 def test_each_removal_gains_what_arithmetic_says() -> None:
-    def ap(predictions: list[dict[str, Any]]) -> float:
-        return evaluate(TRUTH, predictions).figures["AP"]
-
-    # Truth: 6 · 24 pixels, of which 5 · 24 + 8 are hit. 128 / (144 + 12) = .82: right at .50 .. .80, 7 of 10.
-    assert ap([ON]) == pytest.approx(7 / 10)
-    # Without the 12 pixels on the hidden object 128 / 144 = .89: right at .50 .. .85.
-    assert ap(without([ON], {(0, 2)})) == pytest.approx(8 / 10)
-    # Without the 8 on the visible one 120 / 156 = .77: right at .50 .. .75.
-    assert ap(without([ON], {(0, 3)})) == pytest.approx(6 / 10)
-    # Without either 120 / 144 = .83: right at .50 .. .80.
-    assert ap(without([ON], {(0, 2), (0, 3)})) == pytest.approx(7 / 10)
+    predictions = [ON, RING_ON]
+    sorts = sort_by_object(TRUTH, predictions, {(0, 2), (0, 3), (1, 1)})
+    found = {name: evaluate(TRUTH, own).figures["AP"] for name, own in without_sorts(predictions, sorts).items()}
+    assert found == pytest.approx(
+        {
+            # Truth: 6 · 24 pixels, of which 5 · 24 + 8 are hit. 128 / (144 + 12) = .82: right at .50 .. .80, 7 of 10.
+            "on": 7 / 10,
+            # Without the 12 pixels on the hidden object 128 / 144 = .89: right at .50 .. .85.
+            "without_hidden": 8 / 10,
+            # Without the 8 on the visible one 120 / 156 = .77: right at .50 .. .75.
+            "without_visible": 6 / 10,
+            # Without either 120 / 144 = .83: right at .50 .. .80.
+            "without_both": 7 / 10,
+        }
+    )
 
 
 def test_the_share_regained_is_of_the_loss() -> None:
@@ -132,7 +137,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunDire
     folder = tmp_path_factory.mktemp("propagation")
     settings = [
         *("data.source.train=[2,3]", "data.source.minival=[1,6]", "data.source.occlusion=[1,16]"),
-        *("data.splits=[minival]", "train.max_iters=1", "train.batch_size=1"),
+        *("data.splits=[minival]", "train.max_iters=1", "train.batch_size=1", "inference.min_track_frames=3"),
     ]
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("VISTRIALS_CACHE", str(folder / "cache"))
@@ -167,6 +172,8 @@ def test_propagated_masks_are_those_that_the_tracker_calls_so(tiny_run: tuple[Ru
         for tracked in tracker.step(frame).values()
         if tracked.propagated
     }
+    # Some are detected too seldom to make a track without propagation; they are detected none the less.
+    assert len(detected) > len(long_enough(detected, spec.inference.min_track_frames))
     found = {(frame, on[index]["segmentations"][frame]["counts"]) for index, frame in find_propagated(on, detected)}
     assert found and found == expected
 
