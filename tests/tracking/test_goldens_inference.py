@@ -42,7 +42,7 @@ def build(goldens: Path) -> Callable[..., ObjProp]:
         if propagate not in models:
             spec = ModelSpec(rpn=RPNSpec(proposals=proposals), propagation=PropagationSpec(at_inference=propagate))
             models[propagate] = build_model(spec, num_categories=40).double().eval()
-            load_deterministic_weights(models[propagate], goldens, seed=9)
+            load_deterministic_weights(models[propagate], goldens)
         head = models[propagate].propagation
         head.spec = head.spec.model_copy(update={"network_px_propagation": network_px})
         return models[propagate]
