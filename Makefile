@@ -2,6 +2,7 @@
 #   make demo   run the baseline on the embedded videos and draw what it found
 #   make test   the test suite
 #   make check  formatting, lint, types
+#   make mutants  deliberate bugs, each of which the tests must notice (minutes; WORD=... for some)
 #   make all    every trial on the embedded videos, their table and loss curves; goes on where it was stopped
 #   make tables the README's tables and figure, from the runs in results/
 #   make bench  what benchmarks/ measures
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
 PACKAGING := pyproject.toml $(wildcard $(CONSTRAINTS))
 
-.PHONY: all bench check clean demo tables test venv
+.PHONY: all bench check clean demo mutants tables test venv
 .DEFAULT_GOAL := all
 
 all: $(VENV)/.installed
@@ -47,6 +48,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.mutants $(WORD)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
