@@ -38,7 +38,7 @@ def run_all(
 
     Args:
         specs: the resolved trials.
-        results_dir: the runs live in results_dir/<profile>/<trial>/seed<N>/; what is done there rests.
+        results_dir: the runs live in results_dir/<profile>/<trial>/seed<N>/; finished runs are skipped.
         seeds: of the runs.
         device: as in `pipeline.run`.
         overrides: those that went into all specs.
