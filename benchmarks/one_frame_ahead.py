@@ -17,11 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
 
 from vistrials.data.frames import iter_frames
 from vistrials.data.sampling import is_usable
-from vistrials.data.transforms import inclusive_boxes, padded_size
+from vistrials.data.transforms import inclusive_boxes, pad_alone
 from vistrials.formats.annotations import decode_mask
 from vistrials.models.affinity import spatial_weight
 from vistrials.models.mask_head import paste_mask
@@ -30,6 +29,7 @@ from vistrials.models.propagation_head import STRIDE
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.frames import Frame
 from vistrials.structures.video import AnnotatedTrack, Video, VideoSet
+from vistrials.tracking.online import to_frame
 
 SMALL_PX, LARGE_PX = 10, 24
 """Bounds of the sizes told apart: root of the mask's area."""
@@ -80,7 +80,7 @@ def propagate_one_frame(model: ObjProp, video_set: VideoSet, spec: TrialSpec, nu
     for video in video_set.videos[:num_videos]:
         earlier: Tensor | None = None
         for number, frame in enumerate(iter_frames(video_set, video, spec.data.image_size_px)):
-            levels = _pyramid(model, frame)
+            levels = model.pyramid(pad_alone(frame.image))
             tracks = [t for t in video.tracks if number and is_usable(t, number - 1) and is_usable(t, number)]
             if earlier is not None and tracks:
                 labels = torch.tensor([video_set.label_by_category_id[track.category_id] for track in tracks])
@@ -141,19 +141,8 @@ def _draw(
             model.mask_probs(levels, boxes * frame.scale, labels), boxes.tolist(), strict=True
         )
     ]
-    carried, decoded = (_to_frame(probs, frame) >= head.spec.mask_threshold for probs in (carried, decoded))
+    carried, decoded = (to_frame(probs, frame) >= head.spec.mask_threshold for probs in (carried, decoded))
     return carried, decoded, torch.stack(own), inside - outside
-
-
-def _pyramid(model: ObjProp, frame: Frame) -> list[Tensor]:
-    height, width = frame.image.shape[-2:]
-    padded_height, padded_width = padded_size([(height, width)])
-    return model.pyramid(pad(frame.image, (0, padded_width - width, 0, padded_height - height))[None])
-
-
-def _to_frame(probs: Tensor, frame: Frame) -> Tensor:
-    height, width = frame.image.shape[-2:]
-    return interpolate(probs[:, None, :height, :width], size=frame.original_size, mode="bilinear")[:, 0]
 
 
 def best_attention(boxes: Tensor, height: int, width: int) -> Tensor:

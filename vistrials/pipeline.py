@@ -36,7 +36,7 @@ from vistrials.specs.loading import load_trial
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
-from vistrials.weights.files import digest_of_tensors, load_weights, read_metadata, read_tensors, save_weights
+from vistrials.weights.files import digest_of_tensors, load_weights, read_metadata, save_weights
 from vistrials.weights.shipped import weights_file
 
 STAGES = ("train", "infer", "evaluate")
@@ -339,7 +339,7 @@ def _infer(job: _Job, split: str) -> None:
     model = build_model(spec.model, video_set.num_categories)
     load_weights(model, directory.weights, allow_missing=False)
     with record_stage(directory.provenance, f"infer/{split}", describe_device(str(job.device))) as entry:
-        weights_digest = sha256_of(directory.weights)
+        weights_digest, network_digest = sha256_of(directory.weights), digest_of_tensors(model.state_dict())
         if job.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(job.device)
         summary = infer_split(
@@ -354,7 +354,7 @@ def _infer(job: _Job, split: str) -> None:
         )
         entry |= _gpu_memory(job.device) | {
             "weights_sha256": weights_digest,
-            "network_sha256": digest_of_tensors(read_tensors(directory.weights)),
+            "network_sha256": network_digest,
             "videos": summary.videos,
             "frames": summary.frames,
             "tracks": summary.tracks,

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.engine.tiny_videos import HEIGHT, NUM_FRAMES, WIDTH, write_tiny_data_set
+from tests.engine.tiny_videos import HEIGHT, NUM_FRAMES, WIDTH
+from tests.finished_runs.made_runs import make_run
 from vistrials.cli import app
 from vistrials.errors import DataError, RunError, SpecError
 from vistrials.finished_runs.submission import submit_run
 from vistrials.formats.rle import encode
-from vistrials.runs.directory import RunDirectory
-from vistrials.specs.loading import load_trial
 
 ROOT = Path(__file__).resolve().parents[2]
 MASK = encode(np.eye(HEIGHT, WIDTH))
@@ -29,17 +28,6 @@ def predicted(video_id: int, category_id: int, score: float) -> dict[str, Any]:
 
 
 ROWS = [predicted(3, 5, 0.4), predicted(7, 9, 0.9), predicted(3, 9, 0.8)]
-
-
-def make_run(folder: Path, rows: list[dict[str, Any]] | None) -> RunDirectory:
-    """A run of the baseline on a split that has no annotations, as on a server, with these predictions."""
-    root = write_tiny_data_set(folder / "data", valid_annotated=False)
-    spec = load_trial("baseline", "demo", [f"data.source={{kind: files, root: {root}}}", "data.splits=[valid]"])
-    directory = RunDirectory.for_spec(spec, folder / "results", 4)
-    directory.prepare(spec)
-    if rows is not None:
-        directory.predictions("valid").write_text(json.dumps(rows))
-    return directory
 
 
 def results_of(archive: Path) -> Any:
@@ -61,14 +49,14 @@ def submit(*arguments: str | Path) -> Result:
 
 
 def test_a_run_is_checked_against_its_own_split(tmp_path: Path) -> None:
-    directory = make_run(tmp_path, ROWS)
+    directory = make_run(tmp_path, ROWS, annotated=False)
     submission = submit_run(directory.path, tmp_path / "results.zip")
     assert results_of(tmp_path / "results.zip") == submission.rows == ROWS
     assert (submission.num_videos, submission.num_predicted_videos) == (2, 2)
 
 
 def test_or_against_the_server_s_file(tmp_path: Path) -> None:
-    directory, out = make_run(tmp_path, ROWS), tmp_path / "results.zip"
+    directory, out = make_run(tmp_path, ROWS, annotated=False), tmp_path / "results.zip"
     submit_run(directory.path, out, annotations=other_server(tmp_path, (5, 9, 11)))
     assert results_of(out) == ROWS
     out.unlink()
@@ -78,7 +66,7 @@ def test_or_against_the_server_s_file(tmp_path: Path) -> None:
 
 
 def test_runs_that_cannot_be_submitted(tmp_path: Path) -> None:
-    run, out = make_run(tmp_path, None).path, tmp_path / "results.zip"
+    run, out = make_run(tmp_path, None, annotated=False).path, tmp_path / "results.zip"
     with pytest.raises(RunError, match=r"no predictions of split valid here; `vistrials run"):
         submit_run(run, out)
     with pytest.raises(SpecError, match=r"no split 'test'; it has valid$"):
@@ -92,7 +80,7 @@ def test_runs_that_cannot_be_submitted(tmp_path: Path) -> None:
 
 
 def test_the_command_on_a_run_by_folder_and_by_name(tmp_path: Path) -> None:
-    directory = make_run(tmp_path, ROWS)
+    directory = make_run(tmp_path, ROWS, annotated=False)
     first, second = tmp_path / "first.zip", tmp_path / "new" / "second.zip"
     result = submit(directory.path, "-o", first)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -106,7 +94,7 @@ def test_the_command_on_a_file_says_what_it_put_right(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     pixels = HEIGHT * WIDTH
     rows = [*ROWS, ROWS[0] | {"segmentations": [{"size": [HEIGHT, WIDTH], "counts": [0, pixels]}, None, None]}]
-    make_run(tmp_path, None)
+    make_run(tmp_path, None, annotated=False)
     Path("pred.json").write_text(json.dumps(rows))
     result = submit("pred.json", "--gt", "data/valid.json")
     assert result.exit_code == 0
@@ -119,7 +107,7 @@ def test_the_command_on_a_file_says_what_it_put_right(tmp_path: Path, monkeypatc
 
 
 def test_the_command_replaces_an_archive_with_force_only(tmp_path: Path) -> None:
-    run, out = make_run(tmp_path, ROWS).path, tmp_path / "results.zip"
+    run, out = make_run(tmp_path, ROWS, annotated=False).path, tmp_path / "results.zip"
     out.write_bytes(b"old")
     result = submit(run, "-o", out)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -131,7 +119,7 @@ def test_the_command_replaces_an_archive_with_force_only(tmp_path: Path) -> None
 
 def test_mistakes_are_one_line_and_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run = make_run(tmp_path, [predicted(4, 5, 0.9)]).path
+    run = make_run(tmp_path, [predicted(4, 5, 0.9)], annotated=False).path
     Path("nan.json").write_text(json.dumps([ROWS[0] | {"score": float("nan")}]))
     Path("cut.json").write_text(json.dumps(ROWS)[:-5])
     server = ("--gt", "data/valid.json")
@@ -151,7 +139,7 @@ def test_mistakes_are_one_line_and_write_nothing(tmp_path: Path, monkeypatch: py
 
 
 def test_no_torch_is_needed(tmp_path: Path) -> None:
-    run = make_run(tmp_path, ROWS).path
+    run = make_run(tmp_path, ROWS, annotated=False).path
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from vistrials.cli import app\n"

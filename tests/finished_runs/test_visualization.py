@@ -1,6 +1,5 @@
 """Film strips of a run: what is read, what is chosen, what is refused."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from tests.engine.tiny_videos import HEIGHT, NUM_FRAMES, WIDTH, write_tiny_data_set
+from tests.engine.tiny_videos import HEIGHT, NUM_FRAMES, WIDTH
+from tests.finished_runs.made_runs import make_run
 from vistrials.cli import app
 from vistrials.errors import DataError, RunError, SpecError
 from vistrials.finished_runs import visualization
 from vistrials.formats.rle import encode
 from vistrials.reports.film_strip import StripRow
 from vistrials.runs.directory import RunDirectory
-from vistrials.specs.loading import load_trial
 
 MASK = np.zeros((HEIGHT, WIDTH), np.uint8)
 MASK[10:20, 10:30] = 1
@@ -26,17 +25,6 @@ MASK[10:20, 10:30] = 1
 def predicted(video_id: int, category_id: int, score: float, masks: Sequence[Any] | None = None) -> dict:
     segmentations = [encode(MASK)] * NUM_FRAMES if masks is None else masks
     return {"video_id": video_id, "category_id": category_id, "score": score, "segmentations": segmentations}
-
-
-def make_run(folder: Path, predictions: list[dict] | None, annotated: bool = True) -> RunDirectory:
-    """A run of the baseline on two videos (7 and 3, two tracks each) that ends with these predictions."""
-    root = write_tiny_data_set(folder / "data", valid_annotated=annotated)
-    spec = load_trial("baseline", "demo", [f"data.source={{kind: files, root: {root}}}", "data.splits=[valid]"])
-    directory = RunDirectory.for_spec(spec, folder / "results", 4)
-    directory.prepare(spec)
-    if predictions is not None:
-        directory.predictions("valid").write_text(json.dumps(predictions))
-    return directory
 
 
 @pytest.fixture
@@ -55,7 +43,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[np.ndarray], list[
 def test_the_rows_say_what_annotations_and_predictions_say(tmp_path: Path, drawn: list) -> None:
     masks = [None, encode(MASK), None]
     rows = [predicted(3, 5, 0.4), predicted(7, 5, 0.9), predicted(3, 9, 0.8, masks), predicted(3, 9, 0.29)]
-    directory = make_run(tmp_path, rows)
+    directory = make_run(tmp_path, rows, annotated=True)
     visualization.visualize(directory.path, tmp_path / "strip.png", video_id=3, frames=[1, 2])
     images, (truth, found), numbers = drawn[0]
     assert numbers == [1, 2]
@@ -83,7 +71,7 @@ def test_defaults_the_first_of_the_fullest_videos_and_its_frames(
     tmp_path: Path, drawn: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    directory = make_run(tmp_path, [])
+    directory = make_run(tmp_path, [], annotated=True)
     assert visualization.visualize(directory.path) == Path("demo-baseline-seed4-valid-video3.png")
     assert Path("demo-baseline-seed4-valid-video3.png").is_file()
     assert drawn[0][2] == [0, 1, 2]
@@ -91,7 +79,7 @@ def test_defaults_the_first_of_the_fullest_videos_and_its_frames(
 
 @pytest.mark.parametrize(("count", "expected"), [(1, [0]), (2, [0, 2]), (3, [0, 1, 2]), (9, [0, 1, 2])])
 def test_frames_are_spread_evenly(tmp_path: Path, drawn: list, count: int, expected: list[int]) -> None:
-    visualization.visualize(make_run(tmp_path, []).path, tmp_path / "strip.png", frames=count)
+    visualization.visualize(make_run(tmp_path, [], annotated=True).path, tmp_path / "strip.png", frames=count)
     assert drawn[0][2] == expected
 
 
@@ -102,7 +90,7 @@ def test_without_annotations_there_is_no_row_of_ground_truth(tmp_path: Path, dra
 
 
 def test_what_is_asked_for_must_exist(tmp_path: Path) -> None:
-    run = make_run(tmp_path, []).path
+    run = make_run(tmp_path, [], annotated=True).path
     with pytest.raises(SpecError, match=r"split valid has no video 4; its 2 videos have ids from 3 to 7$"):
         visualization.visualize(run, video_id=4)
     with pytest.raises(SpecError, match=r"video 3 has no frame 3; its frames are 0 to 2$"):
@@ -113,7 +101,7 @@ def test_what_is_asked_for_must_exist(tmp_path: Path) -> None:
 
 def test_runs_that_cannot_be_shown(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no predictions of split valid here; `vistrials run"):
-        visualization.visualize(make_run(tmp_path, None).path)
+        visualization.visualize(make_run(tmp_path, None, annotated=True).path)
     with pytest.raises(RunError, match=r"no run here \(there is no spec.yaml\)"):
         visualization.visualize(tmp_path)
 
@@ -131,18 +119,18 @@ def test_runs_that_cannot_be_shown(tmp_path: Path) -> None:
 )
 def test_predictions_that_do_not_fit_the_data(tmp_path: Path, rows: list[dict], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        visualization.visualize(make_run(tmp_path, rows).path)
+        visualization.visualize(make_run(tmp_path, rows, annotated=True).path)
 
 
 def test_a_missing_frame(tmp_path: Path) -> None:
-    run = make_run(tmp_path, []).path
+    run = make_run(tmp_path, [], annotated=True).path
     (tmp_path / "data" / "JPEGImages" / "3" / "1.png").unlink()
     with pytest.raises(DataError, match=r"video 3, frame 1: .*1.png: no such frame"):
         visualization.visualize(run)
 
 
 def test_a_folder_under_other_names_is_refused(tmp_path: Path) -> None:
-    run = make_run(tmp_path, []).path
+    run = make_run(tmp_path, [], annotated=True).path
     for name in ("seed5x", "moved"):
         moved = run.rename(run.with_name(name))
         with pytest.raises(RunError, match=r"expected a folder demo/baseline/seed<N>"):
@@ -161,7 +149,7 @@ def visualize(*arguments: str | Path) -> Result:
 
 
 def test_the_command_by_folder_and_by_name(tmp_path: Path) -> None:
-    directory = make_run(tmp_path, [predicted(7, 5, 0.9)])
+    directory = make_run(tmp_path, [predicted(7, 5, 0.9)], annotated=True)
     first, second = tmp_path / "new" / "first.png", tmp_path / "second.png"
     result = visualize(directory.path, "--video", "7", "--at", "2,0", "-o", first)
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"{first}\n", "")
@@ -176,7 +164,7 @@ def test_the_command_by_folder_and_by_name(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
-    directory = make_run(tmp_path, [])
+    directory = make_run(tmp_path, [], annotated=True)
     for arguments, message in (
         ((directory.path, "--at", "0,x"), "--at 0,x: expected frame numbers, such as 0,7,15"),
         ((directory.path, "--video", "4"), "split valid has no video 4; its 2 videos have ids from 3 to 7"),

@@ -119,3 +119,10 @@ def padded_size(sizes: list[tuple[int, int]]) -> tuple[int, int]:
     heights, widths = zip(*sizes, strict=True)
     height, width = (ceil(max(sides) / SIZE_DIVISOR) * SIZE_DIVISOR for sides in (heights, widths))
     return height, width
+
+
+def pad_alone(image: Tensor) -> Tensor:
+    """An image (3, h, w) padded right and bottom with 0, as in a batch of its own: (1, 3, H, W)."""
+    height, width = image.shape[-2:]
+    padded_height, padded_width = padded_size([(height, width)])
+    return F.pad(image, (0, padded_width - width, 0, padded_height - height))[None]

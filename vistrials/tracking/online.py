@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import interpolate
 from torchvision.ops import masks_to_boxes
 
-from vistrials.data.transforms import padded_size
+from vistrials.data.transforms import pad_alone
 from vistrials.formats import rle
 from vistrials.models.box_head import Detections
 from vistrials.models.mask_head import paste_mask
@@ -69,9 +69,7 @@ class OnlineTracker:
         parameter = next(self.model.parameters())
         image = frame.image.to(parameter)
         height, width = image.shape[-2:]
-        padded_height, padded_width = padded_size([(height, width)])
-        image = pad(image, (0, padded_width - width, 0, padded_height - height))[None]
-        levels = self.model.pyramid(image)
+        levels = self.model.pyramid(pad_alone(image))
         detections = self.model.detect(levels, (height, width), frame.scale, self.spec, self.previous_levels)
         objects = self._track(levels, detections, frame)
         if self.propagation is not None:
@@ -143,7 +141,7 @@ class OnlineTracker:
             past = entries[object_id]
             mean = total / len(past)
             if not self.propagation.spec.network_px_propagation:
-                mean = _to_frame(mean, frame)
+                mean = to_frame(mean[None], frame)[0]
             mask = mean >= self.propagation.spec.mask_threshold
             if mask.any():
                 score = sum(o.score for o in past) / len(past)
@@ -206,8 +204,8 @@ def _without_mask(tracked: TrackedObject) -> TrackedObject:
     return TrackedObject(tracked.box, tracked.label, tracked.score, tracked.mask.new_zeros(0), tracked.propagated)
 
 
-def _to_frame(probs: Tensor, frame: Frame) -> Tensor:
-    """Probabilities at padded network pixels (H, W) -> cropped and resized to the original frame."""
+def to_frame(probs: Tensor, frame: Frame) -> Tensor:
+    """Probabilities at padded network pixels (n, H, W) -> cropped and resized to the original frame (n, h, w)."""
     height, width = frame.image.shape[-2:]
-    cropped = probs[None, None, :height, :width]
-    return interpolate(cropped, size=frame.original_size, mode="bilinear", align_corners=False)[0, 0]
+    cropped = probs[:, None, :height, :width]
+    return interpolate(cropped, size=frame.original_size, mode="bilinear", align_corners=False)[:, 0]

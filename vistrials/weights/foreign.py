@@ -86,9 +86,10 @@ def read_foreign(
     """
     state = without_wrapper(read_tensors(path))
     if is_detector(state):
-        if category_names is None and names_of_data is None:
+        names = category_names or (names_of_data() if names_of_data else None)
+        if names is None:
             raise CheckpointError(f"{path}: holds COCO's categories: say which the data have with --categories")
-        return _read_torchvision(path, state, spec, category_names or names_of_data())  # type: ignore[misc]
+        return _read_torchvision(path, state, spec, names)
     class_layer = state.get(CLASS_LAYER)
     if class_layer is None or class_layer.dim() != 2 or len(class_layer) < 2:
         shown = ", ".join(list(state)[:_NAMES_SHOWN]) or "nothing"

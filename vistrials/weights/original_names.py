@@ -1,11 +1,11 @@
 """Parameter names of the original program (mmdetection 1), one to one with ours."""
 
-import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from vistrials.errors import CheckpointError
+from vistrials.weights.renaming import renamed
 
 CLASS_LAYER = "bbox_head.fc_cls.weight"
 """The original's class logits: background and K categories."""
@@ -35,10 +35,7 @@ _RULES = (
 
 def original_name(name: str) -> str | None:
     """The original program's name of one of our parameters or buffers; None where it has none."""
-    for pattern, replacement in _RULES:
-        if re.fullmatch(pattern, name):
-            return re.sub(pattern, replacement, name)
-    return None
+    return renamed(name, _RULES)
 
 
 def without_wrapper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from vistrials.weights.renaming import renamed
+
 # Those of our layers that have rows for each category.
 _CLASS_LAYERS = ("box_head.logits.", "box_head.deltas.", "mask_head.logits.")
 
@@ -44,10 +46,7 @@ _OTHER_MEANING = {"mouse"}
 
 def torchvision_name(name: str) -> str | None:
     """torchvision's name of one of our parameters or buffers; None where its Mask R-CNN has no such part."""
-    for pattern, replacement in _RULES:
-        if re.fullmatch(pattern, name):
-            return re.sub(pattern, replacement, name)
-    return None
+    return renamed(name, _RULES)
 
 
 def is_detector(state: Mapping[str, Tensor]) -> bool:
@@ -105,12 +104,9 @@ def _coco_names() -> Sequence[str]:
 
 
 def _current_name(name: str) -> str:
-    for pattern, replacement in _OLD_RULES:
-        if re.fullmatch(pattern, name):
-            return re.sub(pattern, replacement, name)
     if match := re.fullmatch(_OLD_MASK_CONV, name):
         return f"roi_heads.mask_head.{int(match[1]) - 1}.0.{match[2]}"
-    return name
+    return renamed(name, _OLD_RULES) or name
 
 
 def _normalised(name: str) -> str:
