@@ -28,8 +28,8 @@ def strings_by_test() -> dict[str, set[str]]:
     return found
 
 
-def test_every_recorded_file_has_a_row(shared_dir: Path) -> None:
-    assert rows().keys() == {path.stem for path in (shared_dir / "goldens").glob("*.npz")}
+def test_every_recorded_file_has_a_row(recordings: Path) -> None:
+    assert rows().keys() == {path.stem for path in recordings.glob("*.npz")}
 
 
 @pytest.mark.parametrize("stem", sorted(rows()))

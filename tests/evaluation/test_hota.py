@@ -235,9 +235,8 @@ def test_videos_ids_and_scores_do_not_matter():
     assert result.detection_averaged == pytest.approx(expected.detection_averaged, abs=1e-12)
 
 
-def test_odd_masks_have_figures(shared_dir):
-    folder = shared_dir / "evaluation" / "adversarial"
-    result = evaluate_tracking_files(folder / "gt.json.gz", folder / "dt.json.gz")
+def test_odd_masks_have_figures(adversarial):
+    result = evaluate_tracking_files(adversarial / "gt.json.gz", adversarial / "dt.json.gz")
     assert all(0 < value < 1 for value in result.class_averaged.values())
 
 

@@ -41,10 +41,8 @@ def test_nothing_at_all_can_be_stored(tmp_path: Path) -> None:
     assert_equal(load_matches(tmp_path / "matches.json.gz"), saved)
 
 
-@pytest.mark.parametrize("name", ["davis8", "adversarial"])
-def test_figures_come_out_of_the_file_as_they_went_in(shared_dir: Path, tmp_path: Path, name: str) -> None:
-    folder = shared_dir / "evaluation" / name
-    evaluation = evaluate_files(folder / "gt.json.gz", folder / "dt.json.gz")
+def test_figures_come_out_of_the_file_as_they_went_in(scored: Path, tmp_path: Path) -> None:
+    evaluation = evaluate_files(scored / "gt.json.gz", scored / "dt.json.gz")
     video_ids = tuple(sorted({record.video_id for record in evaluation.matches}))
     saved = StoredMatches(video_ids, evaluation.category_ids, evaluation.matches)
     save_matches(tmp_path / "matches.json.gz", saved)

@@ -20,11 +20,9 @@ from vistrials.formats import rle
 from vistrials.formats.json_file import load_json, save_json_atomic
 
 
-@pytest.mark.parametrize("name", ["davis8", "adversarial"])
-def test_figures_equal_the_official_program(shared_dir, name):
-    folder = shared_dir / "evaluation" / name
-    official = load_json(folder / "official_stats.json")
-    result = evaluate_files(folder / "gt.json.gz", folder / "dt.json.gz")
+def test_figures_equal_the_official_program(scored):
+    official = load_json(scored / "official_stats.json")
+    result = evaluate_files(scored / "gt.json.gz", scored / "dt.json.gz")
     assert list(result.figures) == list(FIGURES)
     np.testing.assert_allclose(list(result.figures.values()), official, rtol=0, atol=1e-9)
 

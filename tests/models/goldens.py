@@ -1,4 +1,4 @@
-"""Reading the recorded outputs of the original program, and comparing with them."""
+"""Reading the outputs of the original program, and comparing with them. tests/recordings/README.md says the form."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from vistrials.weights.original_names import original_name
@@ -13,11 +14,14 @@ from vistrials.weights.original_names import original_name
 
 @dataclass
 class Record:
-    """What was read of a golden file, and the relative errors against it; benchmarks.parity prints it."""
+    """What was read of a recorded file, and the relative errors against it; benchmarks.parity prints it."""
 
     arrays_read: set[str] = field(default_factory=set)
     errors: list[float] = field(default_factory=list)
 
+
+PIXEL_MEAN = np.array([123.675, 116.28, 103.53], dtype=np.float32)
+PIXEL_STD = np.array([58.395, 57.12, 57.375], dtype=np.float32)
 
 RECORDS: dict[str, Record] = defaultdict(Record)  # by file stem
 _compared_with = ""
@@ -30,6 +34,7 @@ class Golden:
         """inputs_only: another file holds what the outputs are compared with."""
         global _compared_with
         self.arrays = np.load(path)
+        self._folder = path.parent
         self._record = RECORDS[path.stem]
         if not inputs_only:
             _compared_with = path.stem
@@ -43,6 +48,31 @@ class Golden:
     def raw(self, name: str) -> np.ndarray:
         self._record.arrays_read.add(name)
         return self.arrays[name]
+
+    def kept(self, name: str, values: Tensor) -> tuple[Tensor, Tensor]:
+        """What the file keeps of a large output and the same part of `values`: all, or every fourth cell each way."""
+        if name in self:
+            return values, self[name]
+        return values[..., ::4, ::4], self[f"{name}__every4"]
+
+    def error(self, name: str, values: Tensor) -> float:
+        """Relative error of a large output, as far as the file keeps it."""
+        return relative_error(*self.kept(name, values))
+
+    def images(self, name: str) -> Tensor:
+        """(N, 3, H, W) images as the network got them: stored, or made from the pictures that the file names."""
+        if name in self:
+            return self[name]
+        frames = [self._frame(str(frame)) for frame in self.raw(f"{name}__frames")]
+        return torch.from_numpy(np.stack(frames))
+
+    def _frame(self, name: str) -> np.ndarray:
+        pixels = np.asarray(Image.open(self._folder / "frames" / name), dtype=np.float32)
+        image = ((pixels - PIXEL_MEAN) / PIXEL_STD).transpose(2, 0, 1)
+        height, width = (-(-size // 32) * 32 for size in image.shape[1:])
+        padded = np.zeros((3, height, width), dtype=np.float32)
+        padded[:, : image.shape[1], : image.shape[2]] = image
+        return padded
 
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:
@@ -70,13 +100,13 @@ def strided(values: Tensor, count: int = 200) -> Tensor:
 
 
 def noted(error: float) -> float:
-    """A relative error against the golden file opened last, put on record."""
+    """A relative error against the recorded file opened last, put on record."""
     RECORDS[_compared_with].errors.append(error)
     return error
 
 
 def load_part(module: nn.Module, part: str, golden: Golden, prefix: str, original_part: str) -> None:
-    """Weights of one part from a golden file, where the original's `original_part`.y is stored under `prefix` + y."""
+    """Weights of one part from a recorded file, where the original's `original_part`.y is stored under `prefix` + y."""
     state = {}
     for name in module.state_dict():
         original = original_name(f"{part}.{name}")

@@ -17,14 +17,14 @@ ALL = 10**6
 PROPOSALS = ProposalSpec(num_before_nms=300, num_after_nms=300, max_num=300)
 
 
-def _model(goldens: Path, neck: NeckSpec | None) -> ObjProp:
+def _model(recordings: Path, neck: NeckSpec | None) -> ObjProp:
     spec = ModelSpec(
         neck=neck,
         rpn=RPNSpec(sampler=SamplerSpec(num=ALL, positive_fraction=0.5), proposals=PROPOSALS),
         box_head=BoxHeadSpec(sampler=SamplerSpec(num=ALL, positive_fraction=0.25)),
     )
     model = build_model(spec, num_categories=40).double()
-    load_deterministic_weights(model, goldens)
+    load_deterministic_weights(model, recordings)
     return model.train()
 
 
@@ -33,8 +33,8 @@ def _batch(golden: Golden, images: Golden) -> FramePairBatch:
         return [golden[f"{name}_{b}"] for b in (0, 1)]
 
     return FramePairBatch(
-        key_images=images["img"].double(),
-        reference_images=images["ref_img"].double(),
+        key_images=images.images("img").double(),
+        reference_images=images.images("ref_img").double(),
         image_sizes=[tuple(shape[:2].tolist()) for shape in per_image("img_shape")],
         boxes=[b.double() for b in per_image("gt_bboxes")],
         labels=per_image("gt_labels"),
@@ -55,12 +55,11 @@ def _keep_outputs(model: ObjProp) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "neck"), [("full_train_baseline", None), ("full_train_attn", NeckSpec())])
-def test_losses_and_gradients(shared_dir: Path, name: str, neck: NeckSpec | None) -> None:
-    goldens = shared_dir / "goldens"
-    golden = Golden(goldens / f"{name}.npz")
-    model = _model(goldens, neck)
+def test_losses_and_gradients(recordings: Path, name: str, neck: NeckSpec | None) -> None:
+    golden = Golden(recordings / f"{name}.npz")
+    model = _model(recordings, neck)
     outputs = _keep_outputs(model)
-    losses = model(_batch(golden, Golden(goldens / "full_train_baseline.npz", inputs_only=True)))
+    losses = model(_batch(golden, Golden(recordings / "full_train_baseline.npz", inputs_only=True)))
     errors = {
         key: relative_error(losses[key], golden[f"loss__{key}"].sum()) for key in losses if key.startswith("loss_")
     }
@@ -98,12 +97,11 @@ def test_losses_and_gradients(shared_dir: Path, name: str, neck: NeckSpec | None
     assert errors[worst] < 1e-8, f"{worst}: {errors[worst]:.1e}"
 
 
-def test_deterministic_weights_are_those_of_the_original_run(shared_dir: Path) -> None:
+def test_deterministic_weights_are_those_of_the_original_run(recordings: Path) -> None:
     """What every test of the whole network stands on: each of our tensors holds what its original name says."""
-    goldens = shared_dir / "goldens"
-    fingerprint = Golden(goldens / "weights_fingerprint.npz")
+    fingerprint = Golden(recordings / "weights_fingerprint.npz")
     model = build_model(ModelSpec(neck=NeckSpec()), num_categories=40).double()
-    load_deterministic_weights(model, goldens)
+    load_deterministic_weights(model, recordings)
     state = {original_name(name): value.double().flatten() for name, value in model.state_dict().items()}
     names = [name.decode() for name in fingerprint.raw("names")]
     shapes = dict(zip(names, fingerprint.raw("shapes"), strict=True))

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tests.models.goldens import Golden, relative_error, strided
 from tests.models.original_weights import load_deterministic_weights
@@ -24,17 +24,12 @@ EDGE_PIXELS = 4  # of a whole frame's masks: the original resizes them with Open
 
 
 @pytest.fixture(scope="module")
-def goldens(shared_dir: Path) -> Path:
-    return shared_dir / "goldens"
+def inputs(recordings: Path) -> torch.Tensor:
+    return Golden(recordings / "full_infer_on.npz", inputs_only=True).images("inputs").double()
 
 
 @pytest.fixture(scope="module")
-def inputs(goldens: Path) -> torch.Tensor:
-    return Golden(goldens / "full_infer_on.npz", inputs_only=True)["inputs"].double()
-
-
-@pytest.fixture(scope="module")
-def build(goldens: Path) -> Callable[..., ObjProp]:
+def build(recordings: Path) -> Callable[..., ObjProp]:
     proposals = ProposalSpec(num_before_nms=300, num_after_nms=300, max_num=300)
     models = {}
 
@@ -42,7 +37,7 @@ def build(goldens: Path) -> Callable[..., ObjProp]:
         if propagate not in models:
             spec = ModelSpec(rpn=RPNSpec(proposals=proposals), propagation=PropagationSpec(at_inference=propagate))
             models[propagate] = build_model(spec, num_categories=40).double().eval()
-            load_deterministic_weights(models[propagate], goldens)
+            load_deterministic_weights(models[propagate], recordings)
         head = models[propagate].propagation
         head.spec = head.spec.model_copy(update={"network_px_propagation": network_px})
         return models[propagate]
@@ -125,54 +120,68 @@ def _run(
 
 
 def test_propagation_off(
-    goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp], monkeypatch: pytest.MonkeyPatch
+    recordings: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    golden = Golden(goldens / "full_infer_off.npz")
+    golden = Golden(recordings / "full_infer_off.npz")
     assert _run(build(False), inputs, golden, True, monkeypatch) < TOLERANCE
 
 
 def test_propagation_on_in_network_pixels(
-    goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp], monkeypatch: pytest.MonkeyPatch
+    recordings: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    golden = Golden(goldens / "full_infer_on_norescale.npz")
+    golden = Golden(recordings / "full_infer_on_norescale.npz")
     assert _run(build(True, network_px=True), inputs, golden, False, monkeypatch) < TOLERANCE
 
 
 def test_propagation_on_as_released(
-    goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp], monkeypatch: pytest.MonkeyPatch
+    recordings: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The released program multiplies propagated boxes by the scale once too often; the switch brings that back."""
-    golden = Golden(goldens / "full_infer_on.npz")
+    golden = Golden(recordings / "full_infer_on.npz")
     assert _run(build(True, network_px=True), inputs, golden, True, monkeypatch) < TOLERANCE
 
 
 def test_propagated_masks_lie_on_the_original_frame(
-    goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp]
+    recordings: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp]
 ) -> None:
-    """By default: what the released program adds in frame 1, mapped from padded network pixels to the frame."""
-    golden = Golden(goldens / "full_infer_on.npz")
-    frames = _frames(inputs, golden, True)
-    ours, theirs = (_objects_of_second(build(True, network_px), frames) for network_px in (False, True))
+    """By default: what the released program adds, mapped from padded network pixels to the frame.
+
+    Masks of random networks are speckled, so enlarging them by nearest cells is only nearly the same; moved by 12 px
+    either way, ours must never fit better.
+    """
+    golden = Golden(recordings / "full_infer_on.npz")
+    frames = _frames(inputs, golden, True)[:3]
+    ours, theirs = (_objects_of_last(build(True, network_px), frames) for network_px in (False, True))
     added = [i for i, o in theirs.items() if o.propagated]
     assert added and added == [i for i, o in ours.items() if o.propagated]
+    gained = []
     for i in added:
-        assert ours[i].mask.shape == (240, 432)
-        shrunk = ours[i].mask[::4, ::4].numpy().mean()
-        expected = theirs[i].mask[:178, :320].numpy().mean()
-        assert np.isclose(shrunk, expected, atol=0.02)
+        mask = ours[i].mask
+        assert tuple(mask.shape) == frames[0].original_size
+        height, width = frames[0].image.shape[-2:]
+        enlarged = F.interpolate(theirs[i].mask[None, None, :height, :width].double(), tuple(mask.shape))[0, 0] > 0.5
+        moved = [mask.roll(by, (0, 1)) for by in ((12, 0), (-12, 0), (0, 12), (0, -12))]
+        overlap, *others = (_mask_iou(one, enlarged) for one in (mask, *moved))
+        assert overlap > 0.3 and overlap >= max(others)
+        gained.append(overlap - max(others))
+    assert max(gained) > 0.05
 
 
-def _objects_of_second(model: ObjProp, frames: list[Frame]) -> dict[int, TrackedObject]:
+def _mask_iou(one: torch.Tensor, other: torch.Tensor) -> float:
+    """1 where both are empty."""
+    return 1.0 if not (one | other).any() else float((one & other).sum() / (one | other).sum())
+
+
+def _objects_of_last(model: ObjProp, frames: list[Frame]) -> dict[int, TrackedObject]:
     tracker = OnlineTracker(model, SPEC)
-    tracker.step(frames[0])
-    return tracker.step(frames[1])
+    return [tracker.step(frame) for frame in frames][-1]
 
 
 @pytest.mark.parametrize("frame", range(6))
 def test_intermediate_tensors(
-    goldens: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp], frame: int
+    recordings: Path, inputs: torch.Tensor, build: Callable[[bool], ObjProp], frame: int
 ) -> None:
-    golden = Golden(goldens / "full_infer_on.npz")
+    golden = Golden(recordings / "full_infer_on.npz")
     model, errors = build(True), {}
 
     def check(name: str, found: torch.Tensor, stored: str) -> None:
@@ -186,20 +195,21 @@ def test_intermediate_tensors(
             check(f"fpn {i} statistics", _statistics(level), f"fpn{i}_stats")
         check("propagation features", strided(features), "prop_feat_sample")
         check("propagation feature statistics", _statistics(features), "prop_feat_stats")
+        size = tuple(golden["meta_img_shape"][:2].tolist())
         sizes = [tuple(level.shape[-2:]) for level in levels]
-        ((boxes, scores),) = model.rpn.propose(*model.rpn(levels), sizes, [(178, 320)])
+        ((boxes, scores),) = model.rpn.propose(*model.rpn(levels), sizes, [size])
         check("proposals", torch.cat([boxes, scores[:, None]], dim=1), "proposals")
         logits, deltas = model.box_head(model.box_features(levels, [boxes[:20]]))
         check("class logits", logits, "cls_score_head")
-        check("box deltas", deltas, "bbox_pred_head")
+        errors["box deltas"] = golden.error(f"f{frame}_bbox_pred_head", deltas)
         scale = float(golden["meta_scale_factor"])
-        detections = model.detect(levels, (178, 320), scale, SPEC)
+        detections = model.detect(levels, size, scale, SPEC)
         check("detections", torch.cat([detections.boxes, detections.scores[:, None]], dim=1), "det_bboxes")
         assert torch.equal(detections.labels - 1, golden[f"f{frame}_det_labels"])
         masks = model.mask_head(model.mask_features(levels, [detections.boxes * scale]), detections.labels)
-        stored = golden[f"f{frame}_mask_logits_sel"]
+        found, stored = golden.kept(f"f{frame}_mask_logits_sel", masks.float())
         # stored with float32 precision, which is no error of ours
-        assert torch.allclose(masks.float(), stored, rtol=1e-6, atol=1e-6 * float(stored.abs().max()))
+        assert torch.allclose(found, stored, rtol=1e-6, atol=1e-6 * float(stored.abs().max()))
     assert max(errors.values()) < TOLERANCE, errors
 
 

@@ -14,9 +14,9 @@ from vistrials.weights.original_names import to_original
 NUM_CATEGORIES = 8  # of the embedded data
 
 
-def listed_shapes(goldens: Path, without: Sequence[str] = ()) -> dict[str, tuple[int, ...]]:
+def listed_shapes(recordings: Path, without: Sequence[str] = ()) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor of the original program with neck, less the parts named."""
-    listed = np.load(goldens / "weights_fingerprint.npz")
+    listed = np.load(recordings / "weights_fingerprint.npz")
     shapes = {
         name.decode(): tuple(int(n) for n in shape.decode().strip("()").split(",") if n.strip())
         for name, shape in zip(listed["names"], listed["shapes"], strict=True)

@@ -43,9 +43,9 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 )
 @pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"state_dict": state, "meta": {"epoch": 12}}])
 def test_published_networks_map_one_to_one_and_back(
-    shared_dir: Path, tmp_path: Path, trial: str, without: tuple[str, ...], wrap
+    recordings: Path, tmp_path: Path, trial: str, without: tuple[str, ...], wrap
 ) -> None:
-    state = numbered_state(listed_shapes(shared_dir / "goldens", without))
+    state = numbered_state(listed_shapes(recordings, without))
     checkpoint = read_foreign(saved(tmp_path / "original.pth", wrap(state)), load_trial(trial, "youtube_vis_2019"))
     assert checkpoint.faults == () and checkpoint.fresh_parts == ()
     assert checkpoint.num_categories == 40

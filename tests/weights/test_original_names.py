@@ -12,8 +12,8 @@ from vistrials.weights.original_names import CLASS_LAYER, original_name, to_orig
 
 
 @pytest.mark.parametrize("neck", [None, NeckSpec()])
-def test_every_original_key_has_one_of_ours_with_its_shape(shared_dir: Path, neck: NeckSpec | None) -> None:
-    shapes = listed_shapes(shared_dir / "goldens", without=() if neck else ("neck_attn.",))
+def test_every_original_key_has_one_of_ours_with_its_shape(recordings: Path, neck: NeckSpec | None) -> None:
+    shapes = listed_shapes(recordings, without=() if neck else ("neck_attn.",))
     with torch.device("meta"):
         model = build_model(ModelSpec(neck=neck), num_categories=40)
     ours = {original_name(name): tuple(value.shape) for name, value in model.state_dict().items()}

@@ -125,10 +125,9 @@ def test_it_is_json():
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
-def test_recorded_data_with_every_oddity_goes_through(shared_dir):
-    folder = shared_dir / "evaluation" / "adversarial"
-    found = diagnose_files(folder / "gt.json.gz", folder / "dt.json.gz")
-    ap, ap50, *_ = load_json(folder / "official_stats.json")
+def test_recorded_data_with_every_oddity_goes_through(adversarial):
+    found = diagnose_files(adversarial / "gt.json.gz", adversarial / "dt.json.gz")
+    ap, ap50, *_ = load_json(adversarial / "official_stats.json")
     assert vars(found.score) == pytest.approx({"AP50": ap50, "AP": ap}, abs=1e-9)
     gains = [row.gain for row in (*found.errors.values(), *found.temporal.values())]
     assert min(value for gain in gains for value in vars(gain).values()) >= -1e-12
