@@ -6,6 +6,7 @@
 #   make all    every trial on the embedded videos, their table and loss curves; goes on where it was stopped
 #   make tables the README's tables and figure, from the runs in results/
 #   make bench  what benchmarks/ measures
+#   make bench-gpu  the same of a GPU, in at most 8 minutes
 # Variables: RESULTS (folder of the runs of demo and all), JOBS (runs of all side by side, about 1 GB each), PYTHON (3.11 or newer), VENV, CONSTRAINTS (pinned versions; empty for the newest), PYTEST_ARGS.
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
 PACKAGING := pyproject.toml $(wildcard $(CONSTRAINTS))
 
-.PHONY: all bench check clean demo mutants tables test venv
+.PHONY: all bench bench-gpu check clean demo mutants tables test venv
 .DEFAULT_GOAL := all
 
 all: $(VENV)/.installed
@@ -60,7 +61,10 @@ check: $(VENV)/.installed-dev
 
 # benchmarks.propagation measures the weights of the demo's run.
 bench: $(VENV)/.installed-dev demo
-	for file in benchmarks/*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+	for file in $(filter-out benchmarks/gpu.py,$(wildcard benchmarks/*.py)); do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+
+bench-gpu: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.gpu --out $(RESULTS)/gpu.json
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -81,7 +81,7 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
     if expected.numel() == 0:
         return 0.0
     scale = expected.abs().max().clamp(min=1e-300).double()
-    return noted(float((actual.detach().double() - expected.double()).abs().max() / scale))
+    return noted(float((actual.detach().double().cpu() - expected.double()).abs().max() / scale))
 
 
 def reference_labels(boxes: list[Tensor], labels: list[Tensor], match: list[Tensor]) -> list[Tensor]:

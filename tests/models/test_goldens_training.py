@@ -14,6 +14,7 @@ from vistrials.structures.frames import FramePairBatch
 from vistrials.weights.original_names import original_name
 
 ALL = 10**6
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU of CUDA")
 PROPOSALS = ProposalSpec(num_before_nms=300, num_after_nms=300, max_num=300)
 
 
@@ -54,12 +55,13 @@ def _keep_outputs(model: ObjProp) -> dict[str, Any]:
     return outputs
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
 @pytest.mark.parametrize(("name", "neck"), [("full_train_baseline", None), ("full_train_attn", NeckSpec())])
-def test_losses_and_gradients(recordings: Path, name: str, neck: NeckSpec | None) -> None:
+def test_losses_and_gradients(recordings: Path, name: str, neck: NeckSpec | None, device: str) -> None:
     golden = Golden(recordings / f"{name}.npz")
-    model = _model(recordings, neck)
+    model = _model(recordings, neck).to(device)
     outputs = _keep_outputs(model)
-    losses = model(_batch(golden, Golden(recordings / "full_train_baseline.npz", inputs_only=True)))
+    losses = model(_batch(golden, Golden(recordings / "full_train_baseline.npz", inputs_only=True)).to(device=device))
     errors = {
         key: relative_error(losses[key], golden[f"loss__{key}"].sum()) for key in losses if key.startswith("loss_")
     }
