@@ -126,21 +126,21 @@ def changed_truth(kind, index, **changes):
 @pytest.mark.parametrize(
     ("truths", "expected"),
     [
-        ([], "ground truth is a list; expected an object"),
-        ({}, "ground truth: 'videos' is missing; expected a list"),
-        ({**TRUTH, "annotations": {}}, "ground truth: 'annotations' is an object"),
-        (changed_truth("annotations", 1, id=1), "annotations[1]: id 1 occurs a second time; expected distinct ids"),
-        (changed_truth("videos", 1, id=1), "ground truth videos[1]: id 1 occurs a second time"),
-        (changed_truth("categories", 1, id=1), "ground truth categories[1]: id 1 occurs a second time"),
-        (changed_truth("annotations", 0, video_id=9), "annotations[0]: video_id 9 is not in the ground truth"),
-        (changed_truth("annotations", 0, areas=[-5, None]), "annotations[0]: areas hold -5; expected pixels, or null"),
-        (changed_truth("annotations", 0, areas=[math.nan]), "annotations[0]: areas is nan; expected a finite number"),
-        (changed_truth("annotations", 0, areas=7), "annotations[0]: areas is 7; expected a list"),
-        (changed_truth("annotations", 0, iscrowd=2), "annotations[0]: iscrowd is 2; expected 0 or 1"),
-        (changed_truth("annotations", 0, iscrowd="0"), "annotations[0]: iscrowd is '0'; expected 0 or 1"),
-        (changed_truth("videos", 0, height=-1), "ground truth videos[0]: height x width is -1 x 100"),
-        (changed_truth("videos", 0, height=[1]), "ground truth videos[0]: height is [1]; expected a whole number"),
-        (changed_truth("videos", 0, length="2"), "ground truth videos[0]: length is '2'; expected a whole number"),
+        ([], "ground truth: expected an object with videos"),
+        ({}, "ground truth: key 'categories' is missing"),
+        ({**TRUTH, "annotations": {}}, "ground truth: annotations is an object; expected a list"),
+        (changed_truth("annotations", 1, id=1), "annotations[1]: annotation id 1 occurs more than once"),
+        (changed_truth("videos", 1, id=1), "ground truth: videos[1]: video id 1 occurs more than once"),
+        (changed_truth("categories", 1, id=1), "ground truth: categories[1]: category id 1 occurs more than once"),
+        (changed_truth("annotations", 0, video_id=9), "annotation 1 (video 9): video_id 9 is not among the videos"),
+        (changed_truth("annotations", 0, areas=[-5, None]), "areas[0] is -5; expected pixels, or null"),
+        (changed_truth("annotations", 0, areas=[math.nan, None]), "areas[0] is nan; expected a number of pixels"),
+        (changed_truth("annotations", 0, areas=7), "annotation 1 (video 1): areas is 7; expected a list"),
+        (changed_truth("annotations", 0, iscrowd=2), "annotation 1 (video 1): iscrowd is 2; expected 0 or 1"),
+        (changed_truth("annotations", 0, iscrowd="0"), "annotation 1 (video 1): iscrowd is '0'; expected 0 or 1"),
+        (changed_truth("videos", 0, height=-1), "ground truth: video 1: height is -1; expected pixels"),
+        (changed_truth("videos", 0, height=[1]), "ground truth: video 1: height is [1]; expected pixels"),
+        (changed_truth("videos", 0, length="2"), "ground truth: video 1: length is '2'; expected a number of frames"),
     ],
 )
 def test_bad_ground_truth_is_one_line(tmp_path, truths, expected):
@@ -149,7 +149,7 @@ def test_bad_ground_truth_is_one_line(tmp_path, truths, expected):
 
 def test_polygons_of_a_video_of_a_billion_pixels_are_refused(tmp_path):
     truths = changed_truth("videos", 0, height=40_000, width=40_000)
-    assert "predictions[0] segmentations[0]: size is [40000, 40000]" in refusal(tmp_path, truths, PREDICTIONS[1:])
+    assert "video 1: 40000 x 40000 pixels; expected at most" in refusal(tmp_path, truths, PREDICTIONS[1:])
 
 
 def test_the_masks_of_a_track_are_refused_if_they_are_too_long(tmp_path, monkeypatch):

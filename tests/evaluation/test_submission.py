@@ -209,7 +209,7 @@ def test_broken_tracks_are_refused_even_if_they_would_be_left_out():
 @pytest.mark.parametrize(
     ("server", "message"),
     [
-        ([], r"ground truth is a list"),
+        ([], r"ground truth: expected an object .*, found a list"),
         ({"videos": []}, r"'categories' is missing"),
         (
             SERVER | {"videos": [{"id": 1, "height": 1, "width": WIDTH}]},

@@ -31,10 +31,13 @@ def evaluate(
     if min_score is not None and not tracking:
         raise SpecError("--min-score: matters to --tracking only; AP takes all predictions by falling score")
     from vistrials.commands.display import RichReporter, percent, show_figures, show_table, show_text
-    from vistrials.evaluation.youtube_vis import evaluate_files
+    from vistrials.evaluation.track_files import naming_files, read_files
+    from vistrials.evaluation.youtube_vis import evaluate as evaluate_tracks
     from vistrials.formats.json_file import save_json_atomic
 
-    result = evaluate_files(ground_truth, predictions, strict=strict)
+    truth, predicted = read_files(ground_truth, predictions)
+    with naming_files(ground_truth, predictions):
+        result = evaluate_tracks(truth, predicted, strict=strict)
     for warning in result.warnings:
         RichReporter().warning(warning)
     show_text(f"{result.num_predictions} predictions, {result.num_tracks} tracks, {result.num_videos} videos")
@@ -42,9 +45,10 @@ def evaluate(
     show_table("", ("category", "AP"), [(name, percent(ap)) for name, ap in result.ap_per_category.items()])
     content = result.to_dict()
     if tracking:
-        from vistrials.evaluation.hota import evaluate_tracking_files
+        from vistrials.evaluation.hota import evaluate_tracking
 
-        tracked = evaluate_tracking_files(ground_truth, predictions, min_score=min_score)
+        with naming_files(ground_truth, predictions):
+            tracked = evaluate_tracking(truth, predicted, min_score=min_score)
         averages = {"categories": tracked.class_averaged, "detections": tracked.detection_averaged}
         show_text(f"tracking, {tracked.num_predictions} predictions")
         show_figures("mean over", averages)

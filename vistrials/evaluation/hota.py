@@ -5,7 +5,7 @@ every prediction counts the same whatever its score. Counts of videos and catego
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from vistrials.errors import DataError
 from vistrials.evaluation.frame_overlap import frame_iou
 from vistrials.evaluation.reading import (
     PredictedTrack,
     TrueTrack,
     VideoInfo,
     by_video,
+    decode_masks,
     name_annotation,
     name_prediction,
     read_ground_truth,
     read_predictions,
 )
-from vistrials.evaluation.track_iou import TrackMasks, decode_tracks
-from vistrials.formats.json_file import load_json
+from vistrials.evaluation.track_files import naming_files, read_files
+from vistrials.evaluation.track_iou import TrackMasks
 
 ALPHAS: NDArray[np.float64] = np.arange(1, 20) / 20
 """Mask IoU from which a detection counts as found, A of them; the figures of HOTA are means over them."""
@@ -103,16 +103,12 @@ def evaluate_tracking_files(
     Raises:
         DataError: a file cannot be read, or holds an entry that cannot be used; names file and entry.
     """
-    ground_truth, predictions = load_json(gt_path), load_json(pred_path)
-    try:
-        return evaluate_tracking(ground_truth, predictions, min_score=min_score)
-    except DataError as error:
-        raise DataError(f"{os.fspath(pred_path)} against {os.fspath(gt_path)}: {error}") from None
+    truth, predicted = read_files(gt_path, pred_path)
+    with naming_files(gt_path, pred_path):
+        return evaluate_tracking(truth, predicted, min_score=min_score)
 
 
-def evaluate_tracking(
-    ground_truth: dict[str, Any], predictions: list[dict[str, Any]], *, min_score: float | None = None
-) -> TrackingEvaluation:
+def evaluate_tracking(ground_truth: Any, predictions: Any, *, min_score: float | None = None) -> TrackingEvaluation:
     """Compute HOTA, DetA, AssA, IDF1 and their parts, by category and over all.
 
     All predicted tracks count alike, and their masks may overlap: the figures do not know scores, so that
@@ -245,10 +241,12 @@ def _count_video(
 ) -> dict[int, TrackingCounts]:
     """Counts of each category that has a track in this video."""
     tracks: list[TrueTrack | PredictedTrack] = [*true_tracks, *predicted_tracks]
-    longest = max((len(track.segmentations) for track in tracks), default=0)
+    true_masks = decode_masks(true_tracks, video, name_annotation)
+    predicted_masks = decode_masks(predicted_tracks, video, name_prediction)
+    longest = max((len(masks.areas) for masks in [*true_masks, *predicted_masks]), default=0)
     num_frames = longest if video.num_frames is None else min(longest, video.num_frames)
-    true_masks = _decode(true_tracks, video, num_frames, name_annotation)
-    predicted_masks = _decode(predicted_tracks, video, num_frames, name_prediction)
+    true_masks = [masks.of_length(num_frames) for masks in true_masks]
+    predicted_masks = [masks.of_length(num_frames) for masks in predicted_masks]
     counts = {}
     for category_id in {track.category_id for track in tracks}:
         truths = _of_category(category_id, true_tracks, true_masks)
@@ -257,19 +255,6 @@ def _count_video(
             frame_iou(truths, predictions), _presence(truths, num_frames), _presence(predictions, num_frames)
         )
     return counts
-
-
-def _decode(
-    tracks: Sequence[TrueTrack | PredictedTrack], video: VideoInfo, num_frames: int, name: Callable[[int], str]
-) -> list[TrackMasks]:
-    """Masks of tracks, all of as many frames: cut there, or absent from where they end."""
-    absent: list[Any] = [None] * num_frames
-    return decode_tracks(
-        [(track.segmentations + absent[len(track.segmentations) :])[:num_frames] for track in tracks],
-        video.height,
-        video.width,
-        lambda place, frame: f"{name(tracks[place].index)} segmentations[{frame}]",
-    )
 
 
 def _of_category(

@@ -14,6 +14,9 @@ import numpy as np
 
 from vistrials.errors import DataError
 from vistrials.evaluation.track_iou import TrackMasks, decode_tracks, mean_nonzero, scan_packed
+from vistrials.formats.annotation_faults import num_frames_of
+from vistrials.formats.annotations import category_name, refuse_faults
+from vistrials.formats.values import kind_of, shortened
 
 MAX_PACKED = 1 << 25
 """Bytes of JSON accepted for the masks of one track: hundreds of times what a track takes."""
@@ -33,17 +36,23 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class TrueTrack:
-    """An annotation: `mean_area` in pixels is the mean of its non-zero `areas`, not of its masks.
+    """An annotation. `segmentations` has one item per frame; from `track_files` it is packed (see `unpack`).
 
-    `segmentations` has one item per frame; from `track_files` it is packed (see `unpack`).
+    `areas`: pixels per frame, None where absent; None as a whole where the file leaves them to the masks.
     """
 
     index: int
     video_id: int
     category_id: int
     segmentations: Any
-    mean_area: float
+    areas: Sequence[float | None] | None
     is_crowd: bool
+
+    def mean_area(self, masks: TrackMasks) -> float:
+        """Mean of the non-zero areas in pixels, as the file has them rather than its masks, where it has them."""
+        if self.areas is None:
+            return masks.mean_area
+        return mean_nonzero([area for area in self.areas if area is not None])
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,8 @@ def read_ground_truth(ground_truth: Any) -> GroundTruth:
     """Check a YouTube-VIS annotation file's value.
 
     Args:
-        ground_truth: {"videos": [..], "categories": [..], "annotations": [..]}.
+        ground_truth: {"videos": [..], "categories": [..], "annotations": [..]}; videos need no file names here. What
+            this function returned is taken as it is.
 
     Returns:
         Typed records; categories by ascending id.
@@ -91,42 +101,37 @@ def read_ground_truth(ground_truth: Any) -> GroundTruth:
     Raises:
         DataError: names the first entry that cannot be used, and says why.
     """
-    if not isinstance(ground_truth, dict):
-        raise DataError(
-            f"ground truth is {_kind(ground_truth)}; expected an object with videos, categories, annotations"
-        )
-    videos: dict[int, VideoInfo] = {}
-    for index, video in enumerate(_entries(ground_truth, "videos")):
-        where = f"ground truth videos[{index}]"
-        _add_once(videos, _int(video, "id", where), _read_video(video, where), where)
-    names: dict[int, str] = {}
-    for index, category in enumerate(_entries(ground_truth, "categories")):
-        where = f"ground truth categories[{index}]"
-        category_id = _int(category, "id", where)
-        _add_once(names, category_id, str(category.get("name", category_id)), where)
-    tracks: list[TrueTrack] = []
-    first_with_id: dict[int, int] = {}
-    for index, annotation in enumerate(_entries(ground_truth, "annotations")):
-        where = name_annotation(index)
-        _add_once(first_with_id, _int(annotation, "id", where), index, where)
-        tracks.append(
+    if isinstance(ground_truth, GroundTruth):
+        return ground_truth
+    refuse_faults(ground_truth, "ground truth", needs_frames=False)
+    return GroundTruth(
+        videos={
+            video["id"]: VideoInfo(video["height"], video["width"], num_frames_of(video))
+            for video in ground_truth["videos"]
+        },
+        category_names=dict(
+            sorted((category["id"], category_name(category)) for category in ground_truth["categories"])
+        ),
+        tracks=[
             TrueTrack(
                 index=index,
-                video_id=_known(annotation, "video_id", videos, where),
-                category_id=_known(annotation, "category_id", names, where),
-                segmentations=_segmentations(annotation, where),
-                mean_area=_read_mean_area(annotation, where),
-                is_crowd=_read_is_crowd(annotation, where),
+                video_id=annotation["video_id"],
+                category_id=annotation["category_id"],
+                segmentations=annotation["segmentations"],
+                areas=annotation.get("areas"),
+                is_crowd=bool(annotation.get("iscrowd")),
             )
-        )
-    return GroundTruth(videos, dict(sorted(names.items())), tracks)
+            for index, annotation in enumerate(ground_truth["annotations"])
+        ],
+    )
 
 
 def read_predictions(predictions: Any, ground_truth: GroundTruth) -> list[PredictedTrack]:
     """Check a predictions file's value.
 
     Args:
-        predictions: [{"video_id", "category_id", "score", "segmentations"}, ..].
+        predictions: [{"video_id", "category_id", "score", "segmentations"}, ..]. What this function returned is taken
+            as it is.
         ground_truth: what the ids must occur in.
 
     Returns:
@@ -136,9 +141,12 @@ def read_predictions(predictions: Any, ground_truth: GroundTruth) -> list[Predic
         DataError: names the first entry that cannot be used, and says why.
     """
     if not isinstance(predictions, list):
-        raise DataError(f"predictions are {_kind(predictions)}; expected a list with one entry per track")
+        raise DataError(f"predictions are {kind_of(predictions)}; expected a list with one entry per track")
     tracks = []
     for index, prediction in enumerate(predictions):
+        if isinstance(prediction, PredictedTrack):
+            tracks.append(prediction)
+            continue
         where = name_prediction(index)
         _check_object(prediction, where)
         tracks.append(
@@ -187,7 +195,8 @@ def decode_masks(
     """Decode the masks of tracks of one video; `name` names a track by its index in messages.
 
     Raises:
-        DataError: names the first segmentation that is not a mask, and says why.
+        DataError: names the first segmentation that is not a mask, and says why, or the first annotation whose list
+            is not as long as its video.
     """
     scanned = _scan([track.segmentations for track in tracks])
     left = [track for track, masks in zip(tracks, scanned, strict=True) if masks is None]
@@ -199,7 +208,14 @@ def decode_masks(
             lambda place, frame: f"{name(left[place].index)} segmentations[{frame}]",
         )
     )
-    return [next(decoded) if masks is None else masks for masks in scanned]
+    found = [next(decoded) if masks is None else masks for masks in scanned]
+    for track, masks in zip(tracks, found, strict=True):
+        if isinstance(track, TrueTrack) and video.num_frames not in (None, len(masks.areas)):
+            raise DataError(
+                f"{name(track.index)}: segmentations has {len(masks.areas)} entries; "
+                f"expected {video.num_frames}, one per frame"
+            )
+    return found
 
 
 def _scan(tracks: Sequence[Any]) -> list[TrackMasks | None]:
@@ -239,46 +255,9 @@ def _segmentations(entry: dict[str, Any], where: str) -> Any:
     return entry["segmentations"] if packed else _list(entry, "segmentations", where)
 
 
-def _read_is_crowd(annotation: dict[str, Any], where: str) -> bool:
-    value = annotation.get("iscrowd")
-    if value not in (None, 0, 1):
-        # The official program takes any other value for true, loaders of training data for false.
-        raise DataError(f"{where}: iscrowd is {_shown(value)}; expected 0 or 1")
-    return bool(value)
-
-
-def _read_video(video: dict[str, Any], where: str) -> VideoInfo:
-    height, width = _int(video, "height", where), _int(video, "width", where)
-    if height < 1 or width < 1:
-        raise DataError(f"{where}: height x width is {height} x {width}; expected at least one pixel")
-    if video.get("length") is not None:
-        return VideoInfo(height, width, _int(video, "length", where))
-    file_names = video.get("file_names")
-    return VideoInfo(height, width, len(file_names) if isinstance(file_names, list) else None)
-
-
-def _read_mean_area(annotation: dict[str, Any], where: str) -> float:
-    present = [area for area in _list(annotation, "areas", where) if area is not None]
-    areas = np.array([_number(area, "areas", where) for area in present], dtype=np.float64)
-    if (areas < 0).any():
-        raise DataError(f"{where}: areas hold {areas[areas < 0][0]:g}; expected pixels, or null where absent")
-    return mean_nonzero(areas)
-
-
-def _entries(ground_truth: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    entries = ground_truth.get(key)
-    if not isinstance(entries, list):
-        found = f"is {_kind(entries)}" if key in ground_truth else "is missing"
-        hint = "; the official validation files have none, score on a split of train" if key == "annotations" else ""
-        raise DataError(f"ground truth: '{key}' {found}; expected a list{hint}")
-    for index, entry in enumerate(entries):
-        _check_object(entry, f"ground truth {key}[{index}]")
-    return entries
-
-
 def _check_object(entry: Any, where: str) -> None:
     if not isinstance(entry, dict):
-        raise DataError(f"{where}: is {_kind(entry)}; expected an object")
+        raise DataError(f"{where}: is {kind_of(entry)}; expected an object")
 
 
 def _get(entry: dict[str, Any], key: str, where: str) -> Any:
@@ -290,27 +269,27 @@ def _get(entry: dict[str, Any], key: str, where: str) -> Any:
 def _int(entry: dict[str, Any], key: str, where: str) -> int:
     value = _get(entry, key, where)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise DataError(f"{where}: {key} is {_shown(value)}; expected a whole number")
+        raise DataError(f"{where}: {key} is {shortened(value)}; expected a whole number")
     return value
 
 
 def _number(value: Any, key: str, where: str) -> float:
     # Real also takes NumPy's numbers, but asking is slow.
     if isinstance(value, bool) or not isinstance(value, (int, float, Real)):
-        raise DataError(f"{where}: {key} is {_shown(value)}; expected a number")
+        raise DataError(f"{where}: {key} is {shortened(value)}; expected a number")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise DataError(f"{where}: {key} is {_shown(value)}; expected a finite number")
+        raise DataError(f"{where}: {key} is {shortened(value)}; expected a finite number")
     return number
 
 
 def _list(entry: dict[str, Any], key: str, where: str) -> list[Any]:
     value = _get(entry, key, where)
     if not isinstance(value, list):
-        raise DataError(f"{where}: {key} is {_kind(value)}; expected a list with one item per frame")
+        raise DataError(f"{where}: {key} is {kind_of(value)}; expected a list with one item per frame")
     return value
 
 
@@ -321,23 +300,7 @@ def _known(entry: dict[str, Any], key: str, known: dict[int, Any], where: str) -
     return value
 
 
-def _add_once(table: dict[int, Any], key: int, value: Any, where: str) -> None:
-    if key in table:
-        raise DataError(f"{where}: id {key} occurs a second time; expected distinct ids")
-    table[key] = value
-
-
 def _some(ids: Sequence[int]) -> str:
     if not ids:
         return "none"
     return ", ".join(map(str, sorted(ids)[:5])) + (f", .. ({len(ids)} in all)" if len(ids) > 5 else "")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
-    return names.get(type(value), _shown(value))

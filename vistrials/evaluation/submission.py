@@ -4,7 +4,7 @@ What a server would refuse or silently misread is refused here, in one line, bef
 put right without changing a figure is put right, and said.
 """
 
-import json
+import dataclasses
 import os
 import zipfile
 from collections import Counter
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from vistrials.errors import DataError
 from vistrials.evaluation.average_precision import MAX_TRACKS
@@ -21,13 +23,15 @@ from vistrials.evaluation.reading import (
     VideoInfo,
     best_by_category,
     by_video,
+    decode_masks,
     name_prediction,
     read_ground_truth,
     read_predictions,
+    unpack,
 )
-from vistrials.evaluation.track_iou import decode_tracks
+from vistrials.evaluation.track_files import find_other_keys, load_ground_truth, load_predictions, naming_files
+from vistrials.evaluation.track_iou import scan_packed
 from vistrials.formats.files import refuse_to_replace, replacing
-from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import to_rle
 
 RESULTS_NAME = "results.json"
@@ -42,7 +46,7 @@ class Submission:
 
     Attributes:
         rows: [{"video_id", "category_id", "score", "segmentations"}, ..] in the order of the predictions; every
-            segmentation a compressed RLE, or None where absent.
+            segmentation a compressed RLE, or None where absent; as JSON text where they came so.
         num_videos: videos in the annotation file.
         num_predicted_videos: those with a track.
         fixes: one line for each kind of thing that was put right: what, how often, where first.
@@ -78,16 +82,14 @@ def submit_files(
             raise DataError(f"{out}: the archive would replace it; choose another file to write")
     if not replace:
         refuse_to_replace([Path(out)], "name another file with --out")
-    annotations, predictions = load_json(annotations_path), load_json(pred_path)
-    try:
-        submission = prepare_submission(predictions, annotations)
-    except DataError as error:
-        raise DataError(f"{os.fspath(pred_path)} against {os.fspath(annotations_path)}: {error}") from None
+    annotations, predictions = load_ground_truth(annotations_path), load_predictions(pred_path)
+    with naming_files(annotations_path, pred_path):
+        submission = prepare_submission(predictions, annotations, find_other_keys(pred_path))
     save_submission(out, submission.rows)
     return submission
 
 
-def prepare_submission(predictions: Any, annotations: Any) -> Submission:
+def prepare_submission(predictions: Any, annotations: Any, other_keys: Sequence[Sequence[str]] = ()) -> Submission:
     """Check predictions against an annotation file's value, and bring them into the form that servers read.
 
     Put right are: more than 100 tracks of a video and category (the best by score stay, of equals the first: the
@@ -96,8 +98,11 @@ def prepare_submission(predictions: Any, annotations: Any) -> Submission:
 
     Args:
         predictions: [{"video_id", "category_id", "score", "segmentations"}, ..], one entry per track, one
-            segmentation per frame (see `geometry.rle.to_rle`), None where absent.
+            segmentation per frame (see `geometry.rle.to_rle`), None where absent; from `track_files` the masks of a
+            track may be packed.
         annotations: {"videos", "categories", ..} in YouTube-VIS form; annotations in it are not looked at.
+        other_keys: for each prediction the keys that servers do not know, to be said; those of the predictions by
+            default.
 
     Returns:
         The rows, and what was put right. The arguments are left as they are.
@@ -110,23 +115,22 @@ def prepare_submission(predictions: Any, annotations: Any) -> Submission:
     tracks = read_predictions(predictions, known)
     if not tracks:
         raise DataError("predictions are empty; expected at least one track, as servers do")
-    for track in tracks:
-        _check_track(track, known.videos[track.video_id])
     tracks_of = by_video(tracks)
     for video_id, of_video in tracks_of.items():
-        _check_masks(of_video, known.videos[video_id])
+        _check_tracks(of_video, known.videos[video_id])
+    tracks = [_with_usual_masks(track) for track in tracks]
     kept = {
         track.index
         for of_video in tracks_of.values()
         for of_category in best_by_category(of_video, max(MAX_TRACKS)).values()
         for track in of_category
     }
-    rows = [_row(track, known.videos[track.video_id]) for track in tracks if track.index in kept]
+    other_keys = other_keys or [sorted(entry.keys() - set(_KEYS)) for entry in predictions]
     return Submission(
-        rows=rows,
+        rows=[_row(track, known.videos[track.video_id]) for track in tracks if track.index in kept],
         num_videos=len(known.videos),
         num_predicted_videos=len(tracks_of),
-        fixes=tuple(_describe_fixes(tracks, kept, predictions)),
+        fixes=tuple(_describe_fixes(tracks, kept, other_keys)),
     )
 
 
@@ -142,8 +146,14 @@ def save_submission(path: str | os.PathLike[str], rows: Sequence[dict[str, Any]]
     entry.compress_type = zipfile.ZIP_DEFLATED
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            archive.writestr(entry, json.dumps(rows, separators=(",", ":"), allow_nan=False))
+        with (
+            replacing(path) as temporary,
+            zipfile.ZipFile(temporary, "w") as archive,
+            archive.open(entry, "w", force_zip64=True) as file,
+        ):
+            for number, row in enumerate(rows):
+                file.write((b"," if number else b"[") + msgspec.json.encode(row))
+            file.write(b"]")
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 
@@ -153,40 +163,42 @@ def _read_videos_and_categories(annotations: Any) -> GroundTruth:
     return read_ground_truth({**annotations, "annotations": []} if isinstance(annotations, dict) else annotations)
 
 
-def _check_track(track: PredictedTrack, video: VideoInfo) -> None:
-    where = name_prediction(track.index)
-    if not 0 <= track.score <= 1:
-        raise DataError(f"{where}: score is {track.score:g}; expected 0 to 1")
+def _check_tracks(tracks: Sequence[PredictedTrack], video: VideoInfo) -> None:
+    """Check scores, lengths and all masks of one video's tracks."""
     if video.num_frames is None:
-        raise DataError(f"ground truth: video {track.video_id} has neither length nor file_names; expected one of them")
-    if len(track.segmentations) != video.num_frames:
-        raise DataError(
-            f"{where}: {len(track.segmentations)} segmentations; expected {video.num_frames}, "
-            f"one per frame of video {track.video_id}"
-        )
-
-
-def _check_masks(tracks: Sequence[PredictedTrack], video: VideoInfo) -> None:
-    """Check all masks of one video at once."""
-
-    def name(place: int, frame: int) -> str:
-        return f"{name_prediction(tracks[place].index)} segmentations[{frame}]"
-
-    masks = decode_tracks([track.segmentations for track in tracks], video.height, video.width, name)
-    for place, mask in enumerate(masks):
-        present = mask.sizes[:, 0] > 0
-        wrong = present & (mask.sizes != (video.height, video.width)).any(axis=1)
+        where = f"ground truth: video {tracks[0].video_id}"
+        raise DataError(f"{where} has neither length nor file_names; expected one of them")
+    for track, masks in zip(tracks, decode_masks(tracks, video, name_prediction), strict=True):
+        where = name_prediction(track.index)
+        if not 0 <= track.score <= 1:
+            raise DataError(f"{where}: score is {track.score:g}; expected 0 to 1")
+        if len(masks.areas) != video.num_frames:
+            raise DataError(
+                f"{where}: {len(masks.areas)} segmentations; expected {video.num_frames}, "
+                f"one per frame of video {track.video_id}"
+            )
+        present = masks.sizes[:, 0] > 0
+        wrong = present & (masks.sizes != (video.height, video.width)).any(axis=1)
         if wrong.any():
             frame = int(wrong.argmax())
-            height, width = mask.sizes[frame]
+            height, width = masks.sizes[frame]
             raise DataError(
-                f"{name(place, frame)}: a mask of {height} x {width}; expected {video.height} x {video.width}, "
-                f"height x width of video {tracks[place].video_id}"
+                f"{where} segmentations[{frame}]: a mask of {height} x {width}; expected {video.height} x "
+                f"{video.width}, height x width of video {track.video_id}"
             )
 
 
+def _with_usual_masks(track: PredictedTrack) -> PredictedTrack:
+    """The track with its masks unpacked, unless all are null or compressed: those go as they came."""
+    if isinstance(track.segmentations, msgspec.Raw) and scan_packed([track.segmentations])[0] is not None:
+        return track
+    return dataclasses.replace(track, segmentations=unpack(track.segmentations, name_prediction(track.index)))
+
+
 def _row(track: PredictedTrack, video: VideoInfo) -> dict[str, Any]:
-    segmentations = [_compressed(segmentation, video) if segmentation else None for segmentation in track.segmentations]
+    segmentations = track.segmentations
+    if not isinstance(segmentations, msgspec.Raw):
+        segmentations = [_compressed(segmentation, video) if segmentation else None for segmentation in segmentations]
     return dict(zip(_KEYS, (track.video_id, track.category_id, track.score, segmentations), strict=True))
 
 
@@ -200,9 +212,7 @@ def _is_compressed(segmentation: Any) -> bool:
     return isinstance(segmentation, dict) and isinstance(segmentation["counts"], str)
 
 
-def _describe_fixes(
-    tracks: Sequence[PredictedTrack], kept: set[int], predictions: Sequence[dict[str, Any]]
-) -> list[str]:
+def _describe_fixes(tracks: Sequence[PredictedTrack], kept: set[int], other_keys: Sequence[Sequence[str]]) -> list[str]:
     """One line for each kind of thing that was put right."""
     fixes: Counter[str] = Counter()
     first: dict[str, str] = {}
@@ -217,7 +227,8 @@ def _describe_fixes(
             what = f"tracks left out beyond the {max(MAX_TRACKS)} of highest score of their video and category"
             note(what, f"{where}, video {track.video_id}, category {track.category_id}, score {track.score:g}")
             continue
-        for frame, segmentation in enumerate(track.segmentations):
+        usual = isinstance(track.segmentations, msgspec.Raw)
+        for frame, segmentation in enumerate(() if usual else track.segmentations):
             place = f"{where} segmentations[{frame}]"
             if isinstance(segmentation, list) and segmentation:
                 note("polygons turned into compressed run lengths", place)
@@ -225,6 +236,6 @@ def _describe_fixes(
                 note("empty segmentations turned into null", place)
             elif segmentation is not None and not _is_compressed(segmentation):
                 note("run lengths compressed", place)
-        for key in predictions[track.index].keys() - set(_KEYS):
+        for key in other_keys[track.index]:
             note(f"keys {key!r} left out", where)
     return [f"{what}: {fixes[what]} (first: {first[what]})" for what in sorted(fixes)]

@@ -59,6 +59,15 @@ class TrackMasks:
         """One past each non-empty interval's last pixel number, int64 [J]."""
         return self._intervals()[:, 1] - self.frames * FRAME_STEP
 
+    def of_length(self, num_frames: int) -> "TrackMasks":
+        """The track over as many frames: cut there, or absent from where it ends."""
+        if num_frames == len(self.areas):
+            return self
+        kept = min(num_frames, len(self.areas))
+        sizes, areas = np.zeros((num_frames, 2), dtype=np.int64), np.zeros(num_frames, dtype=np.int64)
+        sizes[:kept], areas[:kept] = self.sizes[:kept], self.areas[:kept]
+        return TrackMasks(sizes, areas, self.line[: np.searchsorted(self.line, num_frames * FRAME_STEP)])
+
     def _intervals(self) -> Int64s:
         intervals = self.line.reshape(-1, 2)
         return intervals[intervals[:, 0] < intervals[:, 1]]

@@ -40,7 +40,7 @@ from vistrials.evaluation.reading import (
     read_ground_truth,
     read_predictions,
 )
-from vistrials.evaluation.track_files import load_ground_truth, load_predictions
+from vistrials.evaluation.track_files import naming_files, read_files
 from vistrials.evaluation.track_iou import TrackMasks, track_iou
 
 Track = TrueTrack | PredictedTrack
@@ -106,23 +106,19 @@ def evaluate_files(
 ) -> Evaluation:
     """Evaluate a predictions file against an annotation file (.json or .json.gz each); see `evaluate`.
 
-    Masks stay packed until their video's turn: memory is little more than the files.
-
     Raises:
         DataError: a file cannot be read, or holds an entry that cannot be used; names file and entry.
     """
-    ground_truth, predictions = load_ground_truth(gt_path), load_predictions(pred_path)
-    try:
-        return evaluate(ground_truth, predictions, strict=strict)
-    except DataError as error:
-        raise DataError(f"{os.fspath(pred_path)} against {os.fspath(gt_path)}: {error}") from None
+    truth, predicted = read_files(gt_path, pred_path)
+    with naming_files(gt_path, pred_path):
+        return evaluate(truth, predicted, strict=strict)
 
 
-def evaluate(ground_truth: dict[str, Any], predictions: list[dict[str, Any]], *, strict: bool = False) -> Evaluation:
+def evaluate(ground_truth: Any, predictions: Any, *, strict: bool = False) -> Evaluation:
     """Evaluate predicted tracks against true ones.
 
     Args:
-        ground_truth: {"videos", "categories", "annotations"} in YouTube-VIS form.
+        ground_truth: {"videos", "categories", "annotations"} in YouTube-VIS form, or what `read_files` read of it.
         predictions: [{"video_id", "category_id", "score", "segmentations"}, ..], one entry per track, one
             segmentation per frame (see `geometry.rle.to_rle`), None where absent. An empty list scores 0. Masks of
             tracks that do not count, beyond 100 of a video and category, are not looked at.
@@ -202,7 +198,7 @@ def _match_category(
     matched, ignored, counted = match_tracks(
         ious,
         prediction_areas=np.array([masks.mean_area for masks in masks_d], dtype=np.float64),
-        truth_areas=np.array([track.mean_area for track in truths], dtype=np.float64),
+        truth_areas=np.array([track.mean_area(true_masks[track.index]) for track in truths], dtype=np.float64),
         truth_is_crowd=np.array([track.is_crowd for track in truths], dtype=bool),
     )
     return Matches(

@@ -9,9 +9,9 @@ from PIL import Image
 from vistrials.data.frames import read_frame
 from vistrials.data.sources import resolve_split
 from vistrials.errors import DataError, SpecError
-from vistrials.evaluation.reading import GroundTruth, VideoInfo, read_predictions
+from vistrials.evaluation.reading import GroundTruth, VideoInfo, name_prediction, read_predictions, unpack
+from vistrials.evaluation.track_files import load_predictions
 from vistrials.formats.annotations import decode_mask, load_video_set
-from vistrials.formats.json_file import load_json
 from vistrials.reports.film_strip import StripObject, StripRow, render_film_strip
 from vistrials.runs.directory import RunDirectory
 from vistrials.structures.video import Video, VideoSet
@@ -100,18 +100,19 @@ def _predicted_tracks(path: Path, video_set: VideoSet, video: Video, min_score: 
         {category.id: category.name for category in video_set.categories},
         [],
     )
-    tracks = [track for track in read_predictions(load_json(path), known) if track.video_id == video.id]
-    for track in tracks:
-        if len(track.segmentations) != len(video):
+    tracks = [track for track in read_predictions(load_predictions(path), known) if track.video_id == video.id]
+    found: list[_Track] = []
+    for track in sorted(tracks, key=lambda track: -track.score):
+        where = f"{path}: {name_prediction(track.index)}"
+        segmentations = unpack(track.segmentations, where)
+        if len(segmentations) != len(video):
             raise DataError(
-                f"{path}: predictions[{track.index}]: expected {len(video)} segmentations, one per frame "
-                f"of video {video.id}, found {len(track.segmentations)}"
+                f"{where}: expected {len(video)} segmentations, one per frame "
+                f"of video {video.id}, found {len(segmentations)}"
             )
-    return [
-        (known.category_names[track.category_id], track.score, track.segmentations)
-        for track in sorted(tracks, key=lambda track: -track.score)
-        if track.score >= min_score
-    ]
+        if track.score >= min_score:
+            found.append((known.category_names[track.category_id], track.score, segmentations))
+    return found
 
 
 def _strip_row(title: str, tracks: Sequence[_Track], video: Video, frames: Sequence[int]) -> StripRow:

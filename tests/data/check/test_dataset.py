@@ -8,9 +8,9 @@ from PIL import Image
 from tests.data.builders import box_mask, frame_pixels, small_document, write_set
 from tests.formats.test_annotations import FAULTS, change
 from vistrials.data.check.dataset import check_dataset
-from vistrials.data.check.masks import mask_boxes
 from vistrials.errors import DataError
 from vistrials.formats.rle import box, decode_runs, encode, foreground_intervals
+from vistrials.formats.track_masks import tight_boxes
 
 
 def check(tmp_path, document, **options):
@@ -38,39 +38,39 @@ def test_a_sound_set(tmp_path):
 FIRST = ("annotations", 0)
 CASES = [
     # top level
-    (("videos",), "del", "error", "missing top-level key", "videos"),
-    (("annotations",), "del", "error", "missing top-level key", "annotations"),
+    (("videos",), "del", "error", "missing top-level key", "'videos'"),
+    (("annotations",), "del", "error", "no annotations", "data split"),
     (("categories",), 3, "error", "top-level key is no list", "categories is 3"),
-    (("annotations",), [], "error", "empty list", "annotations"),
-    (("videos", 1), 3, "error", "entry is no object", "video number 2 is 3"),
+    (("annotations",), [], "error", "cannot be loaded", "the file: no annotations"),
+    (("videos", 1), 3, "error", "entry is no object", "videos[1]: found 3"),
     # ids
     (("videos", 1, "id"), 41, "error", "duplicate video id", "41"),
     (("annotations", 2, "id"), 11, "error", "duplicate annotation id", "11"),
     (("categories", 2, "id"), 7, "error", "duplicate category id", "7"),
-    (("categories", 2, "id"), None, "error", "id is no whole number", "category number 3: None"),
-    (("categories", 2, "id"), "del", "error", "missing key", "category number 3: id"),
-    ((*FIRST, "video_id"), 99, "error", "unknown video_id", "annotation 11: 99"),
-    ((*FIRST, "category_id"), 1, "error", "unknown category_id", "annotation 11: 1"),
-    ((*FIRST, "category_id"), "del", "error", "missing key", "annotation 11: category_id"),
+    (("categories", 2, "id"), None, "error", "id is no whole number", "categories[2]: id is None"),
+    (("categories", 2, "id"), "del", "error", "missing key", "categories[2]: key 'id'"),
+    ((*FIRST, "video_id"), 99, "error", "unknown video_id", "annotation 11 (video 99): video_id 99"),
+    ((*FIRST, "category_id"), 1, "error", "unknown category_id", "annotation 11 (video 41): category_id 1"),
+    ((*FIRST, "category_id"), "del", "error", "missing key", "annotation 11 (video 41): key 'category_id'"),
     # videos
     (
         ("videos", 0, "file_names"),
         ["a"],
         "error",
         "length and file_names disagree",
-        "video 41: length is 4, file_",
+        "video 41: length is 4 but file_",
     ),
-    (("videos", 0, "file_names"), 3, "error", "file_names is no list of names", "video 41: 3"),
+    (("videos", 0, "file_names"), 3, "error", "file_names is no list of names", "video 41: file_names is 3"),
     (("videos", 0, "width"), -4, "error", "impossible video size", "video 41: width is -4"),
     # lists
-    ((*FIRST, "bboxes"), "del", "error", "missing key", "annotation 11: bboxes"),
-    ((*FIRST, "areas"), 7, "error", "per-frame key is no list", "annotation 11: areas is 7"),
+    ((*FIRST, "segmentations"), "del", "error", "missing key", "annotation 11 (video 41): key 'segmentations'"),
+    ((*FIRST, "areas"), 7, "error", "per-frame key is no list", "annotation 11 (video 41): areas is 7"),
     (
         (*FIRST, "areas"),
         [200],
         "error",
         "list length differs from video length",
-        "areas has 1 entries, video 41",
+        "areas has 1 entries; expected 4",
     ),
     # boxes and areas
     (
@@ -78,35 +78,35 @@ CASES = [
         [4, 6, float("nan"), 20],
         "error",
         "bbox is not four finite numbers",
-        "11, frame 0",
+        "bboxes[0] is [4, 6, nan, 20]",
     ),
-    ((*FIRST, "bboxes", 0), [4, 6, 10], "error", "bbox is not four finite numbers", "annotation 11, frame 0"),
+    ((*FIRST, "bboxes", 0), [4, 6, 10], "error", "bbox is not four finite numbers", "bboxes[0] is [4, 6, 10]"),
     (
         (*FIRST, "bboxes", 0),
         [4, 6, -10, 20],
         "error",
         "negative box size",
-        "annotation 11, frame 0: [4, 6, -10, 20]",
+        "bboxes[0] is [4, 6, -10, 20]",
     ),
     (
         (*FIRST, "bboxes", 0),
         [4, 6, 0, 0],
         "warning",
         "box below 1 pixel (left out in training)",
-        "11, frame 0",
+        "11 (video 41), frame 0",
     ),
-    ((*FIRST, "bboxes", 0), [4, 6, 61, 20], "warning", "box reaches out of the frame", "11, frame 0"),
-    ((*FIRST, "bboxes", 0), [-2, 6, 10, 20], "warning", "box reaches out of the frame", "11, frame 0"),
-    ((*FIRST, "bboxes", 0), None, "error", "mask without box", "annotation 11, frame 0"),
-    ((*FIRST, "areas", 0), None, "error", "mask without area", "annotation 11, frame 0"),
-    ((*FIRST, "areas", 0), -1, "error", "negative area", "annotation 11, frame 0: -1"),
-    ((*FIRST, "areas", 0), float("inf"), "error", "area is no finite number", "annotation 11, frame 0: inf"),
-    ((*FIRST, "segmentations", 0), None, "error", "box without mask", "annotation 11, frame 0"),
-    ((*FIRST, "segmentations", 0), None, "error", "area without mask", "annotation 11, frame 0"),
+    ((*FIRST, "bboxes", 0), [4, 6, 61, 20], "warning", "box reaches out of the frame", "11 (video 41), frame 0"),
+    ((*FIRST, "bboxes", 0), [-2, 6, 10, 20], "warning", "box reaches out of the frame", "11 (video 41), frame 0"),
+    ((*FIRST, "bboxes", 0), None, "error", "mask without box", "annotation 11 (video 41), frame 0"),
+    ((*FIRST, "areas", 0), None, "error", "mask without area", "annotation 11 (video 41), frame 0"),
+    ((*FIRST, "areas", 0), -1, "error", "negative area", "areas[0] is -1"),
+    ((*FIRST, "areas", 0), float("inf"), "error", "area is no finite number", "areas[0] is inf"),
+    ((*FIRST, "segmentations", 0), None, "error", "box without mask", "annotation 11 (video 41), frame 0"),
+    ((*FIRST, "segmentations", 0), None, "error", "area without mask", "annotation 11 (video 41), frame 0"),
     ((*FIRST, "bboxes", 0), [4, 6, 13, 20], "error", "box does not fit mask", "mask within [4, 6, 10, 20]"),
     ((*FIRST, "areas", 0), 217, "warning", "area disagrees with mask", "area 217, mask of 200 pixels"),
     # masks
-    ((*FIRST, "segmentations", 0), "abc", "error", "segmentation of unknown form", "annotation 11, frame 0"),
+    ((*FIRST, "segmentations", 0), "abc", "error", "segmentation of unknown form", "segmentations[0] is 'abc'"),
     ((*FIRST, "segmentations", 0), [[1, 1, 5, 5]], "error", "broken polygon", "at least 3 points"),
     (
         (*FIRST, "segmentations", 0),
@@ -127,7 +127,7 @@ CASES = [
         encode(box_mask((4, 6, 10, 20), (64, 48))),
         "error",
         "mask size differs from video size",
-        "64 x 48 (height x width), video 48 x 64",
+        "a mask of 64 x 48 pixels (height x width); the video has 48 x 64",
     ),
     (
         (*FIRST, "segmentations", 0),
@@ -138,7 +138,7 @@ CASES = [
     ),
     # use
     ((*FIRST, "category_id"), 3, "warning", "category never used", "300 (newt)"),
-    ((*FIRST, "iscrowd"), 2, "warning", "iscrowd is neither 0 nor 1", "annotation 11: 2"),
+    ((*FIRST, "iscrowd"), 2, "error", "iscrowd is neither 0 nor 1", "annotation 11 (video 41): iscrowd is 2"),
 ]
 
 
@@ -167,7 +167,7 @@ def test_tracks_and_videos_with_nothing_to_see(tmp_path):
     for key in ("bboxes", "areas", "segmentations"):
         document["annotations"][3][key] = [None, None]
     problems = found(check(tmp_path, document))
-    assert problems["warning", "track without a visible frame"].examples == ("annotation 21",)
+    assert problems["warning", "track without a visible frame"].count == 1
     del document["annotations"][3]
     assert found(check(tmp_path, document))["warning", "video without tracks"].examples == ("5",)
 
@@ -188,7 +188,7 @@ def test_faults_are_counted_with_three_examples(tmp_path):
     problem = found(check(tmp_path, document))["error", "box does not fit mask"]
     assert problem.count == 4 + 2
     assert [example.split(":")[0] for example in problem.examples] == [
-        f"annotation 13, frame {frame}" for frame in range(3)
+        f"annotation 13 (video 41), frame {frame}" for frame in range(3)
     ]
 
 
@@ -259,7 +259,7 @@ def test_boxes_of_many_masks_at_once():
     rng = np.random.default_rng(0)
     masks = [rng.random((7, 5)) < p for p in (0, 0.02, 0.1, 0.5, 1) for _ in range(20)]
     rles = [encode(mask) for mask in masks]
-    boxes = mask_boxes(foreground_intervals(decode_runs(rles)))
+    boxes = tight_boxes(foreground_intervals(decode_runs(rles)))
     assert boxes.tolist() == [list(box(rle)) for rle in rles]
     for mask, (x, y, w, h) in zip(masks, boxes.astype(int).tolist(), strict=True):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

@@ -1,190 +1,122 @@
-"""The structure of an annotation file: keys, ids, references, lengths and per-frame values."""
+"""What is odd or contradicts itself in an annotation file that can be read: nothing that `find_faults` refuses."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from vistrials.data.check.masks import check_masks
-from vistrials.data.check.report import Findings
-from vistrials.formats.annotations import PER_FRAME_KEYS, is_bbox, is_finite_number, is_whole, shortened
-
-Record = dict[str, Any]
+from vistrials.formats.annotation_faults import Record, is_absent, name_track, records, size_of
+from vistrials.formats.findings import Finding, error, warning
+from vistrials.formats.track_masks import decode_track
+from vistrials.formats.values import is_bbox, is_finite_number, is_whole, shortened
 
 BOX_OUTSIDE_TOLERANCE_PX = 0.5
 
+BOX_TOLERANCE_PX = 2.0
+"""Releases differ in whether a box ends on the last pixel or after it, and polygons are rasterised."""
 
-def check_annotations(document: Any, require_annotations: bool, findings: Findings) -> tuple[list[Record], int]:
-    """Check a parsed annotation file.
+AREA_TOLERANCE_PX, AREA_TOLERANCE_FRACTION = 16.0, 0.05
+"""An area may be the polygon's rather than the mask's: disagreement is what exceeds both."""
+
+
+def find_contradictions(document: Any) -> Iterator[Finding]:
+    """Compare the parts of an annotation file with each other, as far as they can be used.
 
     Args:
         document: the parsed file.
-        require_annotations: False accepts a file without tracks.
-        findings: where faults go.
 
-    Returns:
-        The videos whose own record is sound, and the number of masks looked at.
+    Yields:
+        Errors for what contradicts itself or is no mask of its video; warnings for what is unusual.
     """
-    if not isinstance(document, dict):
-        findings.error("not a YouTube-VIS file", f"the top level is a {type(document).__name__}, not an object")
-        return [], 0
-    categories = _with_own_ids(_top_level(document, "categories", findings), "category", findings)
-    for category in categories:
-        if "name" not in category:
-            findings.error("missing key", f"category {category['id']}: name")
-    videos = _with_own_ids(_top_level(document, "videos", findings), "video", findings)
-    sound_videos = [video for video in videos if _is_sound_video(video, findings)]
-    if not require_annotations and not document.get("annotations"):
-        return sound_videos, 0
-    tracks = _with_own_ids(_top_level(document, "annotations", findings), "annotation", findings)
-    num_masks = _check_tracks(tracks, videos, sound_videos, categories, findings)
-    if tracks:
-        _note_unused(tracks, videos, categories, findings)
-    return sound_videos, num_masks
-
-
-def _top_level(document: Record, key: str, findings: Findings) -> list[Any]:
-    if key not in document:
-        findings.error("missing top-level key", key)
-        return []
-    records = document[key]
-    if not isinstance(records, list):
-        findings.error("top-level key is no list", f"{key} is {shortened(records)}")
-        return []
-    if not records:
-        findings.error("empty list", key)
-    return records
-
-
-def _with_own_ids(records: Iterable[Any], what: str, findings: Findings) -> list[Record]:
-    """The records that are objects with an id not seen before."""
-    kept: dict[int, Record] = {}
-    for position, record in enumerate(records, start=1):
-        if not isinstance(record, dict):
-            findings.error("entry is no object", f"{what} number {position} is {shortened(record)}")
-        elif "id" not in record:
-            findings.error("missing key", f"{what} number {position}: id")
-        elif not is_whole(record["id"]):
-            findings.error("id is no whole number", f"{what} number {position}: {shortened(record['id'])}")
-        elif record["id"] in kept:
-            findings.error(f"duplicate {what} id", f"{record['id']}")
-        else:
-            kept[record["id"]] = record
-    return list(kept.values())
-
-
-def _is_sound_video(video: Record, findings: Findings) -> bool:
-    where, sound = f"video {video['id']}", True
-    for key in ("file_names", "width", "height"):
-        if key not in video:
-            findings.error("missing key", f"{where}: {key}")
-            sound = False
-        elif key != "file_names" and not (is_whole(video[key]) and video[key] >= 1):
-            findings.error("impossible video size", f"{where}: {key} is {shortened(video[key])}")
-            sound = False
-    names = video.get("file_names")
-    if names is None:
-        return False
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
-        findings.error("file_names is no list of names", f"{where}: {shortened(names)}")
-        return False
-    if video.get("length", len(names)) != len(names):
-        findings.error(
-            "length and file_names disagree",
-            f"{where}: length is {shortened(video['length'])}, file_names has {len(names)} entries",
-        )
-    return sound
-
-
-def _check_tracks(
-    tracks: list[Record],
-    videos: list[Record],
-    sound_videos: list[Record],
-    categories: list[Record],
-    findings: Findings,
-) -> int:
-    video_ids = {video["id"] for video in videos}
-    category_ids = {category["id"] for category in categories}
-    sound_by_id = {video["id"]: video for video in sound_videos}
-    num_masks = 0
+    videos = {video["id"]: video for video in records(document, "videos")}
+    tracks = records(document, "annotations")
     for track in tracks:
-        where = f"annotation {track['id']}"
-        for key, known in (("video_id", video_ids), ("category_id", category_ids)):
-            if key not in track:
-                findings.error("missing key", f"{where}: {key}")
-            elif not is_whole(track[key]) or track[key] not in known:
-                findings.error(f"unknown {key}", f"{where}: {shortened(track[key])}")
-        if track.get("iscrowd", 0) not in (0, 1):
-            findings.warning("iscrowd is neither 0 nor 1", f"{where}: {shortened(track['iscrowd'])}")
-        video_id = track.get("video_id")
-        video = sound_by_id.get(video_id) if is_whole(video_id) else None
-        num_masks += _check_per_frame(track, video, where, findings)
-    return num_masks
+        if isinstance(track.get("segmentations"), list):
+            video_id = track.get("video_id")
+            yield from _track_findings(track, videos.get(video_id) if is_whole(video_id) else None)
+    if tracks:
+        yield from _unused("video", "video_id", videos.values(), tracks)
+        yield from _unused("category", "category_id", records(document, "categories"), tracks)
 
 
-def _check_per_frame(track: Record, video: Record | None, where: str, findings: Findings) -> int:
-    """Check the three lists of a track; `video` is None where its length and size are not known."""
-    lists: list[list[Any]] = []
-    for key in PER_FRAME_KEYS:
-        if key not in track:
-            findings.error("missing key", f"{where}: {key}")
-        elif not isinstance(track[key], list):
-            findings.error("per-frame key is no list", f"{where}: {key} is {shortened(track[key])}")
-        else:
-            lists.append(track[key])
-            if video is not None and len(track[key]) != len(video["file_names"]):
-                findings.error(
-                    "list length differs from video length",
-                    f"{where}: {key} has {len(track[key])} entries, video {video['id']} "
-                    f"has {len(video['file_names'])} frames",
-                )
-    if len(lists) < len(PER_FRAME_KEYS):
-        return 0
-    size = None if video is None else (video["height"], video["width"])
-    for frame, (bbox, area, segmentation) in enumerate(zip(*lists, strict=False)):
-        _check_values(bbox, area, segmentation, size, f"{where}, frame {frame}", findings)
-    if not any(lists[2]):
-        findings.warning("track without a visible frame", where)
-    return check_masks(lists[0], lists[1], lists[2], size, where, findings)
+def count_masks(document: Any) -> int:
+    """Number of masks in the file."""
+    listed = (track.get("segmentations") for track in records(document, "annotations"))
+    return sum(not is_absent(mask) for masks in listed if isinstance(masks, list) for mask in masks)
 
 
-def _check_values(
-    bbox: Any, area: Any, segmentation: Any, size: tuple[int, int] | None, where: str, findings: Findings
-) -> None:
-    if bbox is not None and not is_bbox(bbox):
-        findings.error("bbox is not four finite numbers", f"{where}: {shortened(bbox)}")
-        bbox = None
-    elif bbox is None and segmentation:
-        findings.error("mask without box", where)
-    elif bbox is not None and not segmentation:
-        findings.error("box without mask", where)
-    if area is not None and not is_finite_number(area):
-        findings.error("area is no finite number", f"{where}: {shortened(area)}")
-    elif area is not None and area < 0:
-        findings.error("negative area", f"{where}: {area}")
-    elif area is None and segmentation:
-        findings.error("mask without area", where)
-    elif area and not segmentation:
-        findings.error("area without mask", where)
+def _track_findings(track: Record, video: Record | None) -> Iterator[Finding]:
+    where, segmentations = name_track(track), track["segmentations"]
+    size = None if video is None else size_of(video)
+    bboxes, areas = ((values if isinstance(values, list) else None) for values in map(track.get, ("bboxes", "areas")))
+    for frame, segmentation in enumerate(segmentations):
+        at = f"{where}, frame {frame}"
+        if bboxes is not None and frame < len(bboxes):
+            yield from _box_findings(bboxes[frame], segmentation, size, at)
+        if areas is not None and frame < len(areas):
+            yield from _area_findings(areas[frame], segmentation, at)
+    if all(map(is_absent, segmentations)):
+        yield warning("track without a visible frame", where, "no frame has a mask")
+    elif size is not None:
+        yield from _mask_findings(segmentations, bboxes or [], areas or [], size, where)
+
+
+def _box_findings(bbox: Any, segmentation: Any, size: tuple[int, int] | None, where: str) -> Iterator[Finding]:
     if bbox is None:
+        if not is_absent(segmentation):
+            yield error("mask without box", where, "the box is null; expected one, as there is a mask")
         return
+    if not is_bbox(bbox):
+        return
+    if is_absent(segmentation):
+        yield error("box without mask", where, f"box {bbox}; expected null, as there is no mask")
     x, y, w, h = bbox
-    if w < 0 or h < 0:
-        findings.error("negative box size", f"{where}: {bbox}")
-    elif w < 1 or h < 1:
-        findings.warning("box below 1 pixel (left out in training)", f"{where}: {bbox}")
+    if 0 <= min(w, h) < 1:
+        yield warning("box below 1 pixel (left out in training)", where, f"{bbox}")
     if size is not None:
         height, width = size
-        beyond = max(-x, -y, x + w - width, y + h - height)
-        if beyond > BOX_OUTSIDE_TOLERANCE_PX:
-            findings.warning("box reaches out of the frame", f"{where}: {bbox}, frame {width} x {height}")
+        if max(-x, -y, x + w - width, y + h - height) > BOX_OUTSIDE_TOLERANCE_PX:
+            yield warning("box reaches out of the frame", where, f"{bbox}, frame {width} x {height}")
 
 
-def _note_unused(tracks: list[Record], videos: list[Record], categories: list[Record], findings: Findings) -> None:
-    for key, records, kind in (
-        ("video_id", videos, "video without tracks"),
-        ("category_id", categories, "category never used"),
-    ):
-        used = {track[key] for track in tracks if is_whole(track.get(key))}
-        for record in records:
-            if record["id"] not in used:
-                name = f" ({record['name']})" if "name" in record else ""
-                findings.warning(kind, f"{record['id']}{name}")
+def _area_findings(area: Any, segmentation: Any, where: str) -> Iterator[Finding]:
+    if area is None and not is_absent(segmentation):
+        yield error("mask without area", where, "the area is null; expected pixels, as there is a mask")
+    elif is_finite_number(area) and area > 0 and is_absent(segmentation):
+        yield error("area without mask", where, f"area {area}; expected null, as there is no mask")
+
+
+def _mask_findings(
+    segmentations: list[Any], bboxes: list[Any], areas: list[Any], size: tuple[int, int], where: str
+) -> Iterator[Finding]:
+    """Masks against their boxes and areas."""
+    # What is neither a run-length mask nor polygons was found already.
+    decoded = decode_track([mask if isinstance(mask, dict | list) else None for mask in segmentations], size, where)
+    yield from decoded.faults
+    for frame, mask_area, mask_box in zip(decoded.frames, decoded.areas.tolist(), decoded.boxes.tolist(), strict=True):
+        at = f"{where}, frame {frame}"
+        if mask_area == 0:
+            yield warning("mask without a pixel", at, "the mask is empty; null says that an object is absent")
+            continue
+        bbox = bboxes[frame] if frame < len(bboxes) else None
+        if is_bbox(bbox) and _corner_distance(bbox, mask_box) > BOX_TOLERANCE_PX:
+            within = [int(side) for side in mask_box]
+            yield error("box does not fit mask", at, f"box {shortened(bbox)}, mask within {within}")
+        area = areas[frame] if frame < len(areas) else None
+        if is_finite_number(area):
+            difference = abs(area - mask_area)
+            if difference > max(AREA_TOLERANCE_PX, AREA_TOLERANCE_FRACTION * mask_area):
+                yield warning("area disagrees with mask", at, f"area {area}, mask of {mask_area} pixels")
+
+
+def _corner_distance(a: list[float], b: list[float]) -> float:
+    """Largest shift of a side, in pixels, between two x, y, w, h boxes."""
+    corners_a, corners_b = ((x, y, x + w, y + h) for x, y, w, h in (a, b))
+    return max(abs(p - q) for p, q in zip(corners_a, corners_b, strict=True))
+
+
+def _unused(what: str, key: str, listed: Iterable[Record], tracks: list[Record]) -> Iterator[Finding]:
+    kinds = {"video": "video without tracks", "category": "category never used"}
+    used = {track[key] for track in tracks if is_whole(track.get(key))}
+    for record in listed:
+        if record["id"] not in used:
+            name = f" ({record['name']})" if "name" in record else ""
+            yield warning(kinds[what], "", f"{record['id']}{name}")

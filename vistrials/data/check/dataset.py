@@ -7,10 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vistrials.data.check.annotations import Record, check_annotations
+from vistrials.data.check.annotations import count_masks, find_contradictions
 from vistrials.data.check.report import Findings, Problem, Report
 from vistrials.errors import DataError
+from vistrials.formats.annotation_faults import Record, find_faults, num_frames_of, records, size_of
 from vistrials.formats.annotations import build_video_set
+from vistrials.formats.findings import Finding, error
 from vistrials.formats.json_file import load_json
 
 __all__ = ["Problem", "Report", "check_dataset"]
@@ -42,8 +44,10 @@ def check_dataset(
     """
     document = load_json(annotations)
     findings = Findings()
-    videos, num_masks = check_annotations(document, require_annotations, findings)
+    findings.add(find_faults(document, needs_annotations=require_annotations))
+    findings.add(find_contradictions(document))
     _check_that_it_loads(document, require_annotations, findings)
+    videos = [video for video in records(document, "videos") if _has_frames(video)]
     num_frames_read = 0 if frames_dir is None else _check_frames(videos, Path(frames_dir), findings, progress)
     return Report(
         annotations=Path(annotations),
@@ -51,9 +55,20 @@ def check_dataset(
         num_frames=sum(len(video["file_names"]) for video in videos),
         num_categories=_count(document, "categories"),
         num_tracks=_count(document, "annotations"),
-        num_masks=num_masks,
+        num_masks=count_masks(document),
         num_frames_read=num_frames_read,
         problems=findings.problems(),
+    )
+
+
+def _has_frames(video: Record) -> bool:
+    """Whether a video's record says what its frames are: their names and their size."""
+    names = video.get("file_names")
+    return (
+        size_of(video) is not None
+        and num_frames_of(video) is not None
+        and isinstance(names, list)
+        and bool(names and all(isinstance(name, str) and name for name in names))
     )
 
 
@@ -68,14 +83,14 @@ def _check_that_it_loads(document: Any, require_annotations: bool, findings: Fin
         return
     try:
         build_video_set(document, Path(), "the file", require_annotations)
-    except DataError as error:
-        findings.error("cannot be loaded", str(error))
+    except DataError as fault:
+        findings.add([error("cannot be loaded", "", str(fault))])
 
 
 def _check_frames(videos: list[Record], frames_dir: Path, findings: Findings, progress: Progress | None) -> int:
     """Decode every frame file once; returns their number."""
     if not frames_dir.is_dir():
-        findings.error("frame folder missing", str(frames_dir))
+        findings.add([error("frame folder missing", "", str(frames_dir))])
         return 0
     frames: dict[tuple[str, tuple[int, int]], str] = {}
     for video in videos:
@@ -86,30 +101,29 @@ def _check_frames(videos: list[Record], frames_dir: Path, findings: Findings, pr
     done = 0
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         while some := list(islice(todo, _FRAMES_AT_ONCE)):
-            for fault in pool.map(_frame_fault, some):
-                if fault is not None:
-                    findings.error(*fault)
+            findings.add(fault for fault in pool.map(_frame_fault, some) if fault is not None)
             done += len(some)
             if progress is not None:
                 progress(done, len(frames))
     return done
 
 
-def _frame_fault(frame: tuple[str, Path, tuple[int, int]]) -> tuple[str, str] | None:
-    """Kind and example of what is wrong with a frame file, None if nothing is."""
+def _frame_fault(frame: tuple[str, Path, tuple[int, int]]) -> Finding | None:
+    """What is wrong with a frame file, None if nothing is."""
     from vistrials.data.frames import decode_frame  # brings torch, which a check without frames does not need
 
     where, path, size = frame
     if not path.is_file():
-        return "missing frame", f"{where}: {path}"
+        return error("missing frame", where, str(path))
     try:
         image = decode_frame(path)
-    except DataError as error:
-        return "unreadable frame", f"{where}: {error}"
+    except DataError as fault:
+        return error("unreadable frame", where, str(fault))
     found = (image.shape[1], image.shape[2])
     if found != size:
-        return (
+        return error(
             "frame size differs from declared size",
-            f"{where}: {path} has {found[0]} x {found[1]} (height x width), declared {size[0]} x {size[1]}",
+            where,
+            f"{path} has {found[0]} x {found[1]} (height x width), declared {size[0]} x {size[1]}",
         )
     return None

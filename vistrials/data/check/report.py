@@ -1,11 +1,11 @@
 """What a check of a data set found."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-Severity = Literal["error", "warning"]
+from vistrials.formats.findings import Finding, Severity
+
 NUM_EXAMPLES = 3
 
 
@@ -59,24 +59,18 @@ class Findings:
     _counts: dict[tuple[Severity, str], int] = field(default_factory=dict)
     _examples: dict[tuple[Severity, str], list[str]] = field(default_factory=dict)
 
-    def error(self, kind: str, example: str) -> None:
-        """Note a fault that makes the data unusable or contradictory."""
-        self._add("error", kind, example)
-
-    def warning(self, kind: str, example: str) -> None:
-        """Note something unusual that training and evaluation can live with."""
-        self._add("warning", kind, example)
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Note what was found."""
+        for finding in findings:
+            key = (finding.severity, finding.kind)
+            self._counts[key] = self._counts.get(key, 0) + 1
+            examples = self._examples.setdefault(key, [])
+            if len(examples) < NUM_EXAMPLES:
+                examples.append(str(finding))
 
     def problems(self) -> tuple[Problem, ...]:
         """All kinds, errors first, otherwise in the order of their first example."""
         return tuple(self._select("error")) + tuple(self._select("warning"))
-
-    def _add(self, severity: Severity, kind: str, example: str) -> None:
-        key = (severity, kind)
-        self._counts[key] = self._counts.get(key, 0) + 1
-        examples = self._examples.setdefault(key, [])
-        if len(examples) < NUM_EXAMPLES:
-            examples.append(example)
 
     def _select(self, severity: Severity) -> Iterator[Problem]:
         for key, count in self._counts.items():

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vistrials.data.check.masks import mask_boxes
 from vistrials.errors import DataError
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json, save_json_atomic
 from vistrials.formats.rle import Rle, decode_runs, encode, foreground_intervals
+from vistrials.formats.track_masks import tight_boxes
 from vistrials.structures.video import Category
 
 FRAMES_FOLDER = "JPEGImages"
@@ -298,7 +298,7 @@ def _track_record(track: SourceTrack, video: SourceVideo) -> dict[str, Any] | No
     bboxes: list[list[float] | None] = [None] * num_frames
     areas: list[int | None] = [None] * num_frames
     segmentations: list[Rle | None] = [None] * num_frames
-    for frame, area, box in zip(frames, intervals.areas().tolist(), mask_boxes(intervals).tolist(), strict=True):
+    for frame, area, box in zip(frames, intervals.areas().tolist(), tight_boxes(intervals).tolist(), strict=True):
         if area:
             bboxes[frame], areas[frame], segmentations[frame] = box, area, track.masks[frame]
     if not any(areas):

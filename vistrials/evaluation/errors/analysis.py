@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from vistrials.errors import DataError
 from vistrials.evaluation.errors.ap import AT_50, Score, compute_ap, score_videos
 from vistrials.evaluation.errors.breakdowns import (
     Bin,
@@ -24,7 +23,7 @@ from vistrials.evaluation.errors.ladders import perfect_categories, perfect_iden
 from vistrials.evaluation.errors.mending import mend
 from vistrials.evaluation.errors.overlap import Bools, read_videos
 from vistrials.evaluation.reading import read_ground_truth
-from vistrials.formats.json_file import load_json
+from vistrials.evaluation.track_files import naming_files, read_files
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,9 @@ def diagnose_files(gt_path: str | os.PathLike[str], pred_path: str | os.PathLike
     Raises:
         DataError: a file cannot be read, or holds an entry that cannot be used; names file and entry.
     """
-    ground_truth, predictions = load_json(gt_path), load_json(pred_path)
-    try:
-        return diagnose(ground_truth, predictions)
-    except DataError as error:
-        raise DataError(f"{os.fspath(pred_path)} against {os.fspath(gt_path)}: {error}") from None
+    truth, predicted = read_files(gt_path, pred_path)
+    with naming_files(gt_path, pred_path):
+        return diagnose(truth, predicted)
 
 
 def diagnose(ground_truth: Any, predictions: Any) -> Diagnosis:

@@ -174,7 +174,9 @@ def _read_video(
         categories=np.array([track.category_id for track in predicted], dtype=np.int64),
         areas=by_frame([track.areas for track in masks], F),
         truth_categories=np.array([track.category_id for track in true], dtype=np.int64),
-        truth_sizes=np.array([track.mean_area for track in true], dtype=np.float64),
+        truth_sizes=np.array(
+            [track.mean_area(own) for track, own in zip(true, true_masks, strict=True)], dtype=np.float64
+        ),
         truth_areas=by_frame([track.areas for track in true_masks], F),
         is_crowd=np.array([track.is_crowd for track in true], dtype=bool),
         intersections=intersections,

@@ -1,0 +1,34 @@
+"""One thing found in a file: what it is, where, and how bad."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault or an oddity of one entry of a file.
+
+    Attributes:
+        severity: error (refused by whoever needs this part) or warning (unusual, or left out in training).
+        kind: what it is in a few words, the same for all of its kind.
+        where: the entry.
+        what: what was found and what is expected.
+    """
+
+    severity: Severity
+    kind: str
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+def error(kind: str, where: str, what: str) -> Finding:
+    return Finding("error", kind, where, what)
+
+
+def warning(kind: str, where: str, what: str) -> Finding:
+    return Finding("warning", kind, where, what)
