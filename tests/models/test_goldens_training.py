@@ -14,7 +14,7 @@ from vistrials.structures.frames import FramePairBatch
 from vistrials.weights.original_names import original_name
 
 ALL = 10**6
-NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU of CUDA")
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 PROPOSALS = ProposalSpec(num_before_nms=300, num_after_nms=300, max_num=300)
 
 
@@ -55,7 +55,7 @@ def _keep_outputs(model: ObjProp) -> dict[str, Any]:
     return outputs
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("name", "neck"), [("full_train_baseline", None), ("full_train_attn", NeckSpec())])
 def test_losses_and_gradients(recordings: Path, name: str, neck: NeckSpec | None, device: str) -> None:
     golden = Golden(recordings / f"{name}.npz")
