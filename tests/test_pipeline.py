@@ -243,11 +243,15 @@ def test_settings_of_the_training_reach_the_trial_to_start_from(
         return tiny_spec(data, "first", train={"max_iters": 1})
 
     monkeypatch.setattr(pipeline, "load_trial", load_start)
-    overrides = ["train.max_iters=1", "model.propagation.at_inference=false", "init.backbone=random"]
+    overrides = [
+        "train={max_iters: 1}",
+        "model.propagation.at_inference=false",
+        "init={weights: null, backbone: random}",
+    ]
     spec = tiny_spec(data, "second", train={"max_iters": 1}, init={"from": "first"})
     _, reporter = run(spec, tmp_path, stages=["train"], overrides=overrides)
-    assert set(asked) == {("train.max_iters=1", "init.backbone=random")}
-    assert any("trained first with train.max_iters=1, init.backbone=random" in text for text in reporter.messages)
+    assert set(asked) == {("train={max_iters: 1}", "init={backbone: random}")}
+    assert any("trained first with train={max_iters: 1}, init={backbone: random}" in text for text in reporter.messages)
 
 
 def test_a_start_trained_on_other_data_is_refused(

@@ -32,7 +32,7 @@ from vistrials.runs.provenance import (
     record_stage,
     update_provenance,
 )
-from vistrials.specs.loading import load_trial
+from vistrials.specs.loading import load_trial, overrides_within
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
@@ -42,7 +42,7 @@ from vistrials.weights.shipped import weights_file
 STAGES = ("train", "infer", "evaluate")
 
 # Settings that a trial shares with the one that it starts from.
-_PASSED_ON = ("data.", "train.", "init.backbone")
+_PASSED_ON = ("data", "train", "init.backbone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +154,18 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
 
 def _check_start(job: _Job) -> None:
     """Make sure that the weights at the root of this training can be had."""
-    init = job.spec.init
-    if init.weights is not None:
-        read_metadata(weights_file(init.weights))
-    elif init.from_trial is None:
-        from vistrials.weights.backbones import read_backbone
+    match job.spec.init.source:
+        case "weights", file:
+            read_metadata(weights_file(file))
+        case "trial", trial:
+            earlier = _job_of_start(job, trial)
+            if not (earlier.directory.is_trained() or earlier.directory.checkpoint.exists()):
+                earlier.directory.check_trainable()
+                _check_start(earlier)
+        case "backbone", backbone:
+            from vistrials.weights.backbones import read_backbone
 
-        read_backbone(job.spec.model, init.backbone)
-    else:
-        earlier = _job_of_start(job, init.from_trial)
-        if not (earlier.directory.is_trained() or earlier.directory.checkpoint.exists()):
-            earlier.directory.check_trainable()
-            _check_start(earlier)
+            read_backbone(job.spec.model, backbone)
 
 
 def _discard(directory: RunDirectory, stages: Sequence[str], splits: Sequence[str]) -> None:
@@ -289,13 +289,17 @@ class _Start:
 
 
 def _find_start(job: _Job) -> _Start:
-    """init.weights > init.from > init.backbone; a trial to start from is trained first."""
-    init = job.spec.init
-    if init.weights is not None:
-        return _Start(init.weights, weights_file(init.weights))
-    if init.from_trial is None:
-        return _Start(f"backbone {init.backbone}", None)
-    earlier = _job_of_start(job, init.from_trial)
+    """What the spec names as its start; a trial is trained first."""
+    kind, name = job.spec.init.source
+    if kind == "weights":
+        return _Start(name, weights_file(name))
+    if kind == "backbone":
+        return _Start(f"backbone {name}", None)
+    return _train_start(job, _job_of_start(job, name))
+
+
+def _train_start(job: _Job, earlier: _Job) -> _Start:
+    """The weights of the trial that this one starts from, trained here where that is not done."""
     directory, name = earlier.directory, earlier.spec.name
     waiting = f"{job.spec.name} starts from {name}, which another process trains: waits for it"
     with directory.lock(before_wait=lambda: job.reporter.message(waiting)):
@@ -316,7 +320,7 @@ def _job_of_start(job: _Job, trial: str) -> _Job:
 
     Settings given by hand reach it where they say how to train at all; those of model and inference are the trial's.
     """
-    overrides = tuple(override for override in job.overrides if override.startswith(_PASSED_ON))
+    overrides = overrides_within(job.overrides, _PASSED_ON)
     spec = job.starts.get(trial) or load_trial(trial, job.spec.profile, overrides)
     data = spec.data.model_copy(update={"source": job.spec.data.source, "splits": job.spec.data.splits})
     spec = spec.model_copy(update={"data": data})

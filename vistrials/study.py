@@ -170,7 +170,8 @@ def in_dependency_order(specs: Sequence[TrialSpec]) -> list[TrialSpec]:
 
 
 def _start_of(spec: TrialSpec) -> str | None:
-    return spec.init.from_trial if spec.init.weights is None else None
+    kind, name = spec.init.source
+    return name if kind == "trial" else None
 
 
 def _one_line(error: Exception) -> str:

@@ -60,10 +60,23 @@ def source_of(path: str, layers: Sequence[Layer]) -> str:
     """The topmost layer that wrote the value at a dotted path, or else the nearest mapping around it."""
     keys = path.split(".") if path else []
     for depth in range(len(keys), 0, -1):
-        for layer in reversed(layers):
-            if _holds(layer.values, keys[:depth]):
-                return layer.source
+        found = layer_of(".".join(keys[:depth]), layers)
+        if found >= 0:
+            return layers[found].source
     return layers[-1].source if layers else "defaults"
+
+
+def layer_of(path: str, layers: Sequence[Layer]) -> int:
+    """Number of the topmost layer that wrote the value at a dotted path; -1 where none did."""
+    holding = [number for number, layer in enumerate(layers) if _holds(layer.values, path.split("."))]
+    return holding[-1] if holding else -1
+
+
+def value_at(path: str, values: Any) -> Any:
+    """The value at a dotted path that is there."""
+    for key in path.split("."):
+        values = values[key]
+    return values
 
 
 def _merge(base: Any, change: Any, annotation: Any, source: str, path: str) -> Any:
