@@ -224,7 +224,7 @@ def _train_process(
             update_provenance(directory.provenance, initial_weights=report)
     if fabric.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(fabric.device)
-    summary = fit(
+    iterations = fit(
         fabric,
         model,
         lambda start_iter: build_pair_loader(
@@ -244,10 +244,10 @@ def _train_process(
         title=f"train {spec.name}",
     )
     if fabric.is_global_zero:
-        save_weights(directory.weights, model, _weights_metadata(spec, directory, video_set, summary.iterations))
+        save_weights(directory.weights, model, _weights_metadata(spec, directory, video_set, iterations))
         # All it has beyond the weights is what a training needs that goes on, and this one is over.
         directory.checkpoint.unlink(missing_ok=True)
-    return {"iterations": summary.iterations} | _gpu_memory(fabric.device)
+    return {"iterations": iterations} | _gpu_memory(fabric.device)
 
 
 def _gpu_memory(device: torch.device) -> dict[str, Any]:
