@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from vistrials.errors import DataError
+from vistrials.errors import DataError, shortened
 from vistrials.evaluation.track_iou import TrackMasks, decode_tracks, mean_nonzero, scan_packed
 
 MAX_PACKED = 1 << 25
@@ -243,7 +243,7 @@ def _read_is_crowd(annotation: dict[str, Any], where: str) -> bool:
     value = annotation.get("iscrowd")
     if value not in (None, 0, 1):
         # The official program takes any other value for true, loaders of training data for false.
-        raise DataError(f"{where}: iscrowd is {_shown(value)}; expected 0 or 1")
+        raise DataError(f"{where}: iscrowd is {shortened(value)}; expected 0 or 1")
     return bool(value)
 
 
@@ -290,20 +290,20 @@ def _get(entry: dict[str, Any], key: str, where: str) -> Any:
 def _int(entry: dict[str, Any], key: str, where: str) -> int:
     value = _get(entry, key, where)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise DataError(f"{where}: {key} is {_shown(value)}; expected a whole number")
+        raise DataError(f"{where}: {key} is {shortened(value)}; expected a whole number")
     return value
 
 
 def _number(value: Any, key: str, where: str) -> float:
     # Real also takes NumPy's numbers, but asking is slow.
     if isinstance(value, bool) or not isinstance(value, (int, float, Real)):
-        raise DataError(f"{where}: {key} is {_shown(value)}; expected a number")
+        raise DataError(f"{where}: {key} is {shortened(value)}; expected a number")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise DataError(f"{where}: {key} is {_shown(value)}; expected a finite number")
+        raise DataError(f"{where}: {key} is {shortened(value)}; expected a finite number")
     return number
 
 
@@ -333,11 +333,6 @@ def _some(ids: Sequence[int]) -> str:
     return ", ".join(map(str, sorted(ids)[:5])) + (f", .. ({len(ids)} in all)" if len(ids) > 5 else "")
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
 def _kind(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
-    return names.get(type(value), _shown(value))
+    return names.get(type(value), shortened(value))

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from vistrials.errors import DataError
+from vistrials.errors import DataError, shortened
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import decode, to_rle
 from vistrials.structures.video import AnnotatedTrack, Category, Video, VideoSet
@@ -202,9 +202,3 @@ def is_whole(value: Any) -> TypeGuard[int]:
 
 def _kind(value: Any) -> str:
     return "null" if value is None else f"a {type(value).__name__}"
-
-
-def shortened(value: Any) -> str:
-    """A value as it goes into an error message."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -5,7 +5,6 @@ What is done follows from which files are there; each is written whole or not at
 
 import hashlib
 import json
-import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from filelock import FileLock, Timeout
 
 from vistrials.errors import RunError, SpecError
 from vistrials.formats.files import replacing
@@ -25,6 +26,8 @@ _WITHOUT_EFFECT = frozenset(
     {"data.source.root", "train.num_workers", "train.cache_frames", "train.checkpoint_every_iters"}
 )
 _DIFFERENCES_SHOWN = 3
+# The file outlives the run's process: a colleague who may write in the folder may lock it too.
+_LOCK_MODE = 0o664
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +282,8 @@ class RunDirectory:
     def lock(self, before_wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Keep other processes out of this run for a while; given up by the system if this process dies.
 
+        Processes that this one forks meanwhile, such as those that load data, do not hold it.
+
         Args:
             before_wait: called where another process works on the run, which is then waited for.
 
@@ -286,29 +291,23 @@ class RunDirectory:
             RunError: another process works on it and is not waited for, or the folder cannot be made.
         """
         try:
-            import fcntl
-        except ImportError:  # not on Windows, where nothing else depends on it
-            yield
-            return
-        try:
             self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDONLY)
         except OSError as error:
             raise self._not_writable(error) from None
+        lock = FileLock(self.path / ".lock", mode=_LOCK_MODE, fallback_to_soft=False)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.acquire(blocking=False)
+        except Timeout:
             if before_wait is None:
-                os.close(descriptor)
                 raise RunError(f"{self.path}: another process works on this run; wait for it or stop it") from None
             before_wait()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock.acquire()
         except OSError:
-            pass  # a file system without locks
+            pass  # a file system without locks, or a folder that can only be read
         try:
             yield
         finally:
-            os.close(descriptor)
+            lock.release()
 
 
 def _as_typed(path: Path) -> str:

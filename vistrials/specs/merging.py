@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from vistrials.errors import SpecError
+from vistrials.errors import SpecError, shortened
 from vistrials.specs.base import Spec
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -168,16 +168,11 @@ def _explain(detail: Any) -> str:
             kinds = [tag.strip("'") for tag in context["expected_tags"].split(", ")]
             return f"unknown kind {context['tag']!r}{did_you_mean(context['tag'], kinds)}"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"expected a mapping, found {_shorten(found)}"
+            return f"expected a mapping, found {shortened(found)}"
         case "tuple_type":
-            return f"expected a list, found {_shorten(found)}"
+            return f"expected a list, found {shortened(found)}"
         case "string_pattern_mismatch":
-            return f"expected text like {context['pattern']}, found {_shorten(found)}"
+            return f"expected text like {context['pattern']}, found {shortened(found)}"
         case _:
             expected = detail["msg"].replace("Input should be", "expected", 1)
-            return f"{expected}, found {_shorten(found)}"
-
-
-def _shorten(value: Any, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+            return f"{expected}, found {shortened(found)}"

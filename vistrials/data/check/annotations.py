@@ -5,7 +5,8 @@ from typing import Any
 
 from vistrials.data.check.masks import check_masks
 from vistrials.data.check.report import Findings
-from vistrials.formats.annotations import PER_FRAME_KEYS, is_bbox, is_finite_number, is_whole, shortened
+from vistrials.errors import shortened
+from vistrials.formats.annotations import PER_FRAME_KEYS, is_bbox, is_finite_number, is_whole
 
 Record = dict[str, Any]
 

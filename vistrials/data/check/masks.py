@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vistrials.data.check.report import Findings
-from vistrials.errors import DataError
-from vistrials.formats.annotations import is_bbox, is_finite_number, shortened
+from vistrials.errors import DataError, shortened
+from vistrials.formats.annotations import is_bbox, is_finite_number
 from vistrials.formats.rle import Intervals, Runs, decode_runs, foreground_intervals
 
 BOX_TOLERANCE_PX = 2.0

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.convert.writing import Size, SourceSet, SourceTrack, SourceVideo, check_mask_size, common_size
-from vistrials.errors import DataError
-from vistrials.formats.annotations import is_whole, shortened
+from vistrials.errors import DataError, shortened
+from vistrials.formats.annotations import is_whole
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, to_rle
 from vistrials.structures.video import Category
