@@ -25,7 +25,7 @@ PACKAGING := pyproject.toml $(wildcard $(CONSTRAINTS))
 all: $(VENV)/.installed
 	$(BIN)/vistrials run-all --profile demo --results $(RESULTS) --jobs $(JOBS)
 	$(BIN)/vistrials compare --profile demo --results $(RESULTS)
-	$(BIN)/vistrials plot-losses --profile demo --results $(RESULTS) --out $(RESULTS)/demo/losses.png
+	$(BIN)/vistrials plot-losses --profile demo --results $(RESULTS) --out $(RESULTS)/demo/losses.png --force
 
 tables: $(VENV)/.installed
 	$(BIN)/python docs/update_readme.py
@@ -44,7 +44,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/vistrials run baseline --profile demo --results $(RESULTS)
-	$(BIN)/vistrials visualize $(RESULTS)/demo/baseline/seed0 --frames 6 --out $(RESULTS)/demo/baseline/seed0/strip.png
+	$(BIN)/vistrials visualize $(RESULTS)/demo/baseline/seed0 --frames 6 --out $(RESULTS)/demo/baseline/seed0/strip.png --force
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vistrials.commands.options import EXIT_FAULTS_FOUND, Overrides, Profile, Replace, all_overrides
+from vistrials.commands.options import EXIT_FAULTS_FOUND, Overrides, Profile, Replace, all_overrides, keep_files
 from vistrials.errors import SpecError
 
 if TYPE_CHECKING:
@@ -109,8 +109,10 @@ def stats_command(
         Path | None, typer.Option(metavar="FILE", help="Draw them: .png, .pdf or .svg.", show_default=False)
     ] = None,
     profile: Profile = None,
+    force: Replace = False,
 ) -> None:
     """Count what a data set holds: videos, tracks per category, lengths, sizes, occlusion."""
+    keep_files(force, json_file, plot)
     from dataclasses import asdict
 
     from vistrials.commands.display import show_table, show_text

@@ -49,6 +49,14 @@ def all_overrides(data: Path | None, weights: str | None, overrides: list[str] |
     return [*chosen, *(overrides or [])]
 
 
+def keep_files(force: bool, *outputs: Path | None) -> None:
+    """Refuse to replace what is there already, before any work is done, unless --force says so."""
+    from vistrials.formats.files import refuse_to_replace
+
+    if not force:
+        refuse_to_replace([path for path in outputs if path is not None], "name another file")
+
+
 def run_folder(run: str, profile: str | None, seed: int, results: Path) -> Path:
     """The folder of a run that is given as such, or by its trial."""
     is_yaml = run.endswith((".yaml", ".yml"))

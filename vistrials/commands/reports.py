@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Profile, Results, Seed, run_folder
+from vistrials.commands.options import Profile, Replace, Results, Seed, keep_files, run_folder
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -32,8 +32,10 @@ def compare(
         int, typer.Option(metavar="N", help="Draws of videos for intervals and p; 0 leaves them out.")
     ] = 1000,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
+    force: Replace = False,
 ) -> None:
     """Table 1: the figures of all trials that have been evaluated, and how far they are from the baseline's."""
+    keep_files(force, out)
     from vistrials.commands.display import show_table, show_text
     from vistrials.reports.comparison import compare_runs
     from vistrials.reports.comparison_text import caption, cells, choose_format, columns, remarks, render
@@ -62,8 +64,10 @@ def plot_losses_command(
     profile: Profile = None,
     seed: Seed = 0,
     results: Results = Path("results"),
+    force: Replace = False,
 ) -> None:
     """Figure 4: how six losses fall in the training of trials, or the same as CSV."""
+    keep_files(force, out)
     from vistrials.commands.display import show_text
     from vistrials.reports.loss_curves import save_loss_curves
     from vistrials.specs.loading import DEFAULT_PROFILE
@@ -97,6 +101,7 @@ def visualize_command(
         Path | None,
         typer.Option("--out", "-o", help="PNG (default: named after what it shows).", show_default=False),
     ] = None,
+    force: Replace = False,
 ) -> None:
     """Draw frames of a video with the ground truth and what a run predicted.
 
@@ -108,7 +113,7 @@ def visualize_command(
     from vistrials.commands.display import show_text
     from vistrials.finished_runs.visualization import visualize
 
-    path = visualize(folder, out, split=split, video_id=video, frames=frames, min_score=min_score)
+    path = visualize(folder, out, split=split, video_id=video, frames=frames, min_score=min_score, replace=force)
     show_text(str(path))
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from vistrials.commands.options import Replace, keep_files
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -26,10 +27,12 @@ def evaluate(
         float | None,
         typer.Option(help="With --tracking: leave predictions below out, since they all weigh the same there."),
     ] = None,
+    force: Replace = False,
 ) -> None:
     """Score predictions, of this or any other program, against annotations."""
     if min_score is not None and not tracking:
         raise SpecError("--min-score: matters to --tracking only; AP takes all predictions by falling score")
+    keep_files(force, json_path)
     from vistrials.commands.display import RichReporter, percent, show_figures, show_table, show_text
     from vistrials.evaluation.youtube_vis import evaluate_files
     from vistrials.formats.json_file import save_json_atomic

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vistrials.commands.options import DataDir, Overrides, Profile, all_overrides
+from vistrials.commands.options import DataDir, Overrides, Profile, Replace, all_overrides, keep_files
 from vistrials.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -33,11 +33,13 @@ def import_checkpoint_command(
     allow_mismatch: Annotated[
         bool, typer.Option("--allow-mismatch", help="Take what fits, leave the rest to fresh numbers.")
     ] = False,
+    force: Replace = False,
 ) -> None:
     """Turn a checkpoint of mmdetection 1 (MaskTrack R-CNN, ObjProp) or of torchvision's Mask R-CNN into weights.
 
     Strict: what is missing, unexpected or of another shape is listed, and nothing is written.
     """
+    keep_files(force, out)
     from vistrials.specs.loading import load_trial
 
     spec = load_trial(trial, profile, all_overrides(data, None, overrides))
@@ -71,12 +73,13 @@ def export_weights_command(
     original: Annotated[
         bool, typer.Option("--original", help="As a checkpoint of the original program, by its names.")
     ] = False,
+    force: Replace = False,
 ) -> None:
     """Copy the weights of a run, with its provenance and figures beside them as .json; or a file of weights alone."""
     from vistrials.commands.display import show_text
     from vistrials.finished_runs.export import export_weights
 
-    for path in export_weights(run_or_file, out, half=half, original=original):
+    for path in export_weights(run_or_file, out, half=half, original=original, replace=force):
         show_text(str(path))
 
 
