@@ -3,7 +3,7 @@
 #   make test   the test suite
 #   make check  formatting, lint, types
 #   make mutants  deliberate bugs, each of which the tests must notice (minutes; WORD=... for some)
-#   make all    every trial on the embedded videos, their table and loss curves; goes on where it was stopped
+#   make all    every trial on the embedded videos, their table and loss curves; continues where it was stopped
 #   make tables the README's tables and figure, from the runs in results/
 #   make bench  what benchmarks/ measures
 # Variables: RESULTS (folder of the runs of demo and all), JOBS (runs of all side by side, about 1 GB each), PYTHON (3.11 or newer), VENV, CONSTRAINTS (pinned versions; empty for the newest), PYTEST_ARGS.

@@ -18,7 +18,7 @@ class CheckpointError(VistrialsError):
 
 
 class RunError(VistrialsError):
-    """A run directory in a state that the command cannot go on from."""
+    """A run directory in a state that the command cannot work with."""
 
 
 def shortened(value: object, limit: int = 60) -> str:

@@ -75,7 +75,7 @@ def run(
     starts: Mapping[str, TrialSpec] | None = None,
     reporter: Reporter | None = None,
 ) -> RunDirectory:
-    """Bring a run to its end: train, infer and evaluate as far as that is not done.
+    """Train, infer and evaluate; stages that are finished are skipped.
 
     A trial that starts from another one has that one trained first, under the same profile, data and seed.
 
@@ -98,7 +98,7 @@ def run(
         RunError: the folder holds a run of another spec or data, another process works on it, or a stage asked for
             needs one that is neither done nor asked for.
         VistrialsError: anything else that the user can mend, in one line.
-        Interrupted: stopped by a signal; the same call goes on from there.
+        Interrupted: stopped by a signal; the same call continues from there.
     """
     directory = RunDirectory.for_spec(spec, results_dir, seed)
     reporter = reporter or SilentReporter()
@@ -133,7 +133,7 @@ def _how_to_redo(directory: RunDirectory) -> str:
 
 
 def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
-    """Find now what would otherwise break the run hours later, or after --force has thrown its results away."""
+    """Find mistakes now that would break the run hours later, or after --force has removed its results."""
     spec, directory = job.spec, job.directory
     if not (force and "train" in stages):
         directory.check(spec)
@@ -153,7 +153,7 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
 
 
 def _check_start(job: _Job) -> None:
-    """Make sure that the weights at the root of this training can be had."""
+    """Make sure that the weights that this training starts from are available."""
     match job.spec.init.source:
         case "weights", file:
             read_metadata(weights_file(file))
@@ -245,7 +245,7 @@ def _train_process(
     )
     if fabric.is_global_zero:
         save_weights(directory.weights, model, _weights_metadata(spec, directory, video_set, iterations))
-        # All it has beyond the weights is what a training needs that goes on, and this one is over.
+        # Beyond the weights it has only what a training needs to continue, and this one is over.
         directory.checkpoint.unlink(missing_ok=True)
     return {"iterations": iterations} | _gpu_memory(fabric.device)
 
@@ -299,9 +299,9 @@ def _find_start(job: _Job) -> _Start:
 
 
 def _train_start(job: _Job, earlier: _Job) -> _Start:
-    """The weights of the trial that this one starts from, trained here where that is not done."""
+    """The weights of the trial that this one starts from, which is trained here if it is not yet."""
     directory, name = earlier.directory, earlier.spec.name
-    waiting = f"{job.spec.name} starts from {name}, which another process trains: waits for it"
+    waiting = f"waiting: {job.spec.name} starts from {name}, which another process is training"
     with directory.lock(before_wait=lambda: job.reporter.message(waiting)):
         if not directory.is_trained():
             settings = f" with {', '.join(earlier.overrides)}" if earlier.overrides else ""

@@ -33,7 +33,7 @@ def run_all(
     num_jobs: int = 1,
     open_reporter: Callable[[str], AbstractContextManager[Reporter]] = lambda name: nullcontext(SilentReporter()),
 ) -> list[Failure]:
-    """Bring trials to their end, each after the one that it starts from; all with one seed before the next seed.
+    """Run trials to the end, each after the one that it starts from; all with one seed before the next seed.
 
     Args:
         specs: the resolved trials.
@@ -42,14 +42,14 @@ def run_all(
         device: as in `pipeline.run`.
         overrides: those that went into all specs.
         num_jobs: runs side by side, each in a process of its own with its share of the cores.
-        open_reporter: gives the reporter of a run; its argument tells runs apart that go on side by side.
+        open_reporter: gives the reporter of a run; its argument tells apart runs that go side by side.
 
     Returns:
         The runs that failed or were skipped because their start did.
 
     Raises:
         SpecError: there is no such device.
-        Interrupted: stopped by a signal; the same call goes on from there.
+        Interrupted: stopped by a signal; the same call continues from there.
     """
     choose_device(device)
     jobs = [_Job(spec, seed) for seed in seeds for spec in in_dependency_order(specs)]
@@ -155,7 +155,7 @@ def _side_by_side(
 def _why_skipped(job: _Job, faults: Mapping[_Key, str], reporter: Reporter) -> str | None:
     if job.start not in faults:
         return None
-    fault = f"skipped, because {job.start[0]}, from which it starts, is not done"
+    fault = f"skipped, because it starts from {job.start[0]}, which is not finished"
     reporter.warning(f"{job.name}: {fault}")
     return fault
 

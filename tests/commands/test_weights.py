@@ -138,5 +138,13 @@ def test_categories_come_by_name_or_from_an_annotation_file(tmp_path: Path) -> N
         )
         assert result.exit_code == 0
         assert json.loads(read_metadata(out)["category_names"]) == list("abcdefgh")
-    result = vistrials("import-checkpoint", tmp_path / "original.pth", *SMOKE, "--categories", "a,b", "-o", out)
+    result = vistrials(
+        "import-checkpoint",
+        tmp_path / "original.pth",
+        *SMOKE,
+        "--categories",
+        "a,b",
+        "-o",
+        tmp_path / "other.safetensors",
+    )
     assert result.exit_code == 2 and "expected 2 categories" in result.stderr

@@ -37,9 +37,9 @@ def diagnose_command(
     ] = None,
     force: Replace = False,
 ) -> None:
-    """Name what is wrong by kind and cause, and say how much AP would gain without it.
+    """Sort errors by kind and cause, and say how much higher AP would be without each.
 
-    Profile, seed and results folder matter where a trial is named; a folder says them itself.
+    --profile, --seed and --results are for a run that is named by its trial; a folder implies them.
     """
     keep_files(force, json_path)
     names = [run, *([against] if against is not None else [])]

@@ -17,7 +17,7 @@ app = typer.Typer()
 @app.command("import-checkpoint")
 def import_checkpoint_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Checkpoint of the original program or of torchvision.")],
-    trial: Annotated[str, typer.Option("--trial", help="The trial that is to start from it.")],
+    trial: Annotated[str, typer.Option("--trial", help="Trial that will start from it.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
     profile: Profile = None,
     data: DataDir = None,
@@ -26,12 +26,12 @@ def import_checkpoint_command(
         typer.Option(
             metavar="NAME,...|FILE.json",
             show_default=False,
-            help="Categories in their order, or an annotation file that lists them, in the place of the trial's data.",
+            help="Category names in order, or an annotation file that lists them (default: those of the trial's data).",
         ),
     ] = None,
     overrides: Overrides = None,
     allow_mismatch: Annotated[
-        bool, typer.Option("--allow-mismatch", help="Take what fits, leave the rest to fresh numbers.")
+        bool, typer.Option("--allow-mismatch", help="Load what fits and leave the rest at fresh random numbers.")
     ] = False,
     force: Replace = False,
 ) -> None:
@@ -71,7 +71,7 @@ def export_weights_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors; .pth with --original).")],
     half: Annotated[bool, typer.Option("--half", help="As float16, half the size.")] = False,
     original: Annotated[
-        bool, typer.Option("--original", help="As a checkpoint of the original program, by its names.")
+        bool, typer.Option("--original", help="As a checkpoint of the original program, with its parameter names.")
     ] = False,
     force: Replace = False,
 ) -> None:

@@ -27,7 +27,7 @@ SHOWN_MEAN_ITERS = 50
 
 
 class TrainingError(VistrialsError):
-    """A training that cannot go on."""
+    """A training that cannot continue."""
 
 
 class BatchLoader(Protocol):
@@ -59,7 +59,7 @@ def fit(
     reporter: Reporter,
     title: str = "train",
 ) -> int:
-    """Train a model to the end, going on from the checkpoint where there is one.
+    """Train a model to the end, from its checkpoint if there is one.
 
     Every step draws its random numbers from (seed, iteration, rank), so on the CPU a resumed training equals
     an uninterrupted one bit for bit. With several processes the gradient is the mean over ranks: equal to
@@ -172,7 +172,7 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Checkpoints:
-    """What a training goes on from; rank 0 writes it."""
+    """The saved state that a training continues from; rank 0 writes it."""
 
     fabric: Fabric
     model: nn.Module
@@ -252,4 +252,4 @@ def _check_finite(values: dict[str, float], iteration: int) -> None:
 
 
 def _how_to_go_on(done: int, total_iters: int) -> str:
-    return f"stopped after iteration {done} of {total_iters}; the same command goes on from there"
+    return f"stopped after iteration {done} of {total_iters}; the same command continues from there"

@@ -70,8 +70,7 @@ class RunDirectory:
             if directory.path == path:
                 return directory, spec
         raise RunError(
-            f"{path}: expected a folder {spec.profile}/{spec.name}/seed<N>, as its spec.yaml says; "
-            "give it these names back"
+            f"{path}: expected a folder {spec.profile}/{spec.name}/seed<N>, as its spec.yaml says; rename it so"
         )
 
     @property
@@ -186,7 +185,7 @@ class RunDirectory:
             return False
 
     def check(self, spec: TrialSpec) -> None:
-        """Make sure that what lies in the folder comes from this very spec; one that nothing came from does not matter.
+        """Make sure that the results in the folder come from this very spec; a spec without results is ignored.
 
         Raises:
             RunError: it comes from another spec.
@@ -198,7 +197,7 @@ class RunDirectory:
             )
 
     def prepare(self, spec: TrialSpec) -> None:
-        """Make the folder, or make sure that what lies in it comes from this very spec.
+        """Make the folder, or make sure that the results in it come from this very spec.
 
         Raises:
             RunError: it comes from another spec, or there are results and no spec.
@@ -248,7 +247,7 @@ class RunDirectory:
         return self.checkpoint.exists() or self.is_trained() or bool(self._outputs_after_training())
 
     def clear(self) -> None:
-        """Remove everything that runs write here; other files stay, and nothing is done any more."""
+        """Remove everything that runs write here; other files stay."""
         if self.tensorboard.is_dir():
             shutil.rmtree(self.tensorboard)
         names = ("spec.yaml", "provenance.json", "losses.jsonl", "checkpoint.pt", "weights.safetensors")
