@@ -109,12 +109,12 @@ def content(directory: RunDirectory) -> dict[str, bytes]:
     return {name: (directory.path / name).read_bytes() for name in names}
 
 
-def test_a_run_goes_from_spec_to_figures_and_then_rests(data: Path, tmp_path: Path) -> None:
+def test_a_run_goes_from_spec_to_figures_and_is_then_finished(data: Path, tmp_path: Path) -> None:
     spec = tiny_spec(data)
     directory, reporter = run(spec, tmp_path, overrides=["train.max_iters=3"])
     assert reporter.stages == ["train tiny", "infer tiny on valid", "evaluate tiny on valid"]
     names = {"spec.yaml", "provenance.json", "losses.jsonl", "tensorboard", "weights.safetensors"}
-    names |= {"predictions.json", "matches.json.gz", "metrics.json"}
+    names |= {"predictions.json", "matches.json.gz", "metrics.json", ".lock"}
     assert {path.name for path in directory.path.iterdir()} == names
 
     losses = [json.loads(line) for line in directory.losses.read_text().splitlines()]
