@@ -3,7 +3,7 @@
 #   make test   the test suite
 #   make check  formatting, lint, types
 #   make mutants  deliberate bugs, each of which the tests must notice (minutes; WORD=... for some)
-#   make all    every trial on the embedded videos, their table and loss curves; goes on where it was stopped
+#   make all    every trial on the embedded videos, their table and loss curves; continues where it was stopped
 #   make tables the README's tables and figure, from the runs in results/
 #   make bench  what benchmarks/ measures
 #   make bench-gpu  the same of a GPU, in at most 8 minutes
@@ -26,7 +26,7 @@ PACKAGING := pyproject.toml $(wildcard $(CONSTRAINTS))
 all: $(VENV)/.installed
 	$(BIN)/vistrials run-all --profile demo --results $(RESULTS) --jobs $(JOBS)
 	$(BIN)/vistrials compare --profile demo --results $(RESULTS)
-	$(BIN)/vistrials plot-losses --profile demo --results $(RESULTS) --out $(RESULTS)/demo/losses.png
+	$(BIN)/vistrials plot-losses --profile demo --results $(RESULTS) --out $(RESULTS)/demo/losses.png --force
 
 tables: $(VENV)/.installed
 	$(BIN)/python docs/update_readme.py
@@ -45,7 +45,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/vistrials run baseline --profile demo --results $(RESULTS)
-	$(BIN)/vistrials visualize $(RESULTS)/demo/baseline/seed0 --frames 6 --out $(RESULTS)/demo/baseline/seed0/strip.png
+	$(BIN)/vistrials visualize $(RESULTS)/demo/baseline/seed0 --frames 6 --out $(RESULTS)/demo/baseline/seed0/strip.png --force
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -23,6 +23,7 @@ import numpy as np
 
 from vistrials.evaluation.average_precision import compute_figures
 from vistrials.formats.json_file import load_json
+from vistrials.machine import num_cores
 
 
 def embedded() -> tuple[Any, Any]:
@@ -87,7 +88,7 @@ def main() -> None:
         paths = [str(folder / "truth.json"), str(folder / "predictions.json")]
         # In a process of its own: a child's peak memory counts from that of its parent.
         subprocess.run([sys.executable, "-m", "benchmarks.evaluation", *sys.argv[1:], "--write", name], check=True)
-        print(f"{sum(os.path.getsize(path) for path in paths) / 1e6:.0f} MB of JSON, {os.cpu_count()} cores")
+        print(f"{sum(os.path.getsize(path) for path in paths) / 1e6:.0f} MB of JSON, {num_cores()} cores")
         figures, arrays = folder / "figures.json", folder / "arrays.npz"
         commands = {
             "vistrials": [sys.executable, "-m", "vistrials.cli", "evaluate", *paths, "--json", str(figures)],

@@ -248,8 +248,8 @@ def test_a_run_goes_through_once_and_is_then_done(tmp_path: Path, monkeypatch: p
     again = vistrials("run", "baseline", *where, *changes)
     assert again.exit_code == 0 and "done already" in again.stderr
 
-    other = vistrials("run", "baseline", *where, *changes, "--set", "train.epochs=30")
-    assert other.exit_code == 2 and "train.epochs (12 there, 30 asked for)" in other.stderr
+    other = vistrials("run", "baseline", *where, *changes, "--set", "train.batch_size=3")
+    assert other.exit_code == 2 and "train.batch_size (1 there, 3 asked for)" in other.stderr
 
 
 def test_a_run_needs_to_know_where_files_lie(tmp_path: Path) -> None:

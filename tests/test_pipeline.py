@@ -109,12 +109,12 @@ def content(directory: RunDirectory) -> dict[str, bytes]:
     return {name: (directory.path / name).read_bytes() for name in names}
 
 
-def test_a_run_goes_from_spec_to_figures_and_then_rests(data: Path, tmp_path: Path) -> None:
+def test_a_run_goes_from_spec_to_figures_and_is_then_finished(data: Path, tmp_path: Path) -> None:
     spec = tiny_spec(data)
     directory, reporter = run(spec, tmp_path, overrides=["train.max_iters=3"])
     assert reporter.stages == ["train tiny", "infer tiny on valid", "evaluate tiny on valid"]
     names = {"spec.yaml", "provenance.json", "losses.jsonl", "tensorboard", "weights.safetensors"}
-    names |= {"predictions.json", "matches.json.gz", "metrics.json"}
+    names |= {"predictions.json", "matches.json.gz", "metrics.json", ".lock"}
     assert {path.name for path in directory.path.iterdir()} == names
 
     losses = [json.loads(line) for line in directory.losses.read_text().splitlines()]
@@ -243,11 +243,15 @@ def test_settings_of_the_training_reach_the_trial_to_start_from(
         return tiny_spec(data, "first", train={"max_iters": 1})
 
     monkeypatch.setattr(pipeline, "load_trial", load_start)
-    overrides = ["train.max_iters=1", "model.propagation.at_inference=false", "init.backbone=random"]
+    overrides = [
+        "train={max_iters: 1}",
+        "model.propagation.at_inference=false",
+        "init={weights: null, backbone: random}",
+    ]
     spec = tiny_spec(data, "second", train={"max_iters": 1}, init={"from": "first"})
     _, reporter = run(spec, tmp_path, stages=["train"], overrides=overrides)
-    assert set(asked) == {("train.max_iters=1", "init.backbone=random")}
-    assert any("trained first with train.max_iters=1, init.backbone=random" in text for text in reporter.messages)
+    assert set(asked) == {("train={max_iters: 1}", "init={backbone: random}")}
+    assert any("trained first with train={max_iters: 1}, init={backbone: random}" in text for text in reporter.messages)
 
 
 def test_a_start_trained_on_other_data_is_refused(

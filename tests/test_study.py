@@ -99,8 +99,8 @@ def test_what_fails_stops_only_what_starts_from_it(fake: Pipeline) -> None:
     specs = [trial("a"), trial("b", "a"), trial("c", "b"), trial("d")]
     assert run_all(specs, "out", [0, 1], device="cpu", open_reporter=open_reporter) == [
         Failure("a", 0, "a holds another spec"),
-        Failure("b", 0, "skipped, because a, from which it starts, is not done"),
-        Failure("c", 0, "skipped, because b, from which it starts, is not done"),
+        Failure("b", 0, "skipped, because it starts from a, which is not finished"),
+        Failure("c", 0, "skipped, because it starts from b, which is not finished"),
         Failure("d", 1, "RuntimeError: out of memory"),
     ]
     assert fake.calls == [("a", 0), ("d", 0), ("a", 1), ("b", 1), ("c", 1), ("d", 1)]
@@ -141,7 +141,7 @@ def test_run_all_reports_failures_at_the_end(fake: Pipeline) -> None:
     assert result.exit_code == 1 and "1 of 3 runs are done" in result.stdout
     assert result.stderr.splitlines()[-2:] == [
         "error: baseline seed 0: ZeroDivisionError: division by zero",
-        "error: additional_training seed 0: skipped, because baseline, from which it starts, is not done",
+        "error: additional_training seed 0: skipped, because it starts from baseline, which is not finished",
     ]
 
 
@@ -227,4 +227,4 @@ def test_side_by_side_each_still_comes_after_its_start(tiny_study: Callable[...,
     assert "second seed 0: starts from trial first" in result.stderr
     broken, third = result.stderr.splitlines()[-2:]
     assert broken.startswith("error: broken seed 0: nowhere.safetensors: no such file")
-    assert third == "error: third seed 0: skipped, because broken, from which it starts, is not done"
+    assert third == "error: third seed 0: skipped, because it starts from broken, which is not finished"

@@ -18,4 +18,10 @@ class CheckpointError(VistrialsError):
 
 
 class RunError(VistrialsError):
-    """A run directory in a state that the command cannot go on from."""
+    """A run directory in a state that the command cannot work with."""
+
+
+def shortened(value: object, limit: int = 60) -> str:
+    """A value as a message shows it: the start of one that is longer than `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -32,7 +32,7 @@ from vistrials.runs.provenance import (
     record_stage,
     update_provenance,
 )
-from vistrials.specs.loading import load_trial
+from vistrials.specs.loading import load_trial, overrides_within
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
@@ -42,7 +42,7 @@ from vistrials.weights.shipped import weights_file
 STAGES = ("train", "infer", "evaluate")
 
 # Settings that a trial shares with the one that it starts from.
-_PASSED_ON = ("data.", "train.", "init.backbone")
+_PASSED_ON = ("data", "train", "init.backbone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def run(
     starts: Mapping[str, TrialSpec] | None = None,
     reporter: Reporter | None = None,
 ) -> RunDirectory:
-    """Bring a run to its end: train, infer and evaluate as far as that is not done.
+    """Train, infer and evaluate; stages that are finished are skipped.
 
     A trial that starts from another one has that one trained first, under the same profile, data and seed.
 
@@ -98,7 +98,7 @@ def run(
         RunError: the folder holds a run of another spec or data, another process works on it, or a stage asked for
             needs one that is neither done nor asked for.
         VistrialsError: anything else that the user can mend, in one line.
-        Interrupted: stopped by a signal; the same call goes on from there.
+        Interrupted: stopped by a signal; the same call continues from there.
     """
     directory = RunDirectory.for_spec(spec, results_dir, seed)
     reporter = reporter or SilentReporter()
@@ -133,7 +133,7 @@ def _how_to_redo(directory: RunDirectory) -> str:
 
 
 def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
-    """Find now what would otherwise break the run hours later, or after --force has thrown its results away."""
+    """Find mistakes now that would break the run hours later, or after --force has removed its results."""
     spec, directory = job.spec, job.directory
     if not (force and "train" in stages):
         directory.check(spec)
@@ -153,19 +153,19 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
 
 
 def _check_start(job: _Job) -> None:
-    """Make sure that the weights at the root of this training can be had."""
-    init = job.spec.init
-    if init.weights is not None:
-        read_metadata(weights_file(init.weights))
-    elif init.from_trial is None:
-        from vistrials.weights.backbones import read_backbone
+    """Make sure that the weights that this training starts from are available."""
+    match job.spec.init.source:
+        case "weights", file:
+            read_metadata(weights_file(file))
+        case "trial", trial:
+            earlier = _job_of_start(job, trial)
+            if not (earlier.directory.is_trained() or earlier.directory.checkpoint.exists()):
+                earlier.directory.check_trainable()
+                _check_start(earlier)
+        case "backbone", backbone:
+            from vistrials.weights.backbones import read_backbone
 
-        read_backbone(job.spec.model, init.backbone)
-    else:
-        earlier = _job_of_start(job, init.from_trial)
-        if not (earlier.directory.is_trained() or earlier.directory.checkpoint.exists()):
-            earlier.directory.check_trainable()
-            _check_start(earlier)
+            read_backbone(job.spec.model, backbone)
 
 
 def _discard(directory: RunDirectory, stages: Sequence[str], splits: Sequence[str]) -> None:
@@ -224,7 +224,7 @@ def _train_process(
             update_provenance(directory.provenance, initial_weights=report)
     if fabric.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(fabric.device)
-    summary = fit(
+    iterations = fit(
         fabric,
         model,
         lambda start_iter: build_pair_loader(
@@ -244,10 +244,10 @@ def _train_process(
         title=f"train {spec.name}",
     )
     if fabric.is_global_zero:
-        save_weights(directory.weights, model, _weights_metadata(spec, directory, video_set, summary.iterations))
-        # All it has beyond the weights is what a training needs that goes on, and this one is over.
+        save_weights(directory.weights, model, _weights_metadata(spec, directory, video_set, iterations))
+        # Beyond the weights it has only what a training needs to continue, and this one is over.
         directory.checkpoint.unlink(missing_ok=True)
-    return {"iterations": summary.iterations} | _gpu_memory(fabric.device)
+    return {"iterations": iterations} | _gpu_memory(fabric.device)
 
 
 def _gpu_memory(device: torch.device) -> dict[str, Any]:
@@ -289,15 +289,19 @@ class _Start:
 
 
 def _find_start(job: _Job) -> _Start:
-    """init.weights > init.from > init.backbone; a trial to start from is trained first."""
-    init = job.spec.init
-    if init.weights is not None:
-        return _Start(init.weights, weights_file(init.weights))
-    if init.from_trial is None:
-        return _Start(f"backbone {init.backbone}", None)
-    earlier = _job_of_start(job, init.from_trial)
+    """What the spec names as its start; a trial is trained first."""
+    kind, name = job.spec.init.source
+    if kind == "weights":
+        return _Start(name, weights_file(name))
+    if kind == "backbone":
+        return _Start(f"backbone {name}", None)
+    return _train_start(job, _job_of_start(job, name))
+
+
+def _train_start(job: _Job, earlier: _Job) -> _Start:
+    """The weights of the trial that this one starts from, which is trained here if it is not yet."""
     directory, name = earlier.directory, earlier.spec.name
-    waiting = f"{job.spec.name} starts from {name}, which another process trains: waits for it"
+    waiting = f"waiting: {job.spec.name} starts from {name}, which another process is training"
     with directory.lock(before_wait=lambda: job.reporter.message(waiting)):
         if not directory.is_trained():
             settings = f" with {', '.join(earlier.overrides)}" if earlier.overrides else ""
@@ -316,7 +320,7 @@ def _job_of_start(job: _Job, trial: str) -> _Job:
 
     Settings given by hand reach it where they say how to train at all; those of model and inference are the trial's.
     """
-    overrides = tuple(override for override in job.overrides if override.startswith(_PASSED_ON))
+    overrides = overrides_within(job.overrides, _PASSED_ON)
     spec = job.starts.get(trial) or load_trial(trial, job.spec.profile, overrides)
     data = spec.data.model_copy(update={"source": job.spec.data.source, "splits": job.spec.data.splits})
     spec = spec.model_copy(update={"data": data})

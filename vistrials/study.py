@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
 from vistrials import pipeline
 from vistrials.engine.devices import choose_device
@@ -34,7 +33,7 @@ def run_all(
     num_jobs: int = 1,
     open_reporter: Callable[[str], AbstractContextManager[Reporter]] = lambda name: nullcontext(SilentReporter()),
 ) -> list[Failure]:
-    """Bring trials to their end, each after the one that it starts from; all with one seed before the next seed.
+    """Run trials to the end, each after the one that it starts from; all with one seed before the next seed.
 
     Args:
         specs: the resolved trials.
@@ -43,54 +42,32 @@ def run_all(
         device: as in `pipeline.run`.
         overrides: those that went into all specs.
         num_jobs: runs side by side, each in a process of its own with its share of the cores.
-        open_reporter: gives the reporter of a run; its argument tells runs apart that go on side by side.
+        open_reporter: gives the reporter of a run; its argument tells apart runs that go side by side.
 
     Returns:
         The runs that failed or were skipped because their start did.
 
     Raises:
         SpecError: there is no such device.
-        Interrupted: stopped by a signal; the same call goes on from there.
+        Interrupted: stopped by a signal; the same call continues from there.
     """
     choose_device(device)
     jobs = [_Job(spec, seed) for seed in seeds for spec in in_dependency_order(specs)]
-    options = (results_dir, device, overrides, {spec.name: spec for spec in specs})
-    waiting, unfinished = list(jobs), {job.key for job in jobs}
-    faults: dict[_Key, str] = {}
-    reporters: dict[_Key, ExitStack] = {}
-
-    def finish(key: _Key, fault: str | None) -> None:
-        unfinished.remove(key)
-        reporters.pop(key).close()
-        if fault is not None:
-            faults[key] = fault
-
-    with Workers(num_jobs) if num_jobs > 1 else _InPlace() as workers:
-        try:
-            while unfinished:
-                ready = (job for job in waiting if job.start not in unfinished)
-                job = next(ready, None) if workers.has_room else None
-                if job is None:
-                    finish(*workers.next_finished())
-                    continue
-                waiting.remove(job)
-                reporters[job.key] = ExitStack()
-                reporter = reporters[job.key].enter_context(open_reporter(job.name if num_jobs > 1 else ""))
-                reporter.message(f"{len(jobs) - len(waiting)}/{len(jobs)} {job.name}")
-                fault = f"skipped, because {job.start[0]}, from which it starts, is not done"
-                if job.start in faults:
-                    reporter.warning(f"{job.name}: {fault}")
-                    finish(job.key, fault)
-                else:
-                    workers.start(job.key, reporter, _bring_to_end, job, *options)
-        finally:
-            for unfinished_reporter in reporters.values():
-                unfinished_reporter.close()
+    options: _Options = (results_dir, device, overrides, {spec.name: spec for spec in specs})
+    if num_jobs == 1:
+        faults = _one_by_one(jobs, open_reporter, options)
+    else:
+        faults = _side_by_side(jobs, num_jobs, open_reporter, options)
     return [Failure(job.spec.name, job.seed, faults[job.key]) for job in jobs if job.key in faults]
 
 
 _Key = tuple[str, int]
 """Names a run by its trial and seed."""
+
+_OpenReporter = Callable[[str], AbstractContextManager[Reporter]]
+
+_Options = tuple[Path | str, str, Sequence[str], Mapping[str, TrialSpec]]
+"""What all runs share, as `_bring_to_end` takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,27 +110,54 @@ def _bring_to_end(
     return None
 
 
-class _InPlace:
-    """`Workers` for one call at a time, made in this process."""
+def _one_by_one(jobs: Sequence[_Job], open_reporter: _OpenReporter, options: _Options) -> dict[_Key, str]:
+    """Why runs failed, of all those made one after the other in this process."""
+    faults: dict[_Key, str] = {}
+    for number, job in enumerate(jobs, start=1):
+        with open_reporter("") as reporter:
+            reporter.message(f"{number}/{len(jobs)} {job.name}")
+            fault = _why_skipped(job, faults, reporter) or _bring_to_end(reporter, job, *options)
+        if fault is not None:
+            faults[job.key] = fault
+    return faults
 
-    def __init__(self) -> None:
-        self._finished: list[tuple[_Key, str | None]] = []
 
-    def __enter__(self) -> Self:
-        return self
+def _side_by_side(
+    jobs: Sequence[_Job], num_jobs: int, open_reporter: _OpenReporter, options: _Options
+) -> dict[_Key, str]:
+    """Why runs failed, of all those made in processes of their own as soon as the run that they start from is done."""
+    faults: dict[_Key, str] = {}
+    waiting, unfinished = list(jobs), {job.key for job in jobs}
+    with ExitStack() as all_reporters, Workers(num_jobs) as workers:
+        reporters: dict[_Key, ExitStack] = {}
+        while unfinished:
+            ready = (job for job in waiting if job.start not in unfinished)
+            job = next(ready, None) if workers.has_room else None
+            if job is None:
+                key, fault = workers.next_finished()
+            else:
+                waiting.remove(job)
+                key = job.key
+                reporters[key] = all_reporters.enter_context(ExitStack())
+                reporter = reporters[key].enter_context(open_reporter(job.name))
+                reporter.message(f"{len(jobs) - len(waiting)}/{len(jobs)} {job.name}")
+                fault = _why_skipped(job, faults, reporter)
+                if fault is None:
+                    workers.start(key, reporter, _bring_to_end, job, *options)
+                    continue
+            unfinished.remove(key)
+            reporters.pop(key).close()
+            if fault is not None:
+                faults[key] = fault
+    return faults
 
-    def __exit__(self, *exception: Any) -> None:
-        pass
 
-    @property
-    def has_room(self) -> bool:
-        return not self._finished
-
-    def start(self, key: _Key, reporter: Reporter, function: Callable[..., str | None], *args: Any) -> None:
-        self._finished.append((key, function(reporter, *args)))
-
-    def next_finished(self) -> tuple[_Key, str | None]:
-        return self._finished.pop()
+def _why_skipped(job: _Job, faults: Mapping[_Key, str], reporter: Reporter) -> str | None:
+    if job.start not in faults:
+        return None
+    fault = f"skipped, because it starts from {job.start[0]}, which is not finished"
+    reporter.warning(f"{job.name}: {fault}")
+    return fault
 
 
 def in_dependency_order(specs: Sequence[TrialSpec]) -> list[TrialSpec]:
@@ -170,7 +174,8 @@ def in_dependency_order(specs: Sequence[TrialSpec]) -> list[TrialSpec]:
 
 
 def _start_of(spec: TrialSpec) -> str | None:
-    return spec.init.from_trial if spec.init.weights is None else None
+    kind, name = spec.init.source
+    return name if kind == "trial" else None
 
 
 def _one_line(error: Exception) -> str:

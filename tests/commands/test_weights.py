@@ -64,7 +64,22 @@ def test_exported_weights_travel_with_where_they_come_from(folder: Path) -> None
     assert content["provenance"]["data"]["train"]["sha256"]
     small = folder / "out" / "small.safetensors"
     assert read_metadata(small) == read_metadata(run / "weights.safetensors")
+    again = vistrials("export-weights", run, "-o", small)
+    assert again.exit_code == 2 and f"{small} and {small.with_suffix('.json')}: there already" in again.stderr
     assert small.stat().st_size < 0.52 * (run / "weights.safetensors").stat().st_size
+
+
+def test_files_that_an_export_would_replace_are_replaced_with_force(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "weights.safetensors"
+    out.with_suffix(".json").write_text("{}")
+    run = folder / "smoke" / "baseline" / "seed0"
+    refused = vistrials("export-weights", run, "-o", out)
+    assert refused.exit_code == 2 and f"{out.with_suffix('.json')}: there already" in refused.stderr
+    assert not out.exists()
+    # A file of weights alone has nothing beside it.
+    assert vistrials("export-weights", folder / "ours.safetensors", "-o", out).exit_code == 0
+    assert vistrials("export-weights", run, "-o", out, "--force").exit_code == 0
+    assert json.loads(out.with_suffix(".json").read_text())["trial"] == "baseline"
 
 
 def test_a_run_that_is_none_is_named(tmp_path: Path) -> None:
@@ -118,8 +133,18 @@ def test_categories_come_by_name_or_from_an_annotation_file(tmp_path: Path) -> N
     (tmp_path / "valid.json").write_text(json.dumps({"videos": [video], "categories": categories}))
     for given in ("a, b,c,d,e,f,g,h", tmp_path / "valid.json"):
         out = tmp_path / "ours.safetensors"
-        result = vistrials("import-checkpoint", tmp_path / "original.pth", *SMOKE, "--categories", given, "-o", out)
+        result = vistrials(
+            "import-checkpoint", tmp_path / "original.pth", *SMOKE, "--categories", given, "-o", out, "--force"
+        )
         assert result.exit_code == 0
         assert json.loads(read_metadata(out)["category_names"]) == list("abcdefgh")
-    result = vistrials("import-checkpoint", tmp_path / "original.pth", *SMOKE, "--categories", "a,b", "-o", out)
+    result = vistrials(
+        "import-checkpoint",
+        tmp_path / "original.pth",
+        *SMOKE,
+        "--categories",
+        "a,b",
+        "-o",
+        tmp_path / "other.safetensors",
+    )
     assert result.exit_code == 2 and "expected 2 categories" in result.stderr

@@ -79,6 +79,16 @@ def test_wrong_splits_and_roots(tmp_path):
         resolve_split(files(tmp_path / "absent"), "train")
 
 
+def test_another_seed_draws_other_videos(tmp_path, monkeypatch):
+    monkeypatch.setenv("VISTRIALS_CACHE", str(tmp_path))
+    sizes = {"train": (1, 2), "minival": (1, 2), "occlusion": (1, 16)}
+    drawn = {}
+    for seed in (0, 1):
+        annotations, _ = resolve_split(DataSpec(source=SyntheticSource(seed=seed, **sizes)), "train")
+        drawn[seed] = json.loads(annotations.read_text())["annotations"]
+    assert drawn[0] != drawn[1]
+
+
 def test_synthetic_splits_are_drawn(tmp_path, monkeypatch):
     monkeypatch.setenv("VISTRIALS_CACHE", str(tmp_path))
     spec = DataSpec(source=SyntheticSource(train=(1, 2), minival=(1, 2), occlusion=(1, 16)))

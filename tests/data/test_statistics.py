@@ -156,7 +156,7 @@ def test_the_command_counts_a_file_and_a_folder(tmp_path):
     path.write_text(json.dumps(small_document()))
     for target, name in ((path, "instances"), (tmp_path, "train/instances")):
         out = tmp_path / "numbers.json"
-        result = run("data", "stats", target, "--json", out, "--plot", tmp_path / "plot.png")
+        result = run("data", "stats", target, "--json", out, "--plot", tmp_path / "plot.png", "--force")
         assert result.exit_code == 0, result.output
         assert json.loads(out.read_text())[name]["track_lengths"] == {"2": 4, "3": 1}
         rows = [" ".join(line.split()) for line in result.stdout.splitlines()]

@@ -12,7 +12,7 @@ from tests.engine.small import ITERS_PER_EPOCH, SmallLoader, SmallModel, files_i
 from vistrials.engine.devices import build_fabric
 from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import SilentReporter
-from vistrials.engine.training import RunningMeans, TrainingError, TrainingSummary, fit, sum_losses
+from vistrials.engine.training import RunningMeans, TrainingError, fit, sum_losses
 from vistrials.engine.training_state import load_checkpoint
 from vistrials.errors import CheckpointError
 from vistrials.specs.training import SGDSpec, StepSchedule, TrainSpec
@@ -26,12 +26,12 @@ def train(
     reporter: SilentReporter | None = None,
     digest: str = "digest",
     seed: int = 3,
-) -> tuple[nn.Module, TrainingSummary]:
+) -> tuple[nn.Module, int]:
     spec = spec or small_spec()
     if model is None:
         torch.manual_seed(0)
         model = SmallModel()
-    summary = fit(
+    iterations = fit(
         build_fabric(torch.device("cpu"), spec.precision),
         model,
         loader,
@@ -41,7 +41,7 @@ def train(
         digest=digest,
         reporter=reporter or SilentReporter(),
     )
-    return model, summary
+    return model, iterations
 
 
 def records(folder: Path) -> list[dict[str, float]]:
@@ -51,6 +51,18 @@ def records(folder: Path) -> list[dict[str, float]]:
 def same_weights(a: nn.Module, b: nn.Module) -> bool:
     ours, theirs = a.state_dict(), b.state_dict()
     return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+class Recording(SilentReporter):
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int | None]] = []
+        self.steps: list[tuple[int, dict[str, float]]] = []
+
+    def stage(self, name: str, total: int | None) -> None:
+        self.stages.append((name, total))
+
+    def advance(self, steps: int = 1, **values: float) -> None:
+        self.steps.append((steps, values))
 
 
 class PowerCut(Exception):
@@ -88,8 +100,9 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, spec: TrainSpe
         train(tmp_path / "cut", spec, loader=cut_off_after(7))
     assert [record["iter"] for record in records(tmp_path / "cut")] == [1, 2, 3, 4, 5, 6, 7]
     torch.manual_seed(99)  # whatever the second process drew before
-    resumed, summary = train(tmp_path / "cut", spec, model=SmallModel())
-    assert summary.resumed_from == 4  # a checkpoint every 4 steps; 5 to 7 are done again
+    reporter = Recording()
+    resumed, _ = train(tmp_path / "cut", spec, model=SmallModel(), reporter=reporter)
+    assert reporter.steps[0] == (4, {})  # a checkpoint every 4 steps; 5 to 7 are done again
     assert same_weights(whole, resumed)
     without_times = [
         [{key: value for key, value in record.items() if not key.endswith("seconds")} for record in records(folder)]
@@ -152,8 +165,9 @@ def test_a_signal_finishes_the_step_and_saves_it(tmp_path: Path, number: int) ->
     with pytest.raises(Interrupted, match="after iteration 6 of 10"):
         train(tmp_path / "cut", loader=interrupting_after(6, number))
     assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt", "digest").iteration == 6
-    resumed, summary = train(tmp_path / "cut")
-    assert summary.resumed_from == 6
+    reporter = Recording()
+    resumed, _ = train(tmp_path / "cut", reporter=reporter)
+    assert [steps for steps, _ in reporter.steps] == [6, 1, 1, 1, 1]
     assert same_weights(train(tmp_path / "whole")[0], resumed)
 
 
@@ -225,9 +239,9 @@ def test_a_gradient_that_is_not_finite_stops(tmp_path: Path) -> None:
 def test_no_iterations_keep_the_weights_and_leave_an_empty_log(tmp_path: Path) -> None:
     torch.manual_seed(0)
     untouched = SmallModel()
-    model, summary = train(tmp_path, small_spec(max_iters=0))
+    model, iterations = train(tmp_path, small_spec(max_iters=0))
     assert same_weights(model, untouched)
-    assert summary.iterations == 0
+    assert iterations == 0
     assert records(tmp_path) == []
 
 
@@ -244,23 +258,14 @@ def test_a_checkpoint_of_another_spec_is_refused(tmp_path: Path) -> None:
 
 def test_a_finished_training_does_nothing_more(tmp_path: Path) -> None:
     once, _ = train(tmp_path)
-    again, summary = train(tmp_path, model=SmallModel())
-    assert summary.resumed_from == summary.iterations == 10
+    reporter = Recording()
+    again, iterations = train(tmp_path, model=SmallModel(), reporter=reporter)
+    assert iterations == 10
+    assert [steps for steps, _ in reporter.steps] == [10]
     assert same_weights(once, again)
 
 
 def test_the_reporter_hears_of_every_step_and_of_means(tmp_path: Path) -> None:
-    class Recording(SilentReporter):
-        def __init__(self) -> None:
-            self.stages: list[tuple[str, int | None]] = []
-            self.steps: list[tuple[int, dict[str, float]]] = []
-
-        def stage(self, name: str, total: int | None) -> None:
-            self.stages.append((name, total))
-
-        def advance(self, steps: int = 1, **values: float) -> None:
-            self.steps.append((steps, values))
-
     reporter = Recording()
     train(tmp_path, reporter=reporter)
     assert reporter.stages == [("train", 10)]

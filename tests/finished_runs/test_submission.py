@@ -99,7 +99,7 @@ def test_the_command_on_a_file_says_what_it_put_right(tmp_path: Path, monkeypatc
     result = submit("pred.json", "--gt", "data/valid.json")
     assert result.exit_code == 0
     assert result.stdout.startswith("results.zip: 4 tracks in 2 of 2 videos, ")
-    assert result.stderr == ("warning: put right: run lengths compressed: 1 (first: predictions[3] segmentations[0])\n")
+    assert result.stderr == ("warning: repaired: run lengths compressed: 1 (first: predictions[3] segmentations[0])\n")
     assert results_of(Path("results.zip"))[:3] == ROWS
     again = submit("pred.json", "--server-annotations", "data/valid.json", "-o", "again.zip")
     assert again.exit_code == 0

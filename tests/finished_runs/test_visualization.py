@@ -161,6 +161,12 @@ def test_the_command_by_folder_and_by_name(tmp_path: Path) -> None:
     sizes = [Image.open(path).size for path in (first, second)]
     assert sizes == [(2 * 320 + 4, 2 * (22 + 240) + 22)] * 2
     assert first.read_bytes() != second.read_bytes()
+    before = second.read_bytes()
+    result = visualize(directory.path, "--video", "7", "--at", "2,0", "-o", second)
+    assert result.exit_code == 2 and second.read_bytes() == before
+    assert result.stderr == f"error: {second}: there already; replace with --force, or name another file\n"
+    result = visualize(directory.path, "--video", "7", "--at", "2,0", "-o", second, "--force")
+    assert result.exit_code == 0 and second.read_bytes() == first.read_bytes()
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:

@@ -128,6 +128,17 @@ def test_a_single_roi_divides_by_one() -> None:
     assert losses == pytest.approx(expected)
 
 
+def test_beta_says_up_to_where_box_errors_are_squared_and_stds_what_deltas_are_divided_by() -> None:
+    def box_loss(**spec) -> float:
+        rois = SampledRoIs(torch.tensor([row(0, 9)]), torch.tensor([0]))
+        truth, labels = [torch.tensor([row(0, 19)])], [torch.tensor([1])]
+        return loss_of(head(**spec), torch.zeros(1, 3), torch.zeros(1, 12), [rois], truth, labels)["loss_bbox"]
+
+    # dx = 5 / 10 / .1 lies above beta 4, dw = log 2 / .2 below.
+    assert box_loss(smooth_l1_beta=4) == pytest.approx(5 - 0.5 * 4 + 0.5 * (math.log(2) / 0.2) ** 2 / 4)
+    assert box_loss(delta_stds=(0.2, 0.3, 0.5, 0.7)) == pytest.approx(5 / 10 / 0.2 - 0.5 + math.log(2) / 0.5 - 0.5)
+
+
 def test_the_accuracy_counts_all_rois() -> None:
     rois = SampledRoIs(torch.tensor([row(0, 9)] * 4), torch.tensor([0, 0]))
     logits = torch.eye(3)[[1, 0, 0, 2]]  # right, wrong, right, wrong

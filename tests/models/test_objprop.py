@@ -8,6 +8,7 @@ from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import (
     AnchorSpec,
     BoxHeadSpec,
+    MaskHeadSpec,
     NeckSpec,
     PropagationSpec,
     RPNSpec,
@@ -30,6 +31,13 @@ LOSSES = {
 
 def _total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.stack([value for name, value in losses.items() if name.startswith("loss_")]).sum()
+
+
+def test_masks_are_twice_as_large_as_the_features_of_their_rois() -> None:
+    model = small_model(mask_head=MaskHeadSpec(num_convs=1, channels=8, roi_size=5)).eval()
+    levels = model.pyramid(torch.zeros(1, 3, 64, 96))
+    probs = model.mask_probs(levels, torch.tensor([[0.0, 0.0, 31.0, 31.0]]), torch.tensor([1]))
+    assert probs.shape == (1, 10, 10)
 
 
 def test_published_losses() -> None:

@@ -87,6 +87,14 @@ def test_small_box_errors_are_squared() -> None:
     assert losses["loss_rpn_bbox"].item() == pytest.approx(0.5 * 0.1**2 * 9 / (1 + 1))  # one positive, at least one
 
 
+def test_beta_says_up_to_where_box_errors_are_squared() -> None:
+    deltas = torch.zeros(1, 1, 1, 4)
+    deltas[..., 0], deltas[..., 1] = 0.4, 0.6
+    truth = torch.tensor([[0.0, 0.0, 3.0, 3.0]])
+    losses = loss_of([torch.zeros(1, 1, 1)], [deltas], [truth], [(4, 4)], smooth_l1_beta=0.5)
+    assert losses["loss_rpn_bbox"].item() == pytest.approx((0.5 * 0.4**2 / 0.5 + 0.6 - 0.5 * 0.5) / (1 + 1))
+
+
 def test_every_image_counts_one_positive_and_one_negative_at_least() -> None:
     empty = torch.zeros(0, 4)
     logits = torch.zeros(2, 2, 2)

@@ -159,4 +159,5 @@ def test_plot_losses_writes_and_names_the_file(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["plot-losses", "baseline", *options])
     assert result.exit_code == 0 and result.stdout.strip() == str(out)
     assert {row["trial"] for row in csv.DictReader(out.read_text().splitlines())} == {"baseline"}
-    assert CliRunner().invoke(app, ["plot-losses", "nope", *options]).exit_code == 2
+    nope = CliRunner().invoke(app, ["plot-losses", "nope", *options, "--force"])
+    assert nope.exit_code == 2 and "nope" in nope.stderr

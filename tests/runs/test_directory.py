@@ -1,9 +1,13 @@
+import errno
 import multiprocessing
+import os
+import signal
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from vistrials.errors import RunError, SpecError
 from vistrials.runs.directory import RunDirectory, result_digest
@@ -178,7 +182,7 @@ def test_a_run_that_another_process_works_on_can_be_waited_for(tmp_path: Path) -
         with run.lock(before_wait=lambda: events.append("waits")):
             events.append("has it")
 
-    # A second descriptor of the same folder is as good as another process.
+    # A second lock of the same folder is as good as another process.
     other = threading.Thread(target=wait)
     with run.lock():
         other.start()
@@ -188,6 +192,42 @@ def test_a_run_that_another_process_works_on_can_be_waited_for(tmp_path: Path) -
         events.append("gives it back")
     other.join(30)
     assert events == ["waits", "gives it back", "has it"]
+
+
+def _lock_and_fork(run: RunDirectory, connection) -> None:
+    with run.lock():
+        forked = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+        forked.start()
+        connection.send(forked.pid)
+        forked.join()
+
+
+def test_a_killed_process_gives_its_run_back_whatever_it_has_forked(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=_lock_and_fork, args=(run, theirs))
+    process.start()
+    forked = ours.recv()
+    try:
+        with pytest.raises(RunError, match="another process works on this run"), run.lock():
+            pass
+        process.kill()
+        process.join()
+        os.kill(forked, 0)  # is still there
+        with run.lock():
+            pass
+    finally:
+        os.kill(forked, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EROFS, errno.EACCES])
+def test_a_run_goes_on_where_nothing_can_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def refuse(self: FileLock, **options: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with folder_of(tmp_path, spec()).lock():
+        pass
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from vistrials.specs.loading import (
     list_profiles,
     list_trials,
     load_trial,
+    overrides_within,
     parse_spec,
     trial_differences,
 )
@@ -237,6 +238,28 @@ def test_a_recorded_spec_loads_by_its_path_with_overrides(tmp_path: Path) -> Non
     assert load_trial(recorded, "smoke", ["train.max_iters=5"]).train.max_iters == 5
     with pytest.raises(SpecError, match="expected 'ovis', found 'smoke'"):
         load_trial(recorded, "ovis")
+
+
+@pytest.mark.parametrize(
+    ("override", "kept"),
+    [
+        ("train.max_iters=5", "train.max_iters=5"),
+        ("train={max_iters: 5}", "train={max_iters: 5}"),
+        ("init.backbone=random", "init.backbone=random"),
+        ("init={weights: null, backbone: random}", "init={backbone: random}"),
+        ("init={weights: null}", None),
+        ("model.neck={num_convs: 3}", None),
+        ("inference={}", None),
+        ("training_of_another_kind.x=1", "unknown section"),
+    ],
+)
+def test_overrides_are_chosen_by_what_they_set(override: str, kept: str | None) -> None:
+    if kept == "unknown section":
+        with pytest.raises(SpecError, match=kept):
+            overrides_within([override], ["train", "init.backbone"])
+        return
+    chosen = overrides_within(["model.neck=null", override], ["train", "init.backbone"])
+    assert chosen == (() if kept is None else (kept,))
 
 
 # --- Errors: one line each, with file, key path, expected and found

@@ -93,6 +93,14 @@ def test_masks_fill_the_box_at_the_size_of_the_frame() -> None:
     assert torch.equal(objects[0].mask, expected)
 
 
+@pytest.mark.parametrize(("threshold", "area"), [(0.2, 100), (0.9, 0)])
+def test_a_mask_holds_what_is_above_the_threshold(threshold: float, area: int) -> None:
+    network = ScriptedNetwork([[(5, 1, 0.9)]])
+    network.mask_probs = lambda levels, boxes, labels: torch.full((len(boxes), 4, 4), 0.7)
+    (objects,) = steps(network, InferenceSpec(mask_threshold=threshold))
+    assert objects[0].mask.sum() == area
+
+
 def test_lost_objects_are_propagated_with_the_mean_of_their_scores_and_their_last_label() -> None:
     script = [[(0, 1, 0.9)], [(0, 2, 0.5)], [], []]
     found = steps(ScriptedNetwork(script, constant_propagation()), InferenceSpec(association={"label_weight": 0}))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vistrials.commands.options import EXIT_FAULTS_FOUND, Overrides, Profile, Replace, all_overrides
+from vistrials.commands.options import EXIT_FAULTS_FOUND, Overrides, Profile, Replace, all_overrides, keep_files
 from vistrials.errors import SpecError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ convert = typer.Typer()
 app.add_typer(
     convert,
     name="convert",
-    help="Bring another data set into YouTube-VIS form (docs/own_data.md).",
+    help="Convert another data set to YouTube-VIS form (docs/own_data.md).",
     no_args_is_help=True,
 )
 
@@ -32,7 +32,7 @@ def synthesize_command(
     profile: Profile = None,
     overrides: Overrides = None,
 ) -> None:
-    """Draw the embedded data set into a folder; sizes and seed are the profile's."""
+    """Draw the embedded data set into a folder, with the profile's sizes and seed."""
     from vistrials.commands.display import progress_bar, show_text
     from vistrials.data.synthetic.dataset import SyntheticSizes, synthesize
     from vistrials.specs.data import SyntheticSource
@@ -82,7 +82,7 @@ def check_data_command(
 def split_command(
     train_json: Annotated[Path, typer.Argument(metavar="TRAIN.json", help="Annotations to split by video.")],
     fraction: Annotated[float, typer.Option(help="Part of the videos that goes to minival.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of videos.")] = 0,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder to write to (default: beside the input).")
     ] = None,
@@ -109,8 +109,10 @@ def stats_command(
         Path | None, typer.Option(metavar="FILE", help="Draw them: .png, .pdf or .svg.", show_default=False)
     ] = None,
     profile: Profile = None,
+    force: Replace = False,
 ) -> None:
     """Count what a data set holds: videos, tracks per category, lengths, sizes, occlusion."""
+    keep_files(force, json_file, plot)
     from dataclasses import asdict
 
     from vistrials.commands.display import show_table, show_text
@@ -140,7 +142,7 @@ def convert_davis_command(
     split: Split = "train",
     categories: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="davis_semantics.json; without, every object is an 'object'."),
+        typer.Option(metavar="FILE", help="davis_semantics.json (default: every object is an 'object')."),
     ] = None,
     copy: Copy = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Profile, Results, Seed, run_folder
+from vistrials.commands.options import Profile, Replace, Results, Seed, keep_files, run_folder
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -35,11 +35,13 @@ def diagnose_command(
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Also write everything here.", show_default=False)
     ] = None,
+    force: Replace = False,
 ) -> None:
-    """Name what is wrong by kind and cause, and say how much AP would gain without it.
+    """Sort errors by kind and cause, and say how much higher AP would be without each.
 
-    Profile, seed and results folder matter where a trial is named; a folder says them itself.
+    --profile, --seed and --results are for a run that is named by its trial; a folder implies them.
     """
+    keep_files(force, json_path)
     names = [run, *([against] if against is not None else [])]
     if ground_truth is not None:
         if split is not None:

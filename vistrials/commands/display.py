@@ -1,4 +1,4 @@
-"""What the command line shows: progress, tables and one-line errors. Only cli.py uses it."""
+"""What the command line shows: progress, tables and one-line errors. Only commands use it."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""What several commands are told in the same way."""
+"""Options that several commands share."""
 
 import json
 from pathlib import Path
@@ -22,20 +22,20 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Change a setting; repeatable.", show_default=False),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the run; another seed, another run.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the run; each seed makes a run of its own.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of all runs.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Devices = Annotated[int, typer.Option(min=1, help="Devices of that kind to train on, a process each.")]
+Devices = Annotated[int, typer.Option(min=1, help="How many devices of that kind to train on, one process each.")]
 Weights = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
         show_default=False,
-        help="Start from these weights (init.weights); infer, and --set train.max_iters=0, take them as they are.",
+        help="Start from these weights (init.weights); infer, and --set train.max_iters=0, use them unchanged.",
     ),
 ]
-Replace = Annotated[bool, typer.Option("--force", help="Replace files that are there already.")]
-Force = Annotated[bool, typer.Option("--force", help="Redo what is done already.")]
+Replace = Annotated[bool, typer.Option("--force", help="Replace files that exist already.")]
+Force = Annotated[bool, typer.Option("--force", help="Redo stages that are finished.")]
 
 
 def all_overrides(data: Path | None, weights: str | None, overrides: list[str] | None) -> list[str]:
@@ -49,8 +49,16 @@ def all_overrides(data: Path | None, weights: str | None, overrides: list[str] |
     return [*chosen, *(overrides or [])]
 
 
+def keep_files(force: bool, *outputs: Path | None) -> None:
+    """Refuse to replace existing files, before any work is done, unless --force is given."""
+    from vistrials.formats.files import refuse_to_replace
+
+    if not force:
+        refuse_to_replace([path for path in outputs if path is not None], "name another file")
+
+
 def run_folder(run: str, profile: str | None, seed: int, results: Path) -> Path:
-    """The folder of a run that is given as such, or by its trial."""
+    """The folder of a run that is named by this folder or by its trial."""
     is_yaml = run.endswith((".yaml", ".yml"))
     if (Path(run) / "spec.yaml").is_file() or ("/" in run and not is_yaml):
         return Path(run)

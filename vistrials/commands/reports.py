@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Profile, Results, Seed, run_folder
+from vistrials.commands.options import Profile, Replace, Results, Seed, keep_files, run_folder
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -27,13 +27,17 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    mix: Annotated[bool, typer.Option("--mix", help="Compare what is not comparable, too, with footnotes.")] = False,
+    mix: Annotated[
+        bool, typer.Option("--mix", help="Also compare runs that are not comparable, with footnotes.")
+    ] = False,
     bootstrap: Annotated[
         int, typer.Option(metavar="N", help="Draws of videos for intervals and p; 0 leaves them out.")
     ] = 1000,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
+    force: Replace = False,
 ) -> None:
     """Table 1: the figures of all trials that have been evaluated, and how far they are from the baseline's."""
+    keep_files(force, out)
     from vistrials.commands.display import show_table, show_text
     from vistrials.reports.comparison import compare_runs
     from vistrials.reports.comparison_text import caption, cells, choose_format, columns, remarks, render
@@ -57,13 +61,15 @@ def compare(
 def plot_losses_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .png, .pdf, .svg, or .csv.")],
     trials: Annotated[
-        list[str] | None, typer.Argument(metavar="[TRIAL]...", help="Trials; all that have logged losses without.")
+        list[str] | None, typer.Argument(metavar="[TRIAL]...", help="Trials (default: all that have logged losses).")
     ] = None,
     profile: Profile = None,
     seed: Seed = 0,
     results: Results = Path("results"),
+    force: Replace = False,
 ) -> None:
-    """Figure 4: how six losses fall in the training of trials, or the same as CSV."""
+    """Figure 4: six training losses of each trial as curves, or as CSV."""
+    keep_files(force, out)
     from vistrials.commands.display import show_text
     from vistrials.reports.loss_curves import save_loss_curves
     from vistrials.specs.loading import DEFAULT_PROFILE
@@ -90,17 +96,18 @@ def visualize_command(
     num_frames: Annotated[int, typer.Option("--frames", min=1, help="Frames, evenly spread.")] = 4,
     at: Annotated[
         str | None,
-        typer.Option(metavar="N,N,...", help="These frames instead, from 0.", show_default=False),
+        typer.Option(metavar="N,N,...", help="Numbers of the frames to draw instead, from 0.", show_default=False),
     ] = None,
-    min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave predictions below out.")] = 0.3,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave out predictions with a lower score.")] = 0.3,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="PNG (default: named after what it shows).", show_default=False),
     ] = None,
+    force: Replace = False,
 ) -> None:
     """Draw frames of a video with the ground truth and what a run predicted.
 
-    Profile, seed and results folder matter where a trial is named; a folder says them itself.
+    --profile, --seed and --results are for a run that is named by its trial; a folder implies them.
     """
     frames = num_frames if at is None else _frame_numbers(at)
     folder = run_folder(run, profile, seed, results)
@@ -108,7 +115,7 @@ def visualize_command(
     from vistrials.commands.display import show_text
     from vistrials.finished_runs.visualization import visualize
 
-    path = visualize(folder, out, split=split, video_id=video, frames=frames, min_score=min_score)
+    path = visualize(folder, out, split=split, video_id=video, frames=frames, min_score=min_score, replace=force)
     show_text(str(path))
 
 

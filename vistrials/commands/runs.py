@@ -1,4 +1,4 @@
-"""Work through trials: run, train, infer, run-all."""
+"""Run trials: run, train, infer, run-all."""
 
 from pathlib import Path
 from typing import Annotated
@@ -76,26 +76,26 @@ def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) ->
 _add_pipeline_command(
     "run",
     ("train", "infer", "evaluate"),
-    "Train, infer and evaluate a trial, as far as that is not done.",
+    "Train, infer and evaluate a trial; finished stages are skipped.",
 )
-_add_pipeline_command("train", ("train",), "Train a trial, going on where it was interrupted.")
+_add_pipeline_command("train", ("train",), "Train a trial; an interrupted training continues where it stopped.")
 _add_pipeline_command("infer", ("infer",), "Predict the splits of a trained trial.")
 
 
 @app.command("run-all")
 def run_all_command(
-    trials: Annotated[list[str] | None, typer.Argument(metavar="[TRIAL]...", help="Trials; all without.")] = None,
+    trials: Annotated[list[str] | None, typer.Argument(metavar="[TRIAL]...", help="Trials (default: all).")] = None,
     profile: Profile = None,
-    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="Seeds; another one, another run.")] = "0",
+    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="Seeds; each makes a run of its own.")] = "0",
     data: DataDir = None,
     results: Results = Path("results"),
     device: Device = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, which share the cores.")] = 1,
     overrides: Overrides = None,
 ) -> None:
-    """Run trials in the order in which they start from each other, as far as they are not done.
+    """Run several trials, each after the one that it starts from; finished runs are skipped.
 
-    One that fails does not stop the others.
+    A trial that fails does not stop the others.
     """
     numbers = _seed_numbers(seeds)
     from vistrials import study
@@ -113,7 +113,7 @@ def run_all_command(
     for failure in failures:
         show_error(f"{failure.trial} seed {failure.seed}: {failure.reason}")
     if failures:
-        show_text("the same command goes on with the others; `vistrials run` shows in full how one of them crashes")
+        show_text("the same command continues with the unfinished ones; `vistrials run` shows in full how one crashes")
         raise typer.Exit(EXIT_FAULTS_FOUND)
 
 

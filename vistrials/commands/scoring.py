@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from vistrials.commands.options import Replace, keep_files
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -24,12 +25,14 @@ def evaluate(
     tracking: Annotated[bool, typer.Option("--tracking", help="HOTA, DetA, AssA and IDF1 as well.")] = False,
     min_score: Annotated[
         float | None,
-        typer.Option(help="With --tracking: leave predictions below out, since they all weigh the same there."),
+        typer.Option(help="With --tracking: leave out predictions with a lower score, since all count the same there."),
     ] = None,
+    force: Replace = False,
 ) -> None:
     """Score predictions, of this or any other program, against annotations."""
     if min_score is not None and not tracking:
-        raise SpecError("--min-score: matters to --tracking only; AP takes all predictions by falling score")
+        raise SpecError("--min-score: expected only with --tracking; AP uses all predictions, by falling score")
+    keep_files(force, json_path)
     from vistrials.commands.display import RichReporter, percent, show_figures, show_table, show_text
     from vistrials.evaluation.track_files import naming_files, read_files
     from vistrials.evaluation.youtube_vis import evaluate as evaluate_tracks

@@ -1,4 +1,4 @@
-"""Leave for the server: submit."""
+"""Archives for evaluation servers: submit."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,7 @@ def submit_command(
             "--gt",
             "--server-annotations",
             metavar="FILE",
-            help="The server's annotation file, which tells videos and categories (default: that of the run's split).",
+            help="The server's annotation file, which lists videos and categories (default: that of the run's split).",
             show_default=False,
         ),
     ] = None,
@@ -41,7 +41,7 @@ def submit_command(
 ) -> None:
     """Check predictions as a benchmark server would, and write the archive that it takes.
 
-    Split, profile, seed and results folder matter for runs only; the latter three where a trial is named.
+    --split is for runs; --profile, --seed and --results are for a run that is named by its trial.
     """
     is_file = source.endswith((".json", ".json.gz"))
     if is_file and annotations is None:
@@ -63,7 +63,7 @@ def submit_command(
 
         submission = submit_run(folder, out, split=split, annotations=annotations, replace=force)
     for fix in submission.fixes:
-        RichReporter().warning(f"put right: {fix}")
+        RichReporter().warning(f"repaired: {fix}")
     show_text(
         f"{out}: {count(len(submission.rows))} tracks in {count(submission.num_predicted_videos)} of "
         f"{count(submission.num_videos)} videos, {count(out.stat().st_size)} bytes"

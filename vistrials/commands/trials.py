@@ -64,7 +64,7 @@ def show(
 @app.command()
 def check(
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE]...", help="Trials or profiles; all without.")
+        list[str] | None, typer.Argument(metavar="[FILE]...", help="Trials or profiles (default: all).")
     ] = None,
 ) -> None:
     """Validate trials under all profiles."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vistrials.commands.options import DataDir, Overrides, Profile, all_overrides
+from vistrials.commands.options import DataDir, Overrides, Profile, Replace, all_overrides, keep_files
 from vistrials.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ app = typer.Typer()
 @app.command("import-checkpoint")
 def import_checkpoint_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Checkpoint of the original program or of torchvision.")],
-    trial: Annotated[str, typer.Option("--trial", help="The trial that is to start from it.")],
+    trial: Annotated[str, typer.Option("--trial", help="Trial that will start from it.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors).")],
     profile: Profile = None,
     data: DataDir = None,
@@ -26,18 +26,20 @@ def import_checkpoint_command(
         typer.Option(
             metavar="NAME,...|FILE.json",
             show_default=False,
-            help="Categories in their order, or an annotation file that lists them, in the place of the trial's data.",
+            help="Category names in order, or an annotation file that lists them (default: those of the trial's data).",
         ),
     ] = None,
     overrides: Overrides = None,
     allow_mismatch: Annotated[
-        bool, typer.Option("--allow-mismatch", help="Take what fits, leave the rest to fresh numbers.")
+        bool, typer.Option("--allow-mismatch", help="Load what fits and leave the rest at fresh random numbers.")
     ] = False,
+    force: Replace = False,
 ) -> None:
     """Turn a checkpoint of mmdetection 1 (MaskTrack R-CNN, ObjProp) or of torchvision's Mask R-CNN into weights.
 
     Strict: what is missing, unexpected or of another shape is listed, and nothing is written.
     """
+    keep_files(force, out)
     from vistrials.specs.loading import load_trial
 
     spec = load_trial(trial, profile, all_overrides(data, None, overrides))
@@ -69,14 +71,15 @@ def export_weights_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write (.safetensors; .pth with --original).")],
     half: Annotated[bool, typer.Option("--half", help="As float16, half the size.")] = False,
     original: Annotated[
-        bool, typer.Option("--original", help="As a checkpoint of the original program, by its names.")
+        bool, typer.Option("--original", help="As a checkpoint of the original program, with its parameter names.")
     ] = False,
+    force: Replace = False,
 ) -> None:
     """Copy the weights of a run, with its provenance and figures beside them as .json; or a file of weights alone."""
     from vistrials.commands.display import show_text
     from vistrials.finished_runs.export import export_weights
 
-    for path in export_weights(run_or_file, out, half=half, original=original):
+    for path in export_weights(run_or_file, out, half=half, original=original, replace=force):
         show_text(str(path))
 
 

@@ -1,6 +1,5 @@
 """Frame pairs and their batches for training. A batch is a function of (seed, iteration) and nothing else."""
 
-import os
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import count
@@ -39,6 +38,7 @@ from vistrials.data.transforms import (
 )
 from vistrials.errors import DataError, SpecError, VistrialsError
 from vistrials.formats.annotations import decode_mask
+from vistrials.machine import num_cores
 from vistrials.specs.data import AugmentationSpec, DataSpec
 from vistrials.specs.training import TrainSpec
 from vistrials.structures.frames import FramePair, FramePairBatch
@@ -327,8 +327,7 @@ def build_pair_loader(
     dataset = FramePairDataset(video_set, data, seed, train.cache_frames)
     batches = PairBatches(dataset, train.batch_size, rank, world_size)
     # More processes than cores only take turns.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return PairLoader(batches, start_iter, 0 if train.cache_frames else min(train.num_workers, cores))
+    return PairLoader(batches, start_iter, 0 if train.cache_frames else min(train.num_workers, num_cores()))
 
 
 class _CountFrom(Sampler[int]):

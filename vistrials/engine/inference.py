@@ -94,7 +94,7 @@ def _until_stopped(frames: Iterator[Frame], stop: StopRequest, number: int, vide
     for frame in frames:
         if stop.requested:
             done = f"{number} of {len(video_set.videos)} videos"
-            raise Interrupted(f"stopped after {done}; the same command goes on from there")
+            raise Interrupted(f"stopped after {done}; the same command continues from there")
         yield frame
 
 

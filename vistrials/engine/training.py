@@ -27,7 +27,7 @@ SHOWN_MEAN_ITERS = 50
 
 
 class TrainingError(VistrialsError):
-    """A training that cannot go on."""
+    """A training that cannot continue."""
 
 
 class BatchLoader(Protocol):
@@ -47,15 +47,6 @@ class TrainingFiles:
     tensorboard: Path
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingSummary:
-    """How a training went. `resumed_from`: steps that earlier calls had finished; `seconds`: of this call."""
-
-    iterations: int
-    resumed_from: int
-    seconds: float
-
-
 def fit(
     fabric: Fabric,
     model: nn.Module,
@@ -67,8 +58,8 @@ def fit(
     digest: str,
     reporter: Reporter,
     title: str = "train",
-) -> TrainingSummary:
-    """Train a model to the end, going on from the checkpoint where there is one.
+) -> int:
+    """Train a model to the end, from its checkpoint if there is one.
 
     Every step draws its random numbers from (seed, iteration, rank), so on the CPU a resumed training equals
     an uninterrupted one bit for bit. With several processes the gradient is the mean over ranks: equal to
@@ -88,15 +79,18 @@ def fit(
         reporter: hears of each step, with means over the last 50.
         title: of the stage, for the reporter.
 
+    Returns:
+        Steps of the whole training, those of earlier calls among them.
+
     Raises:
         TrainingError: a loss or the gradient is no longer finite.
         Interrupted: stopped by a signal, after the step was finished and saved.
         CheckpointError: the checkpoint is damaged or belongs to another spec.
     """
-    began = time.perf_counter()
     optimizer = build_optimizer(spec.optimizer, model.parameters(), fused=spec.precision != "16-mixed")
-    wrapped_model, wrapped_optimizer = fabric.setup(model, optimizer)
-    start = _resume(fabric, model, optimizer, files.checkpoint, digest)
+    step = _Step(fabric, model, optimizer, spec, seed)
+    checkpoints = _Checkpoints(fabric, model, optimizer, files.checkpoint, digest)
+    start = checkpoints.resume()
     loader = load_batches(start)
     total_iters = total_iterations(spec, loader.iters_per_epoch)
     model.train()
@@ -104,55 +98,104 @@ def fit(
     reporter.advance(start)
     means = RunningMeans(SHOWN_MEAN_ITERS)
 
-    def save(iteration: int) -> None:
-        if fabric.is_global_zero:
-            scaler = fabric.strategy.precision.state_dict()
-            state = TrainingState(iteration, digest, model.state_dict(), optimizer.state_dict(), scaler)
-            save_checkpoint(files.checkpoint, state)
-
     with StopRequest() as stop, _open_log(fabric, files, start) as log:
         batches = _until_stopped(loader, stop)
         for done in range(start, total_iters):
             step_began = time.perf_counter()
             batch = next(batches, None)
             if batch is None:
-                save(done)
+                checkpoints.save(done)
                 raise Interrupted(_how_to_go_on(done, total_iters))
             data_seconds = time.perf_counter() - step_began
-
-            seed_step(seed, done, fabric.global_rank)
-            lr = spec.optimizer.lr * learning_rate_factor(spec.schedule, done, total_iters, spec.epochs)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-
-            scalars = wrapped_model(fabric.to_device(batch))
-            total = sum_losses(scalars)
-            fabric.backward(total)
-            values, stopping = _mean_over_ranks(fabric, scalars | {"loss_total": total}, stop.requested)
-            _check_finite(values, done + 1)
-
-            grad_norm = fabric.clip_gradients(
-                wrapped_model,
-                wrapped_optimizer,
-                max_norm=spec.clip_grad_norm or math.inf,
-                error_if_nonfinite=False,
-            )
-            values |= {"lr": lr, "grad_norm": float(cast(Tensor, grad_norm))}
-            if spec.precision != "16-mixed":  # whose scaler skips such a step and scales the next one less
-                _check_finite(values, done + 1)
-            wrapped_optimizer.step()
-            wrapped_optimizer.zero_grad()
-
+            values, stopping = step.take(batch, done, total_iters, stop)
             values |= {"seconds": time.perf_counter() - step_began, "data_seconds": data_seconds}
             if log is not None:
                 log.write({"iter": done + 1, "epoch": 1 + done // loader.iters_per_epoch} | values)
             shown = means.update({name: values[name] for name in ("loss_total", "seconds")})
-            reporter.advance(1, **shown, lr=lr)
+            reporter.advance(1, **shown, lr=values["lr"])
             if stopping or (done + 1) % spec.checkpoint_every_iters == 0 or done + 1 == total_iters:
-                save(done + 1)
+                checkpoints.save(done + 1)
             if stopping:
                 raise Interrupted(_how_to_go_on(done + 1, total_iters))
-    return TrainingSummary(total_iters, start, time.perf_counter() - began)
+    return total_iters
+
+
+class _Step:
+    """One optimiser step: random numbers, learning rate, losses, gradient, clip, update."""
+
+    def __init__(self, fabric: Fabric, model: nn.Module, optimizer: Optimizer, spec: TrainSpec, seed: int) -> None:
+        """Moves the model to its device."""
+        self._fabric, self._spec, self._seed = fabric, spec, seed
+        self._optimizer = optimizer
+        self._wrapped_model, self._wrapped_optimizer = fabric.setup(model, optimizer)
+
+    def take(self, batch: Any, done: int, total_iters: int, stop: StopRequest) -> tuple[dict[str, float], bool]:
+        """Take the step after `done` of them.
+
+        Returns:
+            The scalars that the model returned, averaged over ranks, loss_total, lr, and grad_norm before the clip; and
+            whether any rank was asked to stop.
+
+        Raises:
+            TrainingError: a loss or the gradient is no longer finite; the weights stay as they were.
+        """
+        fabric, spec = self._fabric, self._spec
+        seed_step(self._seed, done, fabric.global_rank)
+        lr = self._set_learning_rate(done, total_iters)
+
+        scalars = self._wrapped_model(fabric.to_device(batch))
+        total = sum_losses(scalars)
+        fabric.backward(total)
+        values, stopping = _mean_over_ranks(fabric, scalars | {"loss_total": total}, stop.requested)
+        _check_finite(values, done + 1)
+
+        grad_norm = fabric.clip_gradients(
+            self._wrapped_model,
+            self._wrapped_optimizer,
+            max_norm=spec.clip_grad_norm or math.inf,
+            error_if_nonfinite=False,
+        )
+        values |= {"lr": lr, "grad_norm": float(cast(Tensor, grad_norm))}
+        if spec.precision != "16-mixed":  # whose scaler skips such a step and scales the next one less
+            _check_finite(values, done + 1)
+        self._wrapped_optimizer.step()
+        self._wrapped_optimizer.zero_grad()
+        return values, stopping
+
+    def _set_learning_rate(self, done: int, total_iters: int) -> float:
+        spec = self._spec
+        lr = spec.optimizer.lr * learning_rate_factor(spec.schedule, done, total_iters, spec.epochs)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        return lr
+
+
+@dataclass(frozen=True, slots=True)
+class _Checkpoints:
+    """The saved state that a training continues from; rank 0 writes it."""
+
+    fabric: Fabric
+    model: nn.Module
+    optimizer: Optimizer
+    path: Path
+    digest: str
+
+    def resume(self) -> int:
+        """Put the saved state in place; the number of steps that it had finished, 0 without one."""
+        if not self.path.exists():
+            return 0
+        state = load_checkpoint(self.path, self.digest)
+        self.model.load_state_dict(state.model)
+        self.optimizer.load_state_dict(state.optimizer)
+        self.fabric.strategy.precision.load_state_dict(state.grad_scaler)
+        return state.iteration
+
+    def save(self, iteration: int) -> None:
+        """Save the state after so many steps."""
+        if self.fabric.is_global_zero:
+            scaler = self.fabric.strategy.precision.state_dict()
+            model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
+            save_checkpoint(self.path, TrainingState(iteration, self.digest, model, optimizer, scaler))
 
 
 def sum_losses(scalars: dict[str, Tensor]) -> Tensor:
@@ -174,17 +217,6 @@ class RunningMeans:
         for name, value in values.items():
             self._last[name].append(value)
         return {name: sum(last) / len(last) for name, last in self._last.items()}
-
-
-def _resume(fabric: Fabric, model: nn.Module, optimizer: Optimizer, checkpoint: Path, digest: str) -> int:
-    """Put the checkpoint's state in place; the number of steps that it had finished, 0 without one."""
-    if not checkpoint.exists():
-        return 0
-    state = load_checkpoint(checkpoint, digest)
-    model.load_state_dict(state.model)
-    optimizer.load_state_dict(state.optimizer)
-    fabric.strategy.precision.load_state_dict(state.grad_scaler)
-    return state.iteration
 
 
 def _open_log(fabric: Fabric, files: TrainingFiles, start: int) -> Any:
@@ -220,4 +252,4 @@ def _check_finite(values: dict[str, float], iteration: int) -> None:
 
 
 def _how_to_go_on(done: int, total_iters: int) -> str:
-    return f"stopped after iteration {done} of {total_iters}; the same command goes on from there"
+    return f"stopped after iteration {done} of {total_iters}; the same command continues from there"

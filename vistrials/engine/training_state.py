@@ -1,4 +1,4 @@
-"""checkpoint.pt, from which a training goes on."""
+"""checkpoint.pt, from which a training continues."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from vistrials.weights.files import load_torch_file, replacing_checkpoint
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """What a training goes on from. `iteration` counts finished steps; random numbers follow from it."""
+    """What a training continues from. `iteration` counts finished steps; random numbers follow from it."""
 
     iteration: int
     digest: str
@@ -34,7 +34,7 @@ def load_checkpoint(path: Path, digest: str) -> TrainingState:
 
     Args:
         path: a file of `save_checkpoint`.
-        digest: of the spec that wants to go on from it.
+        digest: of the spec that wants to continue from it.
 
     Raises:
         CheckpointError: not such a file, or of another spec.

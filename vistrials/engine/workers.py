@@ -102,7 +102,7 @@ class Workers:
                     worker.returned = message
                 else:
                     deliver(message, worker.reporter)
-        raise Interrupted("stopped; the same command goes on from there")
+        raise Interrupted("stopped; the same command continues from there")
 
     def _tell_all(self) -> None:
         for worker in self._workers.values():

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from vistrials.errors import DataError
+from vistrials.errors import DataError, shortened
 from vistrials.evaluation.track_iou import TrackMasks, decode_tracks, mean_nonzero, scan_packed
 from vistrials.formats.annotation_faults import num_frames_of
 from vistrials.formats.annotations import category_name, refuse_faults
-from vistrials.formats.values import kind_of, shortened
+from vistrials.formats.values import kind_of
 
 MAX_PACKED = 1 << 25
 """Bytes of JSON accepted for the masks of one track: hundreds of times what a track takes."""

@@ -42,6 +42,7 @@ from vistrials.evaluation.reading import (
 )
 from vistrials.evaluation.track_files import naming_files, read_files
 from vistrials.evaluation.track_iou import TrackMasks, track_iou
+from vistrials.machine import num_cores
 
 Track = TrueTrack | PredictedTrack
 T = TypeVar("T", TrueTrack, PredictedTrack)
@@ -222,7 +223,7 @@ def _decode(tracks: Sequence[Track], video: VideoInfo, name: Callable[[int], str
 
 def _num_threads() -> int:
     """Array operations and interpolation run side by side; more than a few threads would wait for Python."""
-    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(4, num_cores())
 
 
 def _let_freed_memory_be_used_again() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.errors import CheckpointError
+from vistrials.formats.files import refuse_to_replace
 from vistrials.formats.json_file import save_json_atomic
 from vistrials.runs.directory import RunDirectory
 from vistrials.runs.provenance import read_provenance
@@ -14,7 +15,7 @@ from vistrials.weights.original_names import to_original
 
 
 def export_weights(
-    run_or_file: Path | str, out: Path | str, *, half: bool = False, original: bool = False
+    run_or_file: Path | str, out: Path | str, *, half: bool = False, original: bool = False, replace: bool = False
 ) -> tuple[Path, ...]:
     """Copy the weights of a run, and beside them as .json where they come from and what they score.
 
@@ -23,19 +24,25 @@ def export_weights(
         out: the .safetensors file; with `original` the .pth file.
         half: as float16.
         original: by the original program's names, in the form of its checkpoints.
+        replace: replace files that are there already.
 
     Returns:
         The files.
 
     Raises:
+        DataError: a file to write is there already.
         RunError: there is no such run.
         CheckpointError: no weights, damaged ones, or a parameter that the original program does not have.
     """
     source, out = Path(run_or_file), Path(out)
     check_suffix(out, ".pth" if original else OURS)
+    beside = out.with_suffix(".json")
+    written = (out,) if source.is_file() else (out, beside)
+    if not replace:
+        refuse_to_replace(written, "name another file")
     if source.is_file():
         _copy_weights(source, out, half, original)
-        return (out,)
+        return written
     directory, spec = RunDirectory.open(source)
     _copy_weights(directory.weights, out, half, original)
     record = {
@@ -48,9 +55,8 @@ def export_weights(
         },
         "provenance": read_provenance(directory.provenance),
     }
-    beside = out.with_suffix(".json")
     save_json_atomic(beside, record, indent=2)
-    return out, beside
+    return written
 
 
 def _copy_weights(source: Path, out: Path, half: bool, original: bool) -> None:

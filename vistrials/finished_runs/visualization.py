@@ -12,6 +12,7 @@ from vistrials.errors import DataError, SpecError
 from vistrials.evaluation.reading import GroundTruth, VideoInfo, name_prediction, read_predictions, unpack
 from vistrials.evaluation.track_files import load_predictions
 from vistrials.formats.annotations import decode_mask, load_video_set
+from vistrials.formats.files import refuse_to_replace
 from vistrials.reports.film_strip import StripObject, StripRow, render_film_strip
 from vistrials.runs.directory import RunDirectory
 from vistrials.structures.video import Video, VideoSet
@@ -25,6 +26,7 @@ def visualize(
     video_id: int | None = None,
     frames: int | Sequence[int] = 4,
     min_score: float = 0.3,
+    replace: bool = False,
 ) -> Path:
     """Draw a film strip of a run: frames of one video with the ground truth, and below with the predictions.
 
@@ -35,6 +37,7 @@ def visualize(
         video_id: the video with the most annotated tracks, of these the one with the lowest id, by default.
         frames: how many, evenly spread, or which ones.
         min_score: predicted tracks below are left out.
+        replace: replace a file that is there already.
 
     Returns:
         The file.
@@ -42,7 +45,7 @@ def visualize(
     Raises:
         RunError: there is no such run, or it has not predicted the split yet.
         SpecError: the run has no such split, the split no such video, or the video no such frame.
-        DataError: annotations, predictions or frames are missing or broken.
+        DataError: annotations, predictions or frames are missing or broken, or the file is there already.
     """
     directory, spec = RunDirectory.open(run_folder)
     split = directory.predicted_split(spec, split)
@@ -50,6 +53,9 @@ def visualize(
     video_set = load_video_set(data.annotations, data.frames_dir, require_annotations=False)
     video = _choose_video(video_set, video_id, split)
     shown = _choose_frames(video, frames)
+    out = Path(out or f"{spec.profile}-{spec.name}-seed{directory.seed}-{split}-video{video.id}.png")
+    if not replace:
+        refuse_to_replace([out], "name another file")
     images = [read_frame(video_set, video, frame).permute(1, 2, 0).numpy() for frame in shown]
     names = {category.id: category.name for category in video_set.categories}
     rows = []
@@ -60,7 +66,6 @@ def visualize(
     # Said in the picture, or a row without objects would look like a failure of the run.
     limit = f", scores from {min_score:g}" if min_score > 0 else ""
     rows.append(_strip_row(f"{spec.name} (seed {directory.seed}){limit}", predicted, video, shown))
-    out = Path(out or f"{spec.profile}-{spec.name}-seed{directory.seed}-{split}-video{video.id}.png")
     out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(render_film_strip(images, rows, shown)).save(out, format="PNG")
     return out

@@ -9,9 +9,10 @@ from typing import Any
 
 from msgspec import Raw
 
+from vistrials.errors import shortened
 from vistrials.formats.findings import Finding, error, warning
 from vistrials.formats.rle import MAX_PIXELS
-from vistrials.formats.values import is_bbox, is_finite_number, is_whole, kind_of, shortened
+from vistrials.formats.values import is_bbox, is_finite_number, is_whole, kind_of
 
 Record = dict[str, Any]
 

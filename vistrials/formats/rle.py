@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from vistrials.errors import DataError
+from vistrials.errors import DataError, shortened
 
 MAX_PIXELS = 1 << 28
 """Largest image accepted: far above any video, and small enough for 32-bit runs."""
@@ -264,7 +264,7 @@ def _size_of(segmentation: Any) -> tuple[int, int]:
         raise DataError(f"a segmentation is {found}; expected a run-length mask or a list of polygons")
     size = segmentation.get("size")
     if not isinstance(size, list | tuple) or len(size) != 2:
-        raise DataError(f"size is {_short(size)}; expected [height, width]")
+        raise DataError(f"size is {shortened(size)}; expected [height, width]")
     return _checked_size(size[0], size[1])
 
 
@@ -272,9 +272,9 @@ def _checked_size(height: Any, width: Any) -> tuple[int, int]:
     try:
         rows, columns = operator.index(height), operator.index(width)
     except TypeError:
-        raise DataError(f"size is {_short([height, width])}; expected two whole numbers of pixels") from None
+        raise DataError(f"size is {shortened([height, width])}; expected two whole numbers of pixels") from None
     if rows < 1 or columns < 1 or rows * columns > MAX_PIXELS:
-        raise DataError(f"size is {_short([rows, columns])}; expected positive sides, at most {MAX_PIXELS} pixels")
+        raise DataError(f"size is {shortened([rows, columns])}; expected positive sides, at most {MAX_PIXELS} pixels")
     return rows, columns
 
 
@@ -284,7 +284,7 @@ def _checked_polygon(polygon: Any) -> list[float]:
     except ValueError:
         points = np.empty((0, 0))
     if points.ndim != 1 or points.dtype.kind not in "iuf":
-        raise DataError(f"a polygon is {_short(polygon)}; expected a list of numbers [x0, y0, x1, y1, ..]")
+        raise DataError(f"a polygon is {shortened(polygon)}; expected a list of numbers [x0, y0, x1, y1, ..]")
     if len(points) < 6 or len(points) % 2:
         raise DataError(f"a polygon has {len(points)} numbers; expected x, y pairs of at least 3 points")
     if not (np.abs(points) <= MAX_COORDINATE).all():
@@ -307,11 +307,6 @@ def _check_run_list(counts: list[Any], rows: int, columns: int) -> None:
 
 def _wrong_sum(found: int, rows: int, columns: int) -> str:
     return f"the runs sum to {found} pixels; expected {rows} x {columns} = {rows * columns}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,6 +3,8 @@
 from numbers import Real
 from typing import Any, TypeGuard
 
+from vistrials.errors import shortened
+
 LARGEST_NUMBER = 1e12  # of a box or an area; also keeps integers of hundreds of digits from float arithmetic
 
 _NAMES = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
@@ -23,12 +25,6 @@ def is_finite_number(value: Any) -> TypeGuard[float]:
 def is_bbox(value: Any) -> TypeGuard[list[float]]:
     """Whether a value is a list of four finite numbers."""
     return isinstance(value, list) and len(value) == 4 and all(map(is_finite_number, value))
-
-
-def shortened(value: Any) -> str:
-    """A value as it goes into a message."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def kind_of(value: Any) -> str:

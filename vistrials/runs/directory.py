@@ -5,7 +5,6 @@ What is done follows from which files are there; each is written whole or not at
 
 import hashlib
 import json
-import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from filelock import FileLock, Timeout
 
 from vistrials.errors import RunError, SpecError
 from vistrials.formats.files import replacing
@@ -25,6 +26,8 @@ _WITHOUT_EFFECT = frozenset(
     {"data.source.root", "train.num_workers", "train.cache_frames", "train.checkpoint_every_iters"}
 )
 _DIFFERENCES_SHOWN = 3
+# The file outlives the run's process: a colleague who may write in the folder may lock it too.
+_LOCK_MODE = 0o664
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,7 @@ class RunDirectory:
             if directory.path == path:
                 return directory, spec
         raise RunError(
-            f"{path}: expected a folder {spec.profile}/{spec.name}/seed<N>, as its spec.yaml says; "
-            "give it these names back"
+            f"{path}: expected a folder {spec.profile}/{spec.name}/seed<N>, as its spec.yaml says; rename it so"
         )
 
     @property
@@ -183,7 +185,7 @@ class RunDirectory:
             return False
 
     def check(self, spec: TrialSpec) -> None:
-        """Make sure that what lies in the folder comes from this very spec; one that nothing came from does not matter.
+        """Make sure that the results in the folder come from this very spec; a spec without results is ignored.
 
         Raises:
             RunError: it comes from another spec.
@@ -195,7 +197,7 @@ class RunDirectory:
             )
 
     def prepare(self, spec: TrialSpec) -> None:
-        """Make the folder, or make sure that what lies in it comes from this very spec.
+        """Make the folder, or make sure that the results in it come from this very spec.
 
         Raises:
             RunError: it comes from another spec, or there are results and no spec.
@@ -245,7 +247,7 @@ class RunDirectory:
         return self.checkpoint.exists() or self.is_trained() or bool(self._outputs_after_training())
 
     def clear(self) -> None:
-        """Remove everything that runs write here; other files stay, and nothing is done any more."""
+        """Remove everything that runs write here; other files stay."""
         if self.tensorboard.is_dir():
             shutil.rmtree(self.tensorboard)
         names = ("spec.yaml", "provenance.json", "losses.jsonl", "checkpoint.pt", "weights.safetensors")
@@ -279,6 +281,8 @@ class RunDirectory:
     def lock(self, before_wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Keep other processes out of this run for a while; given up by the system if this process dies.
 
+        Processes that this one forks meanwhile, such as those that load data, do not hold it.
+
         Args:
             before_wait: called where another process works on the run, which is then waited for.
 
@@ -286,29 +290,23 @@ class RunDirectory:
             RunError: another process works on it and is not waited for, or the folder cannot be made.
         """
         try:
-            import fcntl
-        except ImportError:  # not on Windows, where nothing else depends on it
-            yield
-            return
-        try:
             self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDONLY)
         except OSError as error:
             raise self._not_writable(error) from None
+        lock = FileLock(self.path / ".lock", mode=_LOCK_MODE, fallback_to_soft=False)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.acquire(blocking=False)
+        except Timeout:
             if before_wait is None:
-                os.close(descriptor)
                 raise RunError(f"{self.path}: another process works on this run; wait for it or stop it") from None
             before_wait()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock.acquire()
         except OSError:
-            pass  # a file system without locks
+            pass  # a file system without locks, or a folder that can only be read
         try:
             yield
         finally:
-            os.close(descriptor)
+            lock.release()
 
 
 def _as_typed(path: Path) -> str:

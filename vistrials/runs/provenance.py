@@ -19,6 +19,7 @@ import vistrials
 from vistrials.errors import RunError
 from vistrials.formats.files import sha256_of
 from vistrials.formats.json_file import load_json, save_json_atomic
+from vistrials.machine import num_cores
 
 _PACKAGES = ("torch", "torchvision", "numpy", "lightning-fabric", "pydantic", "safetensors", "pillow", "pycocotools")
 _THREAD_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
@@ -119,7 +120,7 @@ def describe_environment() -> dict[str, Any]:
         "packages": {name: _installed(name) for name in _PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
-        "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu_count": num_cores(),
         **_describe_arithmetic(),
     }
 

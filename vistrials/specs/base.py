@@ -1,6 +1,10 @@
 """What all specs share: frozen, no unknown keys, and a docstring under each field as its documentation."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Spec(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from vistrials.specs.base import Spec
+from vistrials.specs.base import Fraction, Spec
 
 
 class SyntheticSource(Spec):
@@ -66,7 +66,7 @@ class AugmentationSpec(Spec):
     """Least and greatest factor by which a pair is zoomed, then cut or padded at a random place."""
     color: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Brightness, contrast and saturation change by factors within 1 ± this."""
-    copy_paste: Annotated[float, Field(ge=0, le=1)] = 0.0
+    copy_paste: Fraction = 0.0
     """Probability that instances of another pair are pasted over a pair, zoomed, mirrored and shifted."""
 
     @model_validator(mode="after")
@@ -85,7 +85,7 @@ class DataSpec(Spec):
     """Splits that a run infers and evaluates; the first is the one that tables show."""
     image_size_px: tuple[PositiveInt, PositiveInt] = (640, 360)
     """Long and short edge that a frame is fitted into."""
-    flip_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    flip_probability: Fraction = 0.5
     """Horizontal flip of a whole pair in training."""
     augmentation: AugmentationSpec | None = None
     """Further random changes of training pairs, for small data sets; null for none."""

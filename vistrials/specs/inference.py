@@ -1,12 +1,8 @@
 """Detection and association at test time."""
 
-from typing import Annotated
+from pydantic import NonNegativeFloat, PositiveInt
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
-
-from vistrials.specs.base import Spec
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
+from vistrials.specs.base import Fraction, Spec
 
 
 class AssociationSpec(Spec):

@@ -14,6 +14,7 @@ from vistrials.specs.base import Spec
 from vistrials.specs.merging import Layer, did_you_mean, merge_layers, source_of
 from vistrials.specs.migration import SCHEMA, migrate
 from vistrials.specs.trial import TrialSpec
+from vistrials.specs.without_effect import refuse_without_effect
 from vistrials.specs.yaml_text import parse_yaml, scalar_to_yaml
 
 DEFAULT_PROFILE = "demo"
@@ -49,7 +50,7 @@ def load_trial(name_or_path: str | Path, profile: str | None = None, overrides: 
         overrides: `a.b=value` on top of everything, the value read as YAML.
 
     Raises:
-        SpecError: no such trial or profile, a cycle, an unknown key, an invalid value.
+        SpecError: no such trial or profile, a cycle, an unknown key, an invalid value, or one without effect.
     """
     if _is_path(name_or_path):
         path = _existing(Path(name_or_path), "trial")
@@ -68,6 +69,15 @@ def parse_spec(text: str, source: str = "spec.yaml") -> TrialSpec:
         SpecError: no such text, or of a newer version.
     """
     return merge_layers(TrialSpec, [Layer(source, migrate(_as_mapping(parse_yaml(text, source), source), source))])
+
+
+def overrides_within(overrides: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
+    """What overrides set at or below some dotted paths, again as overrides; one that holds more is cut down to it.
+
+    Raises:
+        SpecError: one of them is no override.
+    """
+    return tuple(kept for text in overrides if (kept := _override_within(text, paths)) is not None)
 
 
 def dump_spec(spec: TrialSpec, docs: bool = False) -> str:
@@ -110,10 +120,9 @@ def _resolve(trial: str, profile: str, overrides: Sequence[str], where: str = ""
             for name in applying
             if name in file.per_profile
         ]
-    layers += [_override_layer(text) for text in overrides]
     labels = {"name": trials[-1].name, "description": trials[-1].description, "profile": applying[-1]}
     layers.insert(0, Layer(_shown(trials[-1].path), labels))
-    return merge_layers(TrialSpec, layers), layers
+    return _merge_with_overrides(layers, overrides)
 
 
 def _load_resolved(document: dict[str, Any], path: Path, profile: str | None, overrides: Sequence[str]) -> TrialSpec:
@@ -122,15 +131,26 @@ def _load_resolved(document: dict[str, Any], path: Path, profile: str | None, ov
             f"{_shown(path)}: profile: expected {profile!r}, found {document['profile']!r}; "
             "this spec is resolved already: leave the profile out, or name the trial instead"
         )
-    layers = [Layer(_shown(path), migrate(document, _shown(path))), *(_override_layer(text) for text in overrides)]
-    return merge_layers(TrialSpec, layers)
+    spec, _ = _merge_with_overrides([Layer(_shown(path), migrate(document, _shown(path)))], overrides)
+    return spec
+
+
+def _merge_with_overrides(layers: list[Layer], overrides: Sequence[str]) -> tuple[TrialSpec, list[Layer]]:
+    """The spec of layers and of overrides on top of them, and all layers."""
+    all_layers = [*layers, *(_override_layer(text) for text in overrides)]
+    spec = merge_layers(TrialSpec, all_layers)
+    refuse_without_effect(spec, all_layers, len(layers))
+    return spec, all_layers
 
 
 def _check_start(spec: TrialSpec, layers: list[Layer]) -> None:
     """Fail now, not after hours of training, where a trial to start from is missing or goes in circles."""
     names = [spec.name]
-    while (start := spec.init.from_trial) is not None and spec.init.weights is None:
+    while (start := spec.init.from_trial) is not None:
         where = f"{source_of('init.from', layers)}: init.from: "
+        if spec.init.source[0] != "trial":
+            _find(start, "trial", None, where)
+            return
         if start in names:
             circle = " -> ".join([*names, start])
             raise SpecError(f"{where}goes in circles: {circle}; start one of them elsewhere")
@@ -189,6 +209,25 @@ def _override_layer(text: str) -> Layer:
     for key in reversed(keys):
         values = {key: values}
     return Layer(source, values)
+
+
+def _override_within(text: str, paths: Sequence[str]) -> str | None:
+    values = _override_layer(text).values
+    kept = _values_within(values, [path.split(".") for path in paths])
+    if kept == values:
+        return text
+    return next((f"{section}={scalar_to_yaml(value)}" for section, value in kept.items()), None)
+
+
+def _values_within(values: dict[str, Any], paths: Sequence[Sequence[str]]) -> dict[str, Any]:
+    kept = {}
+    for key, value in values.items():
+        below = [path[1:] for path in paths if path[0] == key]
+        if [] in below:
+            kept[key] = value
+        elif below and isinstance(value, dict) and (inner := _values_within(value, below)):
+            kept[key] = inner
+    return kept
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from vistrials.errors import SpecError
+from vistrials.errors import SpecError, shortened
 from vistrials.specs.base import Spec
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -60,10 +60,23 @@ def source_of(path: str, layers: Sequence[Layer]) -> str:
     """The topmost layer that wrote the value at a dotted path, or else the nearest mapping around it."""
     keys = path.split(".") if path else []
     for depth in range(len(keys), 0, -1):
-        for layer in reversed(layers):
-            if _holds(layer.values, keys[:depth]):
-                return layer.source
+        found = layer_of(".".join(keys[:depth]), layers)
+        if found >= 0:
+            return layers[found].source
     return layers[-1].source if layers else "defaults"
+
+
+def layer_of(path: str, layers: Sequence[Layer]) -> int:
+    """Number of the topmost layer that wrote the value at a dotted path; -1 where none did."""
+    holding = [number for number, layer in enumerate(layers) if _holds(layer.values, path.split("."))]
+    return holding[-1] if holding else -1
+
+
+def value_at(path: str, values: Any) -> Any:
+    """The value at a dotted path that is there."""
+    for key in path.split("."):
+        values = values[key]
+    return values
 
 
 def _merge(base: Any, change: Any, annotation: Any, source: str, path: str) -> Any:
@@ -155,16 +168,11 @@ def _explain(detail: Any) -> str:
             kinds = [tag.strip("'") for tag in context["expected_tags"].split(", ")]
             return f"unknown kind {context['tag']!r}{did_you_mean(context['tag'], kinds)}"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"expected a mapping, found {_shorten(found)}"
+            return f"expected a mapping, found {shortened(found)}"
         case "tuple_type":
-            return f"expected a list, found {_shorten(found)}"
+            return f"expected a list, found {shortened(found)}"
         case "string_pattern_mismatch":
-            return f"expected text like {context['pattern']}, found {_shorten(found)}"
+            return f"expected text like {context['pattern']}, found {shortened(found)}"
         case _:
             expected = detail["msg"].replace("Input should be", "expected", 1)
-            return f"{expected}, found {_shorten(found)}"
-
-
-def _shorten(value: Any, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+            return f"{expected}, found {shortened(found)}"

@@ -4,9 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from vistrials.specs.base import Spec
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
+from vistrials.specs.base import Fraction, Spec
 
 
 class BackboneSpec(Spec):

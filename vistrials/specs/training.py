@@ -59,7 +59,7 @@ class TrainSpec(Spec):
     """Training."""
 
     epochs: PositiveInt = 12
-    """Passes over all key frames."""
+    """Passes over all key frames; with max_iters only what the schedule's milestones refer to."""
     max_iters: NonNegativeInt | None = None
     """Stop after this many iterations and fit the schedule's length to it; 0 keeps the initial weights."""
     batch_size: PositiveInt = 4
@@ -75,7 +75,7 @@ class TrainSpec(Spec):
     checkpoint_every_iters: PositiveInt = 500
     """Iterations between checkpoints."""
     num_workers: NonNegativeInt = 4
-    """Loader processes per device."""
+    """Loader processes per device; none with cache_frames."""
     cache_frames: bool = False
     """Keep decoded frames in memory as uint8 (small data sets only)."""
 
@@ -102,3 +102,12 @@ class InitSpec(Spec):
     """Without the two above: imagenet or coco (torchvision's), random, or a file of torchvision's names."""
     allow_mismatch: bool = False
     """Leave layers of another shape fresh instead of refusing; layers absent from the file always are."""
+
+    @property
+    def source(self) -> tuple[Literal["weights", "trial", "backbone"], str]:
+        """The kind of start that these settings choose, and which: file or shipped:NAME, trial, or backbone."""
+        if self.weights is not None:
+            return "weights", self.weights
+        if self.from_trial is not None:
+            return "trial", self.from_trial
+        return "backbone", self.backbone

@@ -55,7 +55,7 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 def scalar_to_yaml(value: Any) -> str:
-    """A number, string, null or flat list as YAML on one line."""
+    """A number, string, null, list or mapping as YAML on one line."""
     text = yaml.dump(
         value,
         Dumper=_Dumper,

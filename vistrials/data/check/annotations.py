@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from vistrials.errors import shortened
 from vistrials.formats.annotation_faults import Record, is_absent, name_track, records, size_of
 from vistrials.formats.findings import Finding, error, warning
 from vistrials.formats.track_masks import decode_track
-from vistrials.formats.values import is_bbox, is_finite_number, is_whole, shortened
+from vistrials.formats.values import is_bbox, is_finite_number, is_whole
 
 BOX_OUTSIDE_TOLERANCE_PX = 0.5
 

@@ -1,6 +1,5 @@
 """Everything that can be wrong with an annotation file and its frames, found in one pass."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -14,6 +13,7 @@ from vistrials.formats.annotation_faults import Record, find_faults, num_frames_
 from vistrials.formats.annotations import build_video_set
 from vistrials.formats.findings import Finding, error
 from vistrials.formats.json_file import load_json
+from vistrials.machine import num_cores
 
 __all__ = ["Problem", "Report", "check_dataset"]
 
@@ -99,7 +99,7 @@ def _check_frames(videos: list[Record], frames_dir: Path, findings: Findings, pr
             frames.setdefault((name, (video["height"], video["width"])), f"video {video['id']}, frame {index}")
     todo = ((where, frames_dir / name, size) for (name, size), where in frames.items())
     done = 0
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, num_cores())) as pool:
         while some := list(islice(todo, _FRAMES_AT_ONCE)):
             findings.add(fault for fault in pool.map(_frame_fault, some) if fault is not None)
             done += len(some)

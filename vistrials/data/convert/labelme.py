@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.convert.writing import Size, SourceSet, SourceTrack, SourceVideo, by_number, common_size, folders_in
-from vistrials.errors import DataError
+from vistrials.errors import DataError, shortened
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, to_rle
-from vistrials.formats.values import is_whole, shortened
+from vistrials.formats.values import is_whole
 from vistrials.structures.video import Category
 
 Polygon = list[float]
