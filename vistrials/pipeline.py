@@ -36,7 +36,15 @@ from vistrials.specs.loading import load_trial
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
-from vistrials.weights.files import digest_of_tensors, load_weights, read_metadata, save_weights
+from vistrials.weights.files import (
+    WeightsReport,
+    compare_tensors,
+    digest_of_tensors,
+    load_weights,
+    read_metadata,
+    read_tensors,
+    save_weights,
+)
 from vistrials.weights.shipped import weights_file
 
 STAGES = ("train", "infer", "evaluate")
@@ -156,16 +164,28 @@ def _check_start(job: _Job) -> None:
     """Make sure that the weights at the root of this training can be had."""
     init = job.spec.init
     if init.weights is not None:
-        read_metadata(weights_file(init.weights))
+        _check_weights(job.spec, weights_file(init.weights))
     elif init.from_trial is None:
-        from vistrials.weights.backbones import read_backbone
-
-        read_backbone(job.spec.model, init.backbone)
+        _check_backbone(job.spec)
     else:
         earlier = _job_of_start(job, init.from_trial)
         if not (earlier.directory.is_trained() or earlier.directory.checkpoint.exists()):
             earlier.directory.check_trainable()
             _check_start(earlier)
+
+
+def _check_weights(spec: TrialSpec, weights: Path) -> None:
+    read_metadata(weights)
+    with torch.device("meta"):  # shapes are all that is needed, and class layers are not looked at
+        expected = build_model(spec.model, num_categories=1).state_dict()
+    if not _has_backbone(compare_tensors(read_tensors(weights), expected)):
+        _check_backbone(spec)
+
+
+def _check_backbone(spec: TrialSpec) -> None:
+    from vistrials.weights.backbones import read_backbone
+
+    read_backbone(spec.model, spec.init.backbone)
 
 
 def _discard(directory: RunDirectory, stages: Sequence[str], splits: Sequence[str]) -> None:
@@ -281,11 +301,25 @@ class _Start:
         if self.weights is not None:
             report = load_weights(model, self.weights, allow_mismatch=init.allow_mismatch)
             reporter.message(f"starts from {self.source}: {report.summary()}")
-            return {"source": self.source, "sha256": sha256_of(self.weights), "report": report.summary()}
-        from vistrials.weights.backbones import load_backbone
+            record = {"source": self.source, "sha256": sha256_of(self.weights), "report": report.summary()}
+            if _has_backbone(report):
+                return record
+            return record | {"backbone": _start_backbone(model, init, reporter)}
+        return {"source": self.source, "sha256": None, "report": _start_backbone(model, init, reporter)}
 
-        load_backbone(model, init.backbone)
-        return {"source": self.source, "sha256": None, "report": None}
+
+def _start_backbone(model: ObjProp, init: InitSpec, reporter: Reporter) -> str | None:
+    """Put trained weights into a fresh backbone, and say which; None where it starts from random numbers."""
+    from vistrials.weights.backbones import load_backbone
+
+    report = load_backbone(model, init.backbone)
+    if report is not None:
+        reporter.message(f"backbone starts from {init.backbone}: {report}")
+    return report
+
+
+def _has_backbone(report: WeightsReport) -> bool:
+    return any(name.startswith("backbone.") for name in report.loaded)
 
 
 def _find_start(job: _Job) -> _Start:

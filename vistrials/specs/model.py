@@ -9,17 +9,38 @@ from vistrials.specs.base import Spec
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class BackboneSpec(Spec):
+FrozenStages = Annotated[int, Field(ge=-1, le=4)]
+NormMode = Literal["running_stats", "batch_stats"]
+
+
+class ResNetSpec(Spec):
     """ResNet in torchvision's layout (stride in the 3x3 convolution)."""
 
+    kind: Literal["resnet"] = "resnet"
+    """ResNet (published)."""
     depth: Literal[18, 34, 50, 101, 152] = 50
     """Number of layers; 18 and 34 are made of basic blocks, the others of bottlenecks."""
     base_width: PositiveInt = 64
     """Channels of the stem; stages have 1, 2, 4, 8 times as many (times 4 with bottlenecks)."""
-    frozen_stages: Annotated[int, Field(ge=-1, le=4)] = 1
+    frozen_stages: FrozenStages = 1
     """Stages without gradient, counted from the stem (0); -1 trains everything."""
-    norm: Literal["running_stats", "batch_stats"] = "running_stats"
+    norm: NormMode = "running_stats"
     """Batch norm by stored running statistics (published) or by batch statistics (training from scratch)."""
+
+
+class TimmSpec(Spec):
+    """Any network of the package timm that has features at strides 4, 8, 16 and 32."""
+
+    kind: Literal["timm"] = "timm"
+    """A network of timm; needs `pip install 'vistrials[timm]'`."""
+    name: str
+    """timm's name, such as efficientnet_lite0; with a tag (mobilenetv3_large_100.ra_in1k) those weights of its hub."""
+    out_indices: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt] | None = None
+    """Which of timm's features serve as strides 4, 8, 16, 32; null for those that have these strides."""
+    frozen_stages: FrozenStages = 1
+    """Stages without gradient, counted from the stem (0, all before the stage of stride 4); -1 trains everything."""
+    norm: NormMode = "running_stats"
+    """Batch norm by stored running statistics, or by batch statistics where the network has batch norms."""
 
 
 class FPNSpec(Spec):
@@ -230,8 +251,8 @@ class PropagationSpec(Spec):
 class ModelSpec(Spec):
     """MaskTrack R-CNN with, where present, neck and propagation head."""
 
-    backbone: BackboneSpec = BackboneSpec()
-    """ResNet."""
+    backbone: ResNetSpec | TimmSpec = Field(default=ResNetSpec(), discriminator="kind")
+    """From an image to features."""
     fpn: FPNSpec = FPNSpec()
     """Feature pyramid."""
     neck: NeckSpec | None = None

@@ -1,6 +1,7 @@
-"""Trained backbones to start from: torchvision's ImageNet and COCO weights, or a file of torchvision's names."""
+"""Trained backbones to start from: ImageNet and COCO weights of torchvision, timm or a package, or a file."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -8,24 +9,85 @@ from torch import Tensor
 
 from vistrials.errors import CheckpointError
 from vistrials.models.objprop import ObjProp
-from vistrials.specs.model import ModelSpec
+from vistrials.models.timm_backbone import flat_name, import_timm
+from vistrials.specs.model import ModelSpec, ResNetSpec, TimmSpec
+from vistrials.weights import efficientnet_lite0
 from vistrials.weights.torchvision_names import is_detector, torchvision_name, with_current_names
 
 _STANDARD_WIDTH = 64
+_TIMM_PREFIX = "backbone.network."
 
 
-def load_backbone(model: ObjProp, source: str) -> None:
+@dataclass(frozen=True, slots=True)
+class BackboneStart:
+    """What `init.backbone` means for a network, before anything is read.
+
+    Attributes:
+        what: the weights, in words.
+        origin: where they come from.
+        licence: their licence, as far as whoever published them says.
+    """
+
+    what: str
+    origin: str
+    licence: str
+
+
+def describe_start(spec: ModelSpec, source: str) -> BackboneStart:
+    """What a start of the backbone is, from where and under which licence; looks nothing up on the network."""
+    backbone = spec.backbone
+    if source == "random":
+        return BackboneStart("random numbers", "init.backbone: random", "none needed")
+    if source not in ("imagenet", "coco"):
+        return BackboneStart(
+            "the backbone's tensors of a file", source, "that of the file, which vistrials cannot tell"
+        )
+    if isinstance(backbone, ResNetSpec):
+        what, licence = (
+            f"ResNet-{backbone.depth}, ImageNet-1k V1",
+            "BSD-3-Clause (torchvision); ImageNet's terms may add",
+        )
+        if source == "coco":
+            what, licence = (
+                "ResNet-50 and FPN of Mask R-CNN, COCO V1",
+                "BSD-3-Clause (torchvision); COCO's terms may add",
+            )
+        return BackboneStart(what, "download.pytorch.org, kept in torch's cache", licence)
+    if source == "coco":
+        return BackboneStart(f"COCO weights of {backbone.name}", "nowhere: there are none", "")
+    if backbone.name == efficientnet_lite0.NETWORK:
+        path = efficientnet_lite0.find_package()
+        origin = f"{path}" if path else f"not installed: {efficientnet_lite0.INSTALL}"
+        what = f"EfficientNet-Lite0, ImageNet-1k, of the package {efficientnet_lite0.PACKAGE}"
+        return BackboneStart(what, origin, efficientnet_lite0.LICENCE)
+    config = import_timm().get_pretrained_cfg(backbone.name)
+    if config is None or not (config.hf_hub_id or config.url):
+        return BackboneStart(f"ImageNet weights of {backbone.name}", "nowhere: timm has none", "")
+    tag = f"{config.architecture}.{config.tag}" if config.tag else config.architecture
+    return BackboneStart(
+        f"{tag} of timm",
+        f"huggingface.co/{config.hf_hub_id}, kept in its cache" if config.hf_hub_id else config.url,
+        config.license or "not told by timm",
+    )
+
+
+def load_backbone(model: ObjProp, source: str) -> str | None:
     """Put trained weights into the backbone (coco: into the FPN too).
 
-    Args: source: imagenet, coco, random, or the path of a file with torchvision's ResNet or Mask R-CNN parameter names.
+    Args: source: imagenet, coco, random, or the path of a file: torchvision's ResNet or Mask R-CNN, or for a network of
+        timm a file of timm's names.
+    Returns: what was loaded, from where and under which licence, in one line; None for random.
     Raises: CheckpointError: the weights cannot be had, or a named file cannot be read or does not fit.
     """
-    if source != "random":
-        _load(model, read_backbone(model.spec, source), source)
+    if source == "random":
+        return None
+    num_loaded = _load(model, read_backbone(model.spec, source), source)
+    start = describe_start(model.spec, source)
+    return f"{num_loaded} tensors of {start.what} ({start.origin}; licence: {start.licence})"
 
 
 def read_backbone(spec: ModelSpec, source: str) -> Mapping[str, Tensor]:
-    """The tensors that `load_backbone` takes, downloaded once where they are torchvision's; none for random.
+    """The tensors that `load_backbone` takes, downloaded once where they are no file; none for random.
 
     Raises: CheckpointError: as `load_backbone`, but for what fits.
     """
@@ -37,13 +99,16 @@ def read_backbone(spec: ModelSpec, source: str) -> Mapping[str, Tensor]:
         return _imagenet(spec) if source == "imagenet" else _coco(spec)
     except (OSError, RuntimeError, ValueError) as error:  # no connection, a damaged download, no such weights
         # Random numbers in their place would cost most of the AP, hours later and without a word.
+        reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"init.backbone: expected {source} weights, found none here ({error}); connect once, give a file with "
+            f"init.backbone: expected {source} weights, found none here ({reason}); connect once, give a file with "
             "--set init.backbone=FILE, or start from random numbers with --set init.backbone=random"
         ) from None
 
 
 def _imagenet(spec: ModelSpec) -> Mapping[str, Tensor]:
+    if isinstance(spec.backbone, TimmSpec):
+        return _timm(spec.backbone)
     from torchvision import models
 
     if spec.backbone.base_width != _STANDARD_WIDTH:
@@ -53,10 +118,23 @@ def _imagenet(spec: ModelSpec) -> Mapping[str, Tensor]:
     return chosen.get_state_dict(progress=False, check_hash=True)
 
 
+def _timm(spec: TimmSpec) -> Mapping[str, Tensor]:
+    """A classifier's tensors by timm's names: of the package, or of timm's hub."""
+    # Without a tag the weights that need no connection; efficientnet_lite0.ra_in1k are those of the hub.
+    if spec.name == efficientnet_lite0.NETWORK:
+        return efficientnet_lite0.read_package()
+    # The whole classifier, since timm says nothing of tensors that it misses for features alone.
+    classifier = import_timm().create_model(spec.name, pretrained=True)
+    tensors: Mapping[str, Tensor] = classifier.state_dict()
+    return tensors
+
+
 def _coco(spec: ModelSpec) -> Mapping[str, Tensor]:
     from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
-    if (spec.backbone.depth, spec.backbone.base_width, spec.fpn.channels) != (50, _STANDARD_WIDTH, 256):
+    backbone = spec.backbone
+    standard = isinstance(backbone, ResNetSpec) and (backbone.depth, backbone.base_width) == (50, _STANDARD_WIDTH)
+    if not standard or spec.fpn.channels != 256:
         raise ValueError("they exist for ResNet-50 with a 256-channel FPN only")
     return MaskRCNN_ResNet50_FPN_Weights.COCO_V1.get_state_dict(progress=False, check_hash=True)
 
@@ -84,28 +162,33 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     return nested if isinstance(nested, Mapping) else state
 
 
-def _load(model: ObjProp, state: Mapping[str, Tensor], source: str) -> None:
-    """A classifier's parameters into the backbone, or a detector's into backbone and FPN."""
+def _load(model: ObjProp, state: Mapping[str, Tensor], source: str) -> int:
+    """A classifier's parameters into the backbone, or a detector's into backbone and FPN. Returns: how many tensors."""
     current = model.state_dict()
-    if is_detector(state):
-        state = with_current_names(state)
-        parts = [name for name in current if name.startswith(("backbone.", "fpn."))]
-        theirs = {name: original for name in parts if (original := torchvision_name(name)) is not None}
+    backbone = model.spec.backbone
+    if isinstance(backbone, TimmSpec):
+        kind, settings = f"timm's names of {backbone.name}", "model.backbone.name"
+        state = {flat_name(name): tensor for name, tensor in state.items()}
+        theirs = {n: flat_name(n.removeprefix(_TIMM_PREFIX)) for n in current if n.startswith(_TIMM_PREFIX)}
     else:
-        theirs = {name: name.removeprefix("backbone.") for name in current if name.startswith("backbone.")}
+        kind, settings = f"torchvision's names of a ResNet-{backbone.depth}", "model.backbone.depth and base_width"
+        if is_detector(state):
+            state = with_current_names(state)
+            parts = [name for name in current if name.startswith(("backbone.", "fpn."))]
+            theirs = {name: original for name in parts if (original := torchvision_name(name)) is not None}
+        else:
+            theirs = {name: name.removeprefix("backbone.") for name in current if name.startswith("backbone.")}
     found = {}
     for name, original in theirs.items():
         if name.endswith("num_batches_tracked"):
             continue  # detectors store frozen batch norms, which count no batches
         if original not in state:
-            depth = model.spec.backbone.depth
-            raise CheckpointError(
-                f"init.backbone: {source}: no {name}; expected torchvision's names of a ResNet-{depth}"
-            )
+            raise CheckpointError(f"init.backbone: {source}: no {name}; expected {kind}")
         if state[original].shape != current[name].shape:
             raise CheckpointError(
                 f"init.backbone: {source}: {name} expected shape {tuple(current[name].shape)}, "
-                f"found {tuple(state[original].shape)}; see model.backbone.depth and base_width"
+                f"found {tuple(state[original].shape)}; see {settings}"
             )
         found[name] = state[original]
     model.load_state_dict(found, strict=False)
+    return len(found)
