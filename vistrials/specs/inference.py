@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from vistrials.specs.base import Spec
 
@@ -12,6 +12,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class AssociationSpec(Spec):
     """Weights of the cues that join a detection to an object in memory."""
 
+    match_scale: PositiveFloat = 1.0
+    """Factor on the cosines before their softmax (published 1, under which the softmax is nearly flat)."""
     score_weight: NonNegativeFloat = 1.0
     """On the log of the detection score."""
     iou_weight: NonNegativeFloat = 2.0

@@ -179,7 +179,9 @@ class TrackHeadSpec(Spec):
     loss_weight: NonNegativeFloat = 1.0
     """Weight of loss_match."""
     logit_scale: PositiveFloat = 1.0
-    """Factor on the dot products in training (published 1; smaller tames a network trained from scratch)."""
+    """Factor on the match scores in training (published 1; smaller tames dot products of a network from scratch)."""
+    normalised: bool = False
+    """Train on cosines, which is what scores at test time, in the place of dot products; wants a logit_scale of 10."""
     skip_single_positive_match: bool = False
     """Released accident: an image with exactly one positive RoI adds 0 to loss_match but counts in the divisor."""
 
