@@ -5,7 +5,7 @@
 #   make mutants  deliberate bugs, each of which the tests must notice (minutes; WORD=... for some)
 #   make all    every trial on the embedded videos, their table and loss curves; goes on where it was stopped
 #   make tables the README's tables and figure, from the runs in results/
-#   make bench  what benchmarks/ measures
+#   make bench  what benchmarks/ measures (CLIP=DIR for the real clip)
 # Variables: RESULTS (folder of the runs of demo and all), JOBS (runs of all side by side, about 1 GB each), PYTHON (3.11 or newer), VENV, CONSTRAINTS (pinned versions; empty for the newest), PYTEST_ARGS.
 
 PYTHON ?= python3
@@ -60,7 +60,8 @@ check: $(VENV)/.installed-dev
 
 # benchmarks.propagation measures the weights of the demo's run.
 bench: $(VENV)/.installed-dev demo
-	for file in benchmarks/*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+	for file in $(filter-out benchmarks/real_clip.py,$(wildcard benchmarks/*.py)); do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+	$(if $(CLIP),$(BIN)/python -m benchmarks.real_clip --clip $(CLIP),@echo 'benchmarks.real_clip needs a clip: make bench CLIP=DIR')
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

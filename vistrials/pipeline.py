@@ -36,16 +36,9 @@ from vistrials.specs.loading import load_trial
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
-from vistrials.weights.files import (
-    WeightsReport,
-    compare_tensors,
-    digest_of_tensors,
-    load_weights,
-    read_metadata,
-    read_tensors,
-    save_weights,
-)
+from vistrials.weights.files import digest_of_tensors, load_weights, read_metadata, save_weights
 from vistrials.weights.shipped import weights_file
+from vistrials.weights.starts import fills_backbone, holds_backbone
 
 STAGES = ("train", "infer", "evaluate")
 
@@ -176,9 +169,7 @@ def _check_start(job: _Job) -> None:
 
 def _check_weights(spec: TrialSpec, weights: Path) -> None:
     read_metadata(weights)
-    with torch.device("meta"):  # shapes are all that is needed, and class layers are not looked at
-        expected = build_model(spec.model, num_categories=1).state_dict()
-    if not _has_backbone(compare_tensors(read_tensors(weights), expected)):
+    if not holds_backbone(weights, spec.model):
         _check_backbone(spec)
 
 
@@ -302,7 +293,7 @@ class _Start:
             report = load_weights(model, self.weights, allow_mismatch=init.allow_mismatch)
             reporter.message(f"starts from {self.source}: {report.summary()}")
             record = {"source": self.source, "sha256": sha256_of(self.weights), "report": report.summary()}
-            if _has_backbone(report):
+            if fills_backbone(report):
                 return record
             return record | {"backbone": _start_backbone(model, init, reporter)}
         return {"source": self.source, "sha256": None, "report": _start_backbone(model, init, reporter)}
@@ -316,10 +307,6 @@ def _start_backbone(model: ObjProp, init: InitSpec, reporter: Reporter) -> str |
     if report is not None:
         reporter.message(f"backbone starts from {init.backbone}: {report}")
     return report
-
-
-def _has_backbone(report: WeightsReport) -> bool:
-    return any(name.startswith("backbone.") for name in report.loaded)
 
 
 def _find_start(job: _Job) -> _Start:
@@ -345,12 +332,17 @@ def _find_start(job: _Job) -> _Start:
     return _Start(f"trial {name}, seed {job.seed}", directory.weights)
 
 
+def passed_on(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Settings given by hand that reach the trial that another one starts from."""
+    return tuple(override for override in overrides if override.startswith(_PASSED_ON))
+
+
 def _job_of_start(job: _Job, trial: str) -> _Job:
     """The trial that another one starts from, on the same data.
 
     Settings given by hand reach it where they say how to train at all; those of model and inference are the trial's.
     """
-    overrides = tuple(override for override in job.overrides if override.startswith(_PASSED_ON))
+    overrides = passed_on(job.overrides)
     spec = job.starts.get(trial) or load_trial(trial, job.spec.profile, overrides)
     data = spec.data.model_copy(update={"source": job.spec.data.source, "splits": job.spec.data.splits})
     spec = spec.model_copy(update={"data": data})

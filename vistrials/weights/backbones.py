@@ -1,7 +1,6 @@
 """Trained backbones to start from: ImageNet and COCO weights of torchvision, timm or a package, or a file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,63 +11,11 @@ from vistrials.models.objprop import ObjProp
 from vistrials.models.timm_backbone import flat_name, import_timm
 from vistrials.specs.model import ModelSpec, ResNetSpec, TimmSpec
 from vistrials.weights import efficientnet_lite0
+from vistrials.weights.starts import describe_backbone
 from vistrials.weights.torchvision_names import is_detector, torchvision_name, with_current_names
 
 _STANDARD_WIDTH = 64
 _TIMM_PREFIX = "backbone.network."
-
-
-@dataclass(frozen=True, slots=True)
-class BackboneStart:
-    """What `init.backbone` means for a network, before anything is read.
-
-    Attributes:
-        what: the weights, in words.
-        origin: where they come from.
-        licence: their licence, as far as whoever published them says.
-    """
-
-    what: str
-    origin: str
-    licence: str
-
-
-def describe_start(spec: ModelSpec, source: str) -> BackboneStart:
-    """What a start of the backbone is, from where and under which licence; looks nothing up on the network."""
-    backbone = spec.backbone
-    if source == "random":
-        return BackboneStart("random numbers", "init.backbone: random", "none needed")
-    if source not in ("imagenet", "coco"):
-        return BackboneStart(
-            "the backbone's tensors of a file", source, "that of the file, which vistrials cannot tell"
-        )
-    if isinstance(backbone, ResNetSpec):
-        what, licence = (
-            f"ResNet-{backbone.depth}, ImageNet-1k V1",
-            "BSD-3-Clause (torchvision); ImageNet's terms may add",
-        )
-        if source == "coco":
-            what, licence = (
-                "ResNet-50 and FPN of Mask R-CNN, COCO V1",
-                "BSD-3-Clause (torchvision); COCO's terms may add",
-            )
-        return BackboneStart(what, "download.pytorch.org, kept in torch's cache", licence)
-    if source == "coco":
-        return BackboneStart(f"COCO weights of {backbone.name}", "nowhere: there are none", "")
-    if backbone.name == efficientnet_lite0.NETWORK:
-        path = efficientnet_lite0.find_package()
-        origin = f"{path}" if path else f"not installed: {efficientnet_lite0.INSTALL}"
-        what = f"EfficientNet-Lite0, ImageNet-1k, of the package {efficientnet_lite0.PACKAGE}"
-        return BackboneStart(what, origin, efficientnet_lite0.LICENCE)
-    config = import_timm().get_pretrained_cfg(backbone.name)
-    if config is None or not (config.hf_hub_id or config.url):
-        return BackboneStart(f"ImageNet weights of {backbone.name}", "nowhere: timm has none", "")
-    tag = f"{config.architecture}.{config.tag}" if config.tag else config.architecture
-    return BackboneStart(
-        f"{tag} of timm",
-        f"huggingface.co/{config.hf_hub_id}, kept in its cache" if config.hf_hub_id else config.url,
-        config.license or "not told by timm",
-    )
 
 
 def load_backbone(model: ObjProp, source: str) -> str | None:
@@ -82,7 +29,7 @@ def load_backbone(model: ObjProp, source: str) -> str | None:
     if source == "random":
         return None
     num_loaded = _load(model, read_backbone(model.spec, source), source)
-    start = describe_start(model.spec, source)
+    start = describe_backbone(model.spec, source)
     return f"{num_loaded} tensors of {start.what} ({start.origin}; licence: {start.licence})"
 
 
