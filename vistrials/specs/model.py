@@ -121,6 +121,8 @@ class ProposalSpec(Spec):
 class RPNSpec(Spec):
     """Region proposal network."""
 
+    num_convs: PositiveInt = 1
+    """3x3 convolutions in front of its outputs; published 1 (torchvision's Mask R-CNN v2: 2)."""
     anchors: AnchorSpec = AnchorSpec()
     """Anchors."""
     assigner: AssignerSpec = AssignerSpec(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3)
@@ -149,6 +151,8 @@ class RoISpec(Spec):
 class BoxHeadSpec(Spec):
     """Classification and box regression of RoIs."""
 
+    num_convs: NonNegativeInt = 0
+    """3x3 convolutions in front of the fully connected layers; published 0 (torchvision's Mask R-CNN v2: 4)."""
     num_fcs: PositiveInt = 2
     """Shared fully connected layers."""
     fc_channels: PositiveInt = 1024

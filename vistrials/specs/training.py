@@ -99,6 +99,6 @@ class InitSpec(Spec):
     weights: str | None = None
     """A checkpoint file, or shipped:NAME, used in the place of `from`."""
     backbone: str = "imagenet"
-    """Without the two above, or where they hold no backbone: imagenet, coco, random, or a file of its own names."""
+    """Without the two above, or for a backbone they lack: imagenet, coco, coco_v2, coco_320, random, or a file."""
     allow_mismatch: bool = False
     """Leave layers of another shape fresh instead of refusing; layers absent from the file always are."""

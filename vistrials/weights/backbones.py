@@ -9,9 +9,9 @@ from torch import Tensor
 from vistrials.errors import CheckpointError
 from vistrials.models.objprop import ObjProp
 from vistrials.models.timm_backbone import flat_name, import_timm
-from vistrials.specs.model import ModelSpec, ResNetSpec, TimmSpec
+from vistrials.specs.model import ModelSpec, TimmSpec
 from vistrials.weights import efficientnet_lite0
-from vistrials.weights.starts import describe_backbone
+from vistrials.weights.starts import SOURCES, coco_detector, describe_backbone
 from vistrials.weights.torchvision_names import is_detector, torchvision_name, with_current_names
 
 _STANDARD_WIDTH = 64
@@ -19,10 +19,10 @@ _TIMM_PREFIX = "backbone.network."
 
 
 def load_backbone(model: ObjProp, source: str) -> str | None:
-    """Put trained weights into the backbone (coco: into the FPN too).
+    """Put trained weights into the backbone (of a detector, such as coco: into the FPN too).
 
-    Args: source: imagenet, coco, random, or the path of a file: torchvision's ResNet or Mask R-CNN, or for a network of
-        timm a file of timm's names.
+    Args: source: one of `SOURCES`, random, or the path of a file: torchvision's ResNet or one of its detectors, or for
+        a network of timm a file of timm's names.
     Returns: what was loaded, from where and under which licence, in one line; None for random.
     Raises: CheckpointError: the weights cannot be had, or a named file cannot be read or does not fit.
     """
@@ -40,10 +40,10 @@ def read_backbone(spec: ModelSpec, source: str) -> Mapping[str, Tensor]:
     """
     if source == "random":
         return {}
-    if source not in ("imagenet", "coco"):
+    if source not in SOURCES:
         return _read(Path(source).expanduser())
     try:
-        return _imagenet(spec) if source == "imagenet" else _coco(spec)
+        return _imagenet(spec) if source == "imagenet" else _coco(spec, source)
     except (OSError, RuntimeError, ValueError) as error:  # no connection, a damaged download, no such weights
         # Random numbers in their place would cost most of the AP, hours later and without a word.
         reason = " ".join(str(error).split())
@@ -76,19 +76,21 @@ def _timm(spec: TimmSpec) -> Mapping[str, Tensor]:
     return tensors
 
 
-def _coco(spec: ModelSpec) -> Mapping[str, Tensor]:
-    from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
+def _coco(spec: ModelSpec, source: str) -> Mapping[str, Tensor]:
+    detector = coco_detector(spec, source)
+    if detector is None or spec.fpn.channels != 256:
+        raise ValueError(
+            "they exist for ResNet-50 (coco, coco_v2) and for mobilenetv3_large_100 of timm (coco, coco_320), "
+            "with a 256-channel FPN only"
+        )
+    from torchvision.models import get_model_weights
 
-    backbone = spec.backbone
-    standard = isinstance(backbone, ResNetSpec) and (backbone.depth, backbone.base_width) == (50, _STANDARD_WIDTH)
-    if not standard or spec.fpn.channels != 256:
-        raise ValueError("they exist for ResNet-50 with a 256-channel FPN only")
-    return MaskRCNN_ResNet50_FPN_Weights.COCO_V1.get_state_dict(progress=False, check_hash=True)
+    return get_model_weights(detector)["COCO_V1"].get_state_dict(progress=False, check_hash=True)
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
-        raise CheckpointError(f"init.backbone: {path}: expected imagenet, coco, random or a file; no such file")
+        raise CheckpointError(f"init.backbone: {path}: expected {', '.join(SOURCES)}, random or a file; no such file")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -113,24 +115,28 @@ def _load(model: ObjProp, state: Mapping[str, Tensor], source: str) -> int:
     """A classifier's parameters into the backbone, or a detector's into backbone and FPN. Returns: how many tensors."""
     current = model.state_dict()
     backbone = model.spec.backbone
+    ours = [name for name in current if name.startswith("backbone.")]
     if isinstance(backbone, TimmSpec):
-        kind, settings = f"timm's names of {backbone.name}", "model.backbone.name"
-        state = {flat_name(name): tensor for name, tensor in state.items()}
-        theirs = {n: flat_name(n.removeprefix(_TIMM_PREFIX)) for n in current if n.startswith(_TIMM_PREFIX)}
+        names, settings = f"timm's names of {backbone.name}", "model.backbone.name"
     else:
-        kind, settings = f"torchvision's names of a ResNet-{backbone.depth}", "model.backbone.depth and base_width"
-        if is_detector(state):
-            state = with_current_names(state)
-            parts = [name for name in current if name.startswith(("backbone.", "fpn."))]
-            theirs = {name: original for name in parts if (original := torchvision_name(name)) is not None}
-        else:
-            theirs = {name: name.removeprefix("backbone.") for name in current if name.startswith("backbone.")}
+        names, settings = f"torchvision's names of a ResNet-{backbone.depth}", "model.backbone.depth and base_width"
+    if is_detector(state):
+        state = with_current_names(state)
+        theirs = {name: torchvision_name(name) or name for name in ours}
+        # Detectors on MobileNetV3 have one of the FPN's levels.
+        pyramid = {name: torchvision_name(name) or name for name in current if name.startswith("fpn.")}
+        theirs |= {name: original for name, original in pyramid.items() if original in state}
+    elif isinstance(backbone, TimmSpec):
+        state = {flat_name(name): tensor for name, tensor in state.items()}
+        theirs = {name: flat_name(name.removeprefix(_TIMM_PREFIX)) for name in ours}
+    else:
+        theirs = {name: name.removeprefix("backbone.") for name in ours}
     found = {}
     for name, original in theirs.items():
         if name.endswith("num_batches_tracked"):
             continue  # detectors store frozen batch norms, which count no batches
         if original not in state:
-            raise CheckpointError(f"init.backbone: {source}: no {name}; expected {kind}")
+            raise CheckpointError(f"init.backbone: {source}: no {name}; expected {names}")
         if state[original].shape != current[name].shape:
             raise CheckpointError(
                 f"init.backbone: {source}: {name} expected shape {tuple(current[name].shape)}, "

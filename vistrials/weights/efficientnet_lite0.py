@@ -1,7 +1,6 @@
 """ImageNet weights of EfficientNet-Lite0 that travel in a Python package of their own, by timm's names."""
 
 import re
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,11 +46,6 @@ def find_package() -> Path | None:
         return None
     path = Path(spec.submodule_search_locations[0]) / _FILE
     return path if path.is_file() else None
-
-
-def package_version() -> str:
-    """Name and version of the installed package."""
-    return f"{PACKAGE} {version(PACKAGE)}"
 
 
 def read_package() -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from vistrials.specs.training import InitSpec
 from vistrials.weights import efficientnet_lite0
 from vistrials.weights.files import WeightsReport, compare_tensors, read_tensors
 from vistrials.weights.shipped import is_shipped, weights_file
+from vistrials.weights.torchvision_variants import MOBILENET
 
 
 class Start(NamedTuple):
@@ -22,6 +23,14 @@ class Start(NamedTuple):
     licence: str
 
 
+SOURCES = ("imagenet", "coco", "coco_v2", "coco_320")
+"""What init.backbone can mean beside random and a file."""
+
+_COCO_RESNET = {"coco": "maskrcnn_resnet50_fpn", "coco_v2": "maskrcnn_resnet50_fpn_v2"}
+_COCO_MOBILENET = {
+    "coco": "fasterrcnn_mobilenet_v3_large_fpn",
+    "coco_320": "fasterrcnn_mobilenet_v3_large_320_fpn",
+}
 _UNKNOWN_LICENCE = "the file's own, which vistrials cannot tell"
 
 
@@ -47,15 +56,15 @@ def describe_backbone(model: ModelSpec, source: str) -> Start:
     backbone = model.backbone
     if source == "random":
         return Start("random numbers", "init.backbone: random", "none needed")
-    if source not in ("imagenet", "coco"):
+    if source not in SOURCES:
         return Start("backbone of a file", source, _UNKNOWN_LICENCE)
+    if source != "imagenet":
+        detector = coco_detector(model, source)
+        if detector is None:
+            return Start(f"{source} weights", "nowhere: there are none for this backbone", "")
+        return _of_torchvision(f"backbone and FPN of {detector}, COCO (COCO_V1)")
     if isinstance(backbone, ResNetSpec):
-        what = f"ResNet-{backbone.depth}, ImageNet-1k (IMAGENET1K_V1)"
-        if source == "coco":
-            what = "ResNet-50 and FPN of maskrcnn_resnet50_fpn, COCO (COCO_V1)"
-        return Start(what, "torchvision: download.pytorch.org, kept in torch's cache", "BSD-3-Clause (torchvision)")
-    if source == "coco":
-        return Start(f"COCO weights of {backbone.name}", "nowhere: there are none", "")
+        return _of_torchvision(f"ResNet-{backbone.depth}, ImageNet-1k (IMAGENET1K_V1)")
     if backbone.name == efficientnet_lite0.NETWORK:
         path = efficientnet_lite0.find_package()
         origin = str(path) if path else f"not installed: {efficientnet_lite0.INSTALL}"
@@ -67,6 +76,20 @@ def describe_backbone(model: ModelSpec, source: str) -> Start:
     name = f"{config.architecture}.{config.tag}" if config.tag else config.architecture
     origin = f"huggingface.co/{config.hf_hub_id}, kept in its cache" if config.hf_hub_id else config.url
     return Start(f"{name} of timm", origin, config.license or "not told by timm")
+
+
+def coco_detector(model: ModelSpec, source: str) -> str | None:
+    """The detector of torchvision that a source of COCO weights means for a network; None where there is none."""
+    backbone = model.backbone
+    if isinstance(backbone, ResNetSpec):
+        known = _COCO_RESNET if (backbone.depth, backbone.base_width) == (50, 64) else {}
+    else:
+        known = _COCO_MOBILENET if backbone.name.split(".")[0] == MOBILENET else {}
+    return known.get(source)
+
+
+def _of_torchvision(what: str) -> Start:
+    return Start(what, "torchvision: download.pytorch.org, kept in torch's cache", "BSD-3-Clause (torchvision)")
 
 
 def holds_backbone(weights: Path, model: ModelSpec) -> bool:
