@@ -5,7 +5,7 @@
 #   make mutants  deliberate bugs, each of which the tests must notice (minutes; WORD=... for some)
 #   make all    every trial on the embedded videos, their table and loss curves; continues where it was stopped
 #   make tables the README's tables and figure, from the runs in results/
-#   make bench  what benchmarks/ measures
+#   make bench  what benchmarks/ measures (CLIP=DIR for the real clip)
 #   make bench-gpu  the same of a GPU, in at most 8 minutes
 # Variables: RESULTS (folder of the runs of demo and all), JOBS (runs of all side by side, about 1 GB each), PYTHON (3.11 or newer), VENV, CONSTRAINTS (pinned versions; empty for the newest), PYTEST_ARGS.
 
@@ -61,7 +61,8 @@ check: $(VENV)/.installed-dev
 
 # benchmarks.propagation measures the weights of the demo's run.
 bench: $(VENV)/.installed-dev demo
-	for file in $(filter-out benchmarks/gpu.py,$(wildcard benchmarks/*.py)); do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+	for file in $(filter-out benchmarks/gpu.py benchmarks/real_clip.py,$(wildcard benchmarks/*.py)); do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+	$(if $(CLIP),$(BIN)/python -m benchmarks.real_clip --clip $(CLIP),@echo 'benchmarks.real_clip needs a clip: make bench CLIP=DIR')
 
 bench-gpu: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.gpu --out $(RESULTS)/gpu.json

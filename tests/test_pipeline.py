@@ -25,7 +25,7 @@ from vistrials.weights.files import digest_of_tensors, read_metadata, read_tenso
 
 TINY: dict[str, Any] = {
     "model": {
-        "backbone": {"depth": 18, "base_width": 8, "frozen_stages": -1, "norm": "batch_stats"},
+        "backbone": {"kind": "resnet", "depth": 18, "base_width": 8, "frozen_stages": -1, "norm": "batch_stats"},
         "fpn": {"channels": 8, "num_levels": 4},
         "rpn": {
             "anchors": {"scale": 3},

@@ -165,7 +165,7 @@ TINY = {
     "data": {"image_size_px": [64, 48]},
     "init": {"backbone": "random"},
     "model": {
-        "backbone": {"depth": 18, "base_width": 8, "frozen_stages": -1, "norm": "batch_stats"},
+        "backbone": {"kind": "resnet", "depth": 18, "base_width": 8, "frozen_stages": -1, "norm": "batch_stats"},
         "fpn": {"channels": 8, "num_levels": 4},
         "rpn": {
             "anchors": {"scale": 3},

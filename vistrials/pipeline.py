@@ -38,6 +38,7 @@ from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
 from vistrials.weights.files import digest_of_tensors, load_weights, read_metadata, save_weights
 from vistrials.weights.shipped import weights_file
+from vistrials.weights.starts import fills_backbone, holds_backbone
 
 STAGES = ("train", "infer", "evaluate")
 
@@ -156,16 +157,26 @@ def _check_start(job: _Job) -> None:
     """Make sure that the weights that this training starts from are available."""
     match job.spec.init.source:
         case "weights", file:
-            read_metadata(weights_file(file))
+            _check_weights(job.spec, weights_file(file))
         case "trial", trial:
             earlier = _job_of_start(job, trial)
             if not (earlier.directory.is_trained() or earlier.directory.checkpoint.exists()):
                 earlier.directory.check_trainable()
                 _check_start(earlier)
-        case "backbone", backbone:
-            from vistrials.weights.backbones import read_backbone
+        case "backbone", _:
+            _check_backbone(job.spec)
 
-            read_backbone(job.spec.model, backbone)
+
+def _check_weights(spec: TrialSpec, weights: Path) -> None:
+    read_metadata(weights)
+    if not holds_backbone(weights, spec.model):
+        _check_backbone(spec)
+
+
+def _check_backbone(spec: TrialSpec) -> None:
+    from vistrials.weights.backbones import read_backbone
+
+    read_backbone(spec.model, spec.init.backbone)
 
 
 def _discard(directory: RunDirectory, stages: Sequence[str], splits: Sequence[str]) -> None:
@@ -281,11 +292,21 @@ class _Start:
         if self.weights is not None:
             report = load_weights(model, self.weights, allow_mismatch=init.allow_mismatch)
             reporter.message(f"starts from {self.source}: {report.summary()}")
-            return {"source": self.source, "sha256": sha256_of(self.weights), "report": report.summary()}
-        from vistrials.weights.backbones import load_backbone
+            record = {"source": self.source, "sha256": sha256_of(self.weights), "report": report.summary()}
+            if fills_backbone(report):
+                return record
+            return record | {"backbone": _start_backbone(model, init, reporter)}
+        return {"source": self.source, "sha256": None, "report": _start_backbone(model, init, reporter)}
 
-        load_backbone(model, init.backbone)
-        return {"source": self.source, "sha256": None, "report": None}
+
+def _start_backbone(model: ObjProp, init: InitSpec, reporter: Reporter) -> str | None:
+    """Put trained weights into a fresh backbone, and say which; None where it starts from random numbers."""
+    from vistrials.weights.backbones import load_backbone
+
+    report = load_backbone(model, init.backbone)
+    if report is not None:
+        reporter.message(f"backbone starts from {init.backbone}: {report}")
+    return report
 
 
 def _find_start(job: _Job) -> _Start:
@@ -315,12 +336,17 @@ def _train_start(job: _Job, earlier: _Job) -> _Start:
     return _Start(f"trial {name}, seed {job.seed}", directory.weights)
 
 
+def passed_on(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Settings given by hand that reach the trial that another one starts from."""
+    return overrides_within(overrides, _PASSED_ON)
+
+
 def _job_of_start(job: _Job, trial: str) -> _Job:
     """The trial that another one starts from, on the same data.
 
     Settings given by hand reach it where they say how to train at all; those of model and inference are the trial's.
     """
-    overrides = overrides_within(job.overrides, _PASSED_ON)
+    overrides = passed_on(job.overrides)
     spec = job.starts.get(trial) or load_trial(trial, job.spec.profile, overrides)
     data = spec.data.model_copy(update={"source": job.spec.data.source, "splits": job.spec.data.splits})
     spec = spec.model_copy(update={"data": data})

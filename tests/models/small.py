@@ -7,13 +7,13 @@ import torch
 from vistrials.models.objprop import ObjProp, build_model
 from vistrials.specs.model import (
     AnchorSpec,
-    BackboneSpec,
     BoxHeadSpec,
     FPNSpec,
     MaskHeadSpec,
     ModelSpec,
     PropagationSpec,
     ProposalSpec,
+    ResNetSpec,
     RoISpec,
     RPNSpec,
     TrackHeadSpec,
@@ -24,7 +24,7 @@ from vistrials.structures.frames import FramePairBatch
 def small_spec(**changes) -> ModelSpec:
     proposals = ProposalSpec(num_before_nms=30, num_after_nms=20, max_num=20)
     parts = {
-        "backbone": BackboneSpec(depth=18, base_width=8),
+        "backbone": ResNetSpec(depth=18, base_width=8),
         "fpn": FPNSpec(channels=8, num_levels=4),
         "rpn": RPNSpec(anchors=AnchorSpec(scale=3), proposals=proposals),
         "roi": RoISpec(num_levels=1),

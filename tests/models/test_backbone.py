@@ -6,13 +6,13 @@ from torch import nn
 from torchvision.models.resnet import resnet18, resnet50
 
 from tests.models.starts import assert_normal
-from vistrials.models.backbone import Backbone
-from vistrials.specs.model import BackboneSpec
+from vistrials.models.backbone import ResNet
+from vistrials.specs.model import ResNetSpec
 
 
-def backbone(**changes) -> Backbone:
+def backbone(**changes) -> ResNet:
     torch.manual_seed(0)
-    return Backbone(BackboneSpec(**({"depth": 18, "base_width": 4} | changes)))
+    return ResNet(ResNetSpec(**({"depth": 18, "base_width": 4} | changes)))
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

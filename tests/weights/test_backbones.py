@@ -9,10 +9,10 @@ from torchvision.models import resnet18
 from tests.models.small import small_model
 from vistrials.errors import CheckpointError
 from vistrials.models.objprop import ObjProp
-from vistrials.specs.model import BackboneSpec, FPNSpec
+from vistrials.specs.model import FPNSpec, ResNetSpec
 from vistrials.weights.backbones import load_backbone
 
-STANDARD = BackboneSpec(depth=18)
+STANDARD = ResNetSpec(depth=18)
 
 
 def _saved_resnet(path: Path) -> dict[str, torch.Tensor]:
@@ -73,7 +73,7 @@ def test_another_width_is_refused_by_name_and_shape(tmp_path: Path) -> None:
 def test_another_depth_is_refused(tmp_path: Path) -> None:
     _saved_resnet(tmp_path / "resnet.pth")
     with pytest.raises(CheckpointError, match="no backbone.layer1.2"):
-        load_backbone(small_model(backbone=BackboneSpec(depth=34)), str(tmp_path / "resnet.pth"))
+        load_backbone(small_model(backbone=ResNetSpec(depth=34)), str(tmp_path / "resnet.pth"))
 
 
 def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_without_a_connection_the_cure_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
     for source in ("imagenet", "coco"):
         depth = {"imagenet": 18, "coco": 50}[source]
-        model = small_model(backbone=BackboneSpec(depth=depth), fpn=FPNSpec(channels=256))
+        model = small_model(backbone=ResNetSpec(depth=depth), fpn=FPNSpec(channels=256))
         with pytest.raises(CheckpointError) as error:
             load_backbone(model, source)
         message = str(error.value)

@@ -5,7 +5,7 @@ import torch
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from vistrials.models.objprop import build_model
-from vistrials.specs.model import BackboneSpec, ModelSpec
+from vistrials.specs.model import ModelSpec, ResNetSpec
 from vistrials.weights.torchvision_names import (
     coco_rows,
     is_detector,
@@ -66,7 +66,7 @@ def test_categories_are_shared_by_name_and_by_clear_synonym_only() -> None:
 
 def test_class_rows_of_shared_categories_are_taken_and_the_others_stay() -> None:
     names = ["giant_panda", "zebra", "person"]  # zebra is COCO's 24
-    spec = ModelSpec(backbone=BackboneSpec(depth=18, base_width=8))
+    spec = ModelSpec(backbone=ResNetSpec(depth=18, base_width=8))
     fresh = build_model(spec, num_categories=3).state_dict()
     trained = {
         "roi_heads.box_predictor.cls_score.weight": torch.arange(COCO)[:, None].expand(COCO, 1024).float(),

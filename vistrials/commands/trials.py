@@ -37,12 +37,13 @@ def show(
         typer.Option(min=1, help="Categories to count parameters for (default 40; embedded data 8)."),
     ] = None,
 ) -> None:
-    """A resolved trial: its settings as YAML, what differs from baseline, parameters."""
+    """A resolved trial: its settings as YAML, what differs from baseline, parameters, and what it starts from."""
     from vistrials.commands.display import out, show_parameters, show_table, show_text
     from vistrials.specs.loading import dump_spec, load_trial, trial_differences
     from vistrials.specs.yaml_text import scalar_to_yaml
 
-    spec = load_trial(trial, profile, all_overrides(data, None, overrides))
+    settings = all_overrides(data, None, overrides)
+    spec = load_trial(trial, profile, settings)
     baseline = load_trial("baseline", spec.profile)
     show_text(dump_spec(spec, docs=doc))
     out.print()
@@ -59,6 +60,8 @@ def show(
     show_parameters(
         _count_parameters(spec, num_categories), _count_parameters(baseline, num_categories), num_categories
     )
+    out.print()
+    show_table("starts from", ("trial", "weights", "from", "licence"), _starts(spec, settings))
 
 
 @app.command()
@@ -111,6 +114,22 @@ def _num_categories(spec: "TrialSpec") -> int:
     from vistrials.data.synthetic.shapes import CATEGORY_NAMES
 
     return len(CATEGORY_NAMES) if spec.data.source.kind == "synthetic" else 40
+
+
+def _starts(spec: "TrialSpec", settings: list[str]) -> list[tuple[str, str, str, str]]:
+    """Rows by trial: the one asked for, and those that it starts from, to the first."""
+    from vistrials.pipeline import passed_on
+    from vistrials.specs.loading import load_trial
+    from vistrials.weights.starts import describe_starts
+
+    rows, seen = [], set()
+    while spec.name not in seen:
+        seen.add(spec.name)
+        rows += [(spec.name, *start) for start in describe_starts(spec.init, spec.model)]
+        if spec.init.weights is not None or spec.init.from_trial is None:
+            break
+        spec = load_trial(spec.init.from_trial, spec.profile, passed_on(settings))
+    return rows
 
 
 def _count_parameters(spec: "TrialSpec", num_categories: int) -> dict[str, int]:

@@ -1,9 +1,9 @@
-"""ResNet backbone: torchvision's blocks and parameter names, at any width."""
+"""ResNet backbone: torchvision's blocks and parameter names, at any width; and what all backbones share."""
 
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from vistrials.specs.model import BackboneSpec
+from vistrials.specs.model import NormMode, ResNetSpec, TimmSpec
 
 _Block = type[BasicBlock | Bottleneck]
 
@@ -17,20 +17,56 @@ _BLOCKS_PER_STAGE: dict[int, tuple[_Block, tuple[int, int, int, int]]] = {
 
 
 class Backbone(nn.Module):
+    """Images (B, 3, H, W) -> features of stages 1-4 at strides 4, 8, 16, 32, of `out_channels` channels."""
+
+    out_channels: list[int]
+
+    def __init__(self, norm: NormMode) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Training mode; batch norms that must use running statistics stay in evaluation mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d) and (self.norm == "running_stats" or is_frozen(module)):
+                module.eval()
+        return self
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Whether no parameter of a module trains."""
+    return not any(parameter.requires_grad for parameter in module.parameters())
+
+
+def build_backbone(spec: ResNetSpec | TimmSpec) -> Backbone:
+    """The backbone of a spec, freshly initialised.
+
+    Raises:
+        SpecError: timm is not installed, or has no such network with features at strides 4, 8, 16 and 32.
+    """
+    if spec.kind == "resnet":
+        return ResNet(spec)
+    from vistrials.models.timm_backbone import TimmBackbone  # timm is optional
+
+    return TimmBackbone(spec)
+
+
+class ResNet(Backbone):
     """Images (B, 3, H, W) -> features of stages 1-4 at strides 4, 8, 16, 32.
 
     Source: He et al., Deep Residual Learning; stride in the 3x3 convolution as in torchvision.
     """
 
-    def __init__(self, spec: BackboneSpec) -> None:
-        super().__init__()
+    def __init__(self, spec: ResNetSpec) -> None:
+        super().__init__(spec.norm)
+        self.frozen_stages = spec.frozen_stages
         block, counts = _BLOCKS_PER_STAGE[spec.depth]
-        self.spec = spec
         self.conv1 = nn.Conv2d(3, spec.base_width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(spec.base_width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.out_channels: list[int] = []
+        self.out_channels = []
         channels = spec.base_width
         for stage, count in enumerate(counts):
             width = spec.base_width * 2**stage
@@ -51,19 +87,9 @@ class Backbone(nn.Module):
             features.append(x)
         return features
 
-    def train(self, mode: bool = True) -> "Backbone":
-        """Training mode; batch norms that must use running statistics stay in evaluation mode."""
-        super().train(mode)
-        parts = [self] if self.spec.norm == "running_stats" else self._frozen_parts()
-        for part in parts:
-            for module in part.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        return self
-
     def _frozen_parts(self) -> list[nn.Module]:
-        stem = [self.conv1, self.bn1] if self.spec.frozen_stages >= 0 else []
-        return [*stem, *self._stages()[: max(self.spec.frozen_stages, 0)]]
+        stem = [self.conv1, self.bn1] if self.frozen_stages >= 0 else []
+        return [*stem, *self._stages()[: max(self.frozen_stages, 0)]]
 
     def _stages(self) -> list[nn.Module]:
         return [self.get_submodule(f"layer{stage}") for stage in (1, 2, 3, 4)]

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, relu
 
 from vistrials.geometry import boxes as box_ops
-from vistrials.models.initialisation import normal_, xavier_
-from vistrials.models.layers import fully_connected
+from vistrials.models.initialisation import kaiming_, normal_, xavier_
+from vistrials.models.layers import convolutions, fully_connected
 from vistrials.models.losses import smooth_l1
 from vistrials.models.matching import assign, sample
 from vistrials.models.precision import widen
@@ -60,7 +60,10 @@ def sample_rois(proposals: Tensor, ground_truth: Tensor, spec: BoxHeadSpec) -> S
 
 
 class BoxHead(nn.Module):
-    """Shared fully connected layers, then K + 1 class logits and 4 (K + 1) box deltas (background is 0)."""
+    """Shared convolutions (none as published) and fully connected layers, then K + 1 class logits and box deltas.
+
+    Deltas are 4 (K + 1); background is 0.
+    """
 
     def __init__(self, spec: BoxHeadSpec, channels: int, num_categories: int) -> None:
         super().__init__()
@@ -71,12 +74,19 @@ class BoxHead(nn.Module):
         for fc in fcs:
             xavier_(fc)
         self.fcs = nn.ModuleList(fcs)
+        convs = convolutions(channels, channels, spec.num_convs)
+        for conv in convs:
+            kaiming_(conv)
+        self.convs = nn.ModuleList(convs)
         normal_(self.logits, 0.01)
         normal_(self.deltas, 0.001)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """RoI features (n, C, s, s) -> logits (n, K + 1), deltas (n, 4 (K + 1)), never in 16 bits."""
-        x = features.flatten(1)
+        x = features
+        for conv in self.convs:
+            x = relu(conv(x))
+        x = x.flatten(1)
         for fc in self.fcs:
             x = relu(fc(x))
         return widen(self.logits(x)), widen(self.deltas(x))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from vistrials.models.attention_neck import AttentionNeck
-from vistrials.models.backbone import Backbone
+from vistrials.models.backbone import build_backbone
 from vistrials.models.box_head import BoxHead, Detections
 from vistrials.models.fpn import FPN
 from vistrials.models.mask_head import MaskHead
@@ -28,7 +28,7 @@ class ObjProp(nn.Module):
         super().__init__()
         channels = spec.fpn.channels
         self.spec = spec
-        self.backbone = Backbone(spec.backbone)
+        self.backbone = build_backbone(spec.backbone)
         self.fpn = FPN(spec.fpn, self.backbone.out_channels)
         self.neck = AttentionNeck(spec.neck, channels) if spec.neck else None
         self.rpn = RPN(spec.rpn, channels)

@@ -9,6 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, relu
 from vistrials.geometry import boxes as box_ops
 from vistrials.models import anchors as anchor_ops
 from vistrials.models.initialisation import normal_
+from vistrials.models.layers import convolutions
 from vistrials.models.losses import smooth_l1
 from vistrials.models.matching import assign, sample
 from vistrials.models.precision import widen
@@ -17,16 +18,17 @@ from vistrials.structures.frames import FramePairBatch
 
 
 class RPN(nn.Module):
-    """A 3x3 convolution, then objectness and box deltas per anchor, shared over levels of strides 4, 8, ..."""
+    """3x3 convolutions, then objectness and box deltas per anchor, shared over levels of strides 4, 8, ..."""
 
     def __init__(self, spec: RPNSpec, channels: int) -> None:
         super().__init__()
         self.spec = spec
         num_anchors = len(spec.anchors.ratios)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.more_convs = nn.ModuleList(convolutions(channels, channels, spec.num_convs - 1))
         self.objectness = nn.Conv2d(channels, num_anchors, 1)
         self.deltas = nn.Conv2d(channels, 4 * num_anchors, 1)
-        for layer in (self.conv, self.objectness, self.deltas):
+        for layer in (self.conv, *self.more_convs, self.objectness, self.deltas):
             normal_(layer, 0.01)
 
     def forward(self, levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -34,6 +36,8 @@ class RPN(nn.Module):
         logits, deltas = [], []
         for x in levels:
             x = relu(self.conv(x))
+            for conv in self.more_convs:
+                x = relu(conv(x))
             logits.append(widen(self.objectness(x)).permute(0, 2, 3, 1).flatten(1))
             deltas.append(widen(self.deltas(x)).permute(0, 2, 3, 1).reshape(len(x), -1, 4))
         return logits, deltas

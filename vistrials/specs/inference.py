@@ -1,6 +1,6 @@
 """Detection and association at test time."""
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from vistrials.specs.base import Fraction, Spec
 
@@ -8,6 +8,8 @@ from vistrials.specs.base import Fraction, Spec
 class AssociationSpec(Spec):
     """Weights of the cues that join a detection to an object in memory."""
 
+    match_scale: PositiveFloat = 1.0
+    """Factor on the cosines before their softmax (published 1, under which the softmax is nearly flat)."""
     score_weight: NonNegativeFloat = 1.0
     """On the log of the detection score."""
     iou_weight: NonNegativeFloat = 2.0

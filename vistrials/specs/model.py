@@ -6,18 +6,38 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from vistrials.specs.base import Fraction, Spec
 
+FrozenStages = Annotated[int, Field(ge=-1, le=4)]
+NormMode = Literal["running_stats", "batch_stats"]
 
-class BackboneSpec(Spec):
+
+class ResNetSpec(Spec):
     """ResNet in torchvision's layout (stride in the 3x3 convolution)."""
 
+    kind: Literal["resnet"] = "resnet"
+    """ResNet (published)."""
     depth: Literal[18, 34, 50, 101, 152] = 50
     """Number of layers; 18 and 34 are made of basic blocks, the others of bottlenecks."""
     base_width: PositiveInt = 64
     """Channels of the stem; stages have 1, 2, 4, 8 times as many (times 4 with bottlenecks)."""
-    frozen_stages: Annotated[int, Field(ge=-1, le=4)] = 1
+    frozen_stages: FrozenStages = 1
     """Stages without gradient, counted from the stem (0); -1 trains everything."""
-    norm: Literal["running_stats", "batch_stats"] = "running_stats"
+    norm: NormMode = "running_stats"
     """Batch norm by stored running statistics (published) or by batch statistics (training from scratch)."""
+
+
+class TimmSpec(Spec):
+    """Any network of the package timm that has features at strides 4, 8, 16 and 32."""
+
+    kind: Literal["timm"] = "timm"
+    """A network of timm; needs `pip install 'vistrials[timm]'`."""
+    name: str
+    """timm's name, such as efficientnet_lite0; with a tag (mobilenetv3_large_100.ra_in1k) those weights of its hub."""
+    out_indices: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt] | None = None
+    """Which of timm's features serve as strides 4, 8, 16, 32; null for those that have these strides."""
+    frozen_stages: FrozenStages = 1
+    """Stages without gradient, counted from the stem (0, all before the stage of stride 4); -1 trains everything."""
+    norm: NormMode = "running_stats"
+    """Batch norm by stored running statistics, or by batch statistics where the network has batch norms."""
 
 
 class FPNSpec(Spec):
@@ -98,6 +118,8 @@ class ProposalSpec(Spec):
 class RPNSpec(Spec):
     """Region proposal network."""
 
+    num_convs: PositiveInt = 1
+    """3x3 convolutions in front of its outputs; published 1 (torchvision's Mask R-CNN v2: 2)."""
     anchors: AnchorSpec = AnchorSpec()
     """Anchors."""
     assigner: AssignerSpec = AssignerSpec(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3)
@@ -126,6 +148,8 @@ class RoISpec(Spec):
 class BoxHeadSpec(Spec):
     """Classification and box regression of RoIs."""
 
+    num_convs: NonNegativeInt = 0
+    """3x3 convolutions in front of the fully connected layers; published 0 (torchvision's Mask R-CNN v2: 4)."""
     num_fcs: PositiveInt = 2
     """Shared fully connected layers."""
     fc_channels: PositiveInt = 1024
@@ -156,7 +180,9 @@ class TrackHeadSpec(Spec):
     loss_weight: NonNegativeFloat = 1.0
     """Weight of loss_match."""
     logit_scale: PositiveFloat = 1.0
-    """Factor on the dot products in training (published 1; smaller tames a network trained from scratch)."""
+    """Factor on the match scores in training (published 1; smaller tames dot products of a network from scratch)."""
+    normalised: bool = False
+    """Train on cosines, which is what scores at test time, in the place of dot products; wants a logit_scale of 10."""
     skip_single_positive_match: bool = False
     """Released accident: an image with exactly one positive RoI adds 0 to loss_match but counts in the divisor."""
 
@@ -228,8 +254,8 @@ class PropagationSpec(Spec):
 class ModelSpec(Spec):
     """MaskTrack R-CNN with, where present, neck and propagation head."""
 
-    backbone: BackboneSpec = BackboneSpec()
-    """ResNet."""
+    backbone: ResNetSpec | TimmSpec = Field(default=ResNetSpec(), discriminator="kind")
+    """From an image to features."""
     fpn: FPNSpec = FPNSpec()
     """Feature pyramid."""
     neck: NeckSpec | None = None

@@ -99,7 +99,7 @@ class InitSpec(Spec):
     weights: str | None = None
     """A checkpoint file, or shipped:NAME, used in the place of `from`."""
     backbone: str = "imagenet"
-    """Without the two above: imagenet or coco (torchvision's), random, or a file of torchvision's names."""
+    """Without the two above, or for a backbone they lack: imagenet, coco, coco_v2, coco_320, random, or a file."""
     allow_mismatch: bool = False
     """Leave layers of another shape fresh instead of refusing; layers absent from the file always are."""
 

@@ -33,7 +33,7 @@ def association_scores(
     iou = torch.cat([iou.new_zeros(len(iou), 1), iou], dim=1)
     same_label = torch.cat([same_label.new_ones(len(iou), 1), same_label], dim=1)
     return (
-        match_scores.log_softmax(dim=1)
+        (spec.match_scale * match_scores).log_softmax(dim=1)
         + spec.score_weight * scores.log()[:, None]
         + spec.iou_weight * iou
         + spec.label_weight * same_label

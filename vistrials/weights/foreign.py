@@ -33,6 +33,7 @@ OURS = ".safetensors"
 """How files of our own weights end."""
 
 _COUNTS = "num_batches_tracked"  # PyTorch before 0.4.1 and frozen batch norms store none
+_MASK_PARTS = "roi_heads.mask_"
 _NAMES_SHOWN = 3
 
 
@@ -69,7 +70,7 @@ def read_foreign(
     category_names: Sequence[str] | None = None,
     names_of_data: Callable[[], Sequence[str]] | None = None,
 ) -> ForeignCheckpoint:
-    """Read a checkpoint of the original program or of torchvision's Mask R-CNN, told apart by their names.
+    """Read a checkpoint of the original program or of a detector of torchvision, told apart by their names.
 
     Args:
         path: a torch file (state dict, or {"state_dict", "meta"}) or .safetensors.
@@ -115,6 +116,8 @@ def _read_torchvision(
         torch.manual_seed(0)  # the same file and categories, the same weights
         expected = build_model(spec.model, len(category_names)).state_dict()
     theirs = {name: original for name in expected if (original := torchvision_name(name)) is not None}
+    if not any(name.startswith(_MASK_PARTS) for name in state):  # a Faster R-CNN
+        theirs = {name: original for name, original in theirs.items() if not original.startswith(_MASK_PARTS)}
     state = take_category_rows(with_current_names(state), expected, category_names)
     tensors, faults = _match(path, state, expected, theirs)
     trained = tuple(category_names[label - 1] for label in coco_rows(category_names))

@@ -8,13 +8,18 @@ _FOLDER = Path(__file__).resolve().parents[1] / "shipped"
 _PREFIX = "shipped:"
 
 
+def is_shipped(name: str) -> bool:
+    """Whether `init.weights` names weights of this package."""
+    return name.startswith(_PREFIX)
+
+
 def weights_file(name: str) -> Path:
     """The file that `init.weights` names: a path, or `shipped:NAME` for one of this package.
 
     Raises:
         CheckpointError: the package has no such weights.
     """
-    if not name.startswith(_PREFIX):
+    if not is_shipped(name):
         return Path(name).expanduser()
     path = _FOLDER / f"{name.removeprefix(_PREFIX)}.safetensors"
     if not path.is_file():

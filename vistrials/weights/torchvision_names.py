@@ -1,4 +1,5 @@
-"""Parameter names and COCO categories of torchvision's Mask R-CNN (ResNet and FPN, its first version), and ours."""
+"""Parameter names and COCO categories of torchvision's Mask R-CNN (its first version, to which others are brought), and
+ours."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from vistrials.weights.renaming import renamed
+from vistrials.weights.torchvision_variants import in_first_form, mobilenet_name
 
 # Those of our layers that have rows for each category.
 _CLASS_LAYERS = ("box_head.logits.", "box_head.deltas.", "mask_head.logits.")
@@ -14,8 +16,10 @@ _RULES = (
     (r"backbone\.(.*)", r"backbone.body.\1"),
     (r"fpn\.pyramid\.(.*)", r"backbone.fpn.\1"),
     (r"rpn\.conv\.(.*)", r"rpn.head.conv.0.0.\1"),
+    (r"rpn\.more_convs\.0\.(.*)", r"rpn.head.conv.1.0.\1"),
     (r"rpn\.objectness\.(.*)", r"rpn.head.cls_logits.\1"),
     (r"rpn\.deltas\.(.*)", r"rpn.head.bbox_pred.\1"),
+    (r"box_head\.convs\.(\d+)\.(.*)", r"roi_heads.box_head.\1.0.\2"),
     (r"box_head\.fcs\.0\.(.*)", r"roi_heads.box_head.fc6.\1"),
     (r"box_head\.fcs\.1\.(.*)", r"roi_heads.box_head.fc7.\1"),
     (r"box_head\.logits\.(.*)", r"roi_heads.box_predictor.cls_score.\1"),
@@ -24,6 +28,8 @@ _RULES = (
     (r"mask_head\.upsample\.(.*)", r"roi_heads.mask_predictor.conv5_mask.\1"),
     (r"mask_head\.logits\.(.*)", r"roi_heads.mask_predictor.mask_fcn_logits.\1"),
 )
+
+_OF_TIMM = "backbone.network."
 
 # Published files keep the names of the torchvision that made them; torchvision renames them while it loads.
 _OLD_RULES = (
@@ -45,7 +51,13 @@ _OTHER_MEANING = {"mouse"}
 
 
 def torchvision_name(name: str) -> str | None:
-    """torchvision's name of one of our parameters or buffers; None where its Mask R-CNN has no such part."""
+    """torchvision's name of one of our parameters or buffers; None where its detectors have no such part.
+
+    Of the networks of timm its detectors have mobilenetv3_large_100 alone.
+    """
+    if name.startswith(_OF_TIMM):
+        inside = mobilenet_name(name.removeprefix(_OF_TIMM))
+        return inside and f"backbone.body.{inside}"
     return renamed(name, _RULES)
 
 
@@ -55,8 +67,8 @@ def is_detector(state: Mapping[str, Tensor]) -> bool:
 
 
 def with_current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A detector's state dict with the names of torchvision since 0.13, whichever made it."""
-    return {_current_name(name): value for name, value in state.items()}
+    """A detector's state dict in the form of the first Mask R-CNN of torchvision since 0.13, whichever made it."""
+    return in_first_form({_current_name(name): value for name, value in state.items()})
 
 
 def coco_rows(category_names: Sequence[str]) -> dict[int, int]:
