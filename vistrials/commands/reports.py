@@ -36,7 +36,8 @@ def compare(
     """Table 1: the figures of all trials that have been evaluated, and how far they are from the baseline's."""
     from vistrials.commands.display import show_table, show_text
     from vistrials.reports.comparison import compare_runs
-    from vistrials.reports.comparison_text import caption, cells, choose_format, columns, remarks, render
+    from vistrials.reports.comparison_text import caption, cells, columns, remarks, render
+    from vistrials.reports.frame_text import choose_format
     from vistrials.specs.loading import DEFAULT_PROFILE
 
     chosen = choose_format(form, out)

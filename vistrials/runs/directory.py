@@ -17,7 +17,8 @@ from typing import Any, Self
 from vistrials.errors import RunError, SpecError
 from vistrials.formats.files import replacing
 from vistrials.formats.json_file import load_json
-from vistrials.specs.loading import DEFAULT_PROFILE, dump_spec, load_trial, parse_spec, trial_differences
+from vistrials.runs.recorded_spec import RecordedSpec, read_recorded_spec, read_whole_spec
+from vistrials.specs.loading import DEFAULT_PROFILE, dump_spec, load_trial, trial_differences
 from vistrials.specs.trial import TrialSpec
 
 # Where data lie and how fast things go, not what comes out. The data's content is checked by its digest.
@@ -53,6 +54,16 @@ class RunDirectory:
         """A run found by its folder, and the spec that is recorded there.
 
         Raises:
+            RunError: the folder holds no run, has other names than its spec, or this version cannot read all of that.
+        """
+        directory, _ = cls.find(path)
+        return directory, read_whole_spec(directory.spec)
+
+    @classmethod
+    def find(cls, path: Path | str) -> tuple[Self, RecordedSpec]:
+        """As `open`, for readers of figures and losses: some setting may be unknown to this version.
+
+        Raises:
             RunError: the folder holds no run, or has other names than its spec.
         """
         path = Path(path).resolve()
@@ -61,13 +72,14 @@ class RunDirectory:
                 f"{path}: no run here (there is no spec.yaml); expected the folder "
                 "<profile>/<trial>/seed<N> of one; `vistrials run TRIAL` makes it"
             )
-        spec, seed = _read_spec(path / "spec.yaml"), path.name.removeprefix("seed")
+        recorded, seed = read_recorded_spec(path / "spec.yaml"), path.name.removeprefix("seed")
         if seed.isdecimal():
-            directory = cls.for_spec(spec, path.parent.parent.parent, int(seed))
+            results_dir = path.parent.parent.parent
+            directory = cls(results_dir, recorded.profile, recorded.name, int(seed), recorded.splits[0])
             if directory.path == path:
-                return directory, spec
+                return directory, recorded
         raise RunError(
-            f"{path}: expected a folder {spec.profile}/{spec.name}/seed<N>, as its spec.yaml says; "
+            f"{path}: expected a folder {recorded.profile}/{recorded.name}/seed<N>, as its spec.yaml says; "
             "give it these names back"
         )
 
@@ -224,7 +236,7 @@ class RunDirectory:
 
     def differences(self, spec: TrialSpec) -> str:
         """In which settings that change a result the recorded spec differs from this one: the first few, as text."""
-        differences = [d for d in trial_differences(spec, _read_spec(self.spec)) if d[0] not in _WITHOUT_EFFECT]
+        differences = [d for d in trial_differences(spec, read_whole_spec(self.spec)) if d[0] not in _WITHOUT_EFFECT]
         first = differences[:_DIFFERENCES_SHOWN]
         shown = ", ".join(f"{path} ({old!r} there, {new!r} asked for)" for path, old, new in first)
         return shown + (f" and {len(differences) - len(first)} more" if len(differences) > len(first) else "")
@@ -315,16 +327,6 @@ def _as_typed(path: Path) -> str:
     """A path as somebody in the working folder would type it."""
     path, here = path.resolve(), Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def _read_spec(path: Path) -> TrialSpec:
-    try:
-        return parse_spec(path.read_text(encoding="utf-8"), str(path))
-    except (SpecError, OSError, UnicodeDecodeError) as error:
-        raise RunError(
-            f"{error}; the run was made by another version or damaged: redo it with --force, "
-            "or choose another folder with --results"
-        ) from None
 
 
 def result_digest(spec: TrialSpec, *more: str, sections: Sequence[str] = ()) -> str:

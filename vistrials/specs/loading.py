@@ -92,6 +92,11 @@ def list_profiles() -> list[SpecFile]:
     return _list("profile")
 
 
+def load_table_rows() -> dict[str, tuple[str, ...]]:
+    """The trials that ship, in the order of tables and plots, by their part in the study: starts, study, further."""
+    return {part: tuple(trials) for part, trials in _read_mapping(_shipped_trials() / "tables" / "rows.yaml").items()}
+
+
 def _resolve(trial: str, profile: str, overrides: Sequence[str], where: str = "") -> tuple[TrialSpec, list[Layer]]:
     near = Path(trial).parent if _is_path(trial) else None
     profiles = _chain(profile, "profile", near, where)
