@@ -34,6 +34,15 @@ Weights = Annotated[
         help="Start from these weights (init.weights); infer, and --set train.max_iters=0, take them as they are.",
     ),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="table|markdown|csv|latex|json",
+        help="How to write it (default: table; with --out, by the name of the file).",
+        show_default=False,
+    ),
+]
 Replace = Annotated[bool, typer.Option("--force", help="Replace files that are there already.")]
 Force = Annotated[bool, typer.Option("--force", help="Redo what is done already.")]
 

@@ -50,6 +50,11 @@ def load_trial(name_or_path: str | Path, profile: str | None = None, overrides: 
 
     Raises:
         SpecError: no such trial or profile, a cycle, an unknown key, an invalid value.
+
+    >>> import vistrials
+    >>> spec = vistrials.load_trial("baseline", "demo", ["train.max_iters=3"])
+    >>> spec.name, spec.train.max_iters, spec.data.splits
+    ('baseline', 3, ('minival', 'occlusion'))
     """
     if _is_path(name_or_path):
         path = _existing(Path(name_or_path), "trial")
