@@ -9,8 +9,7 @@ What notebooks and scripts need, each imported when it is first used:
 - `VistrialsError`: what all of them raise where you can mend something, in one line.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers take it for true; importing typing for it would take most of the time
 if TYPE_CHECKING:
     from vistrials.api import compare, diagnose, evaluate, load_statistics, run
     from vistrials.errors import VistrialsError
@@ -40,13 +39,15 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
+if not TYPE_CHECKING:  # which would then let any name pass
 
-    for module, names in _PLACES.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module 'vistrials' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        for module, names in _PLACES.items():
+            if name in names:
+                return getattr(import_module(module), name)
+        raise AttributeError(f"module 'vistrials' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
