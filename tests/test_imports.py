@@ -21,7 +21,7 @@ ROWS = [
     {"tracking"},
     {"weights"},
     {"data", "models", "runs", "evaluation"},
-    {"formats"},
+    {"formats", "user_modules"},
     {"structures"},
     {"specs", "geometry"},
     {"errors"},

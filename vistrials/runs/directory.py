@@ -6,6 +6,7 @@ What is done follows from which files are there; each is written whole or not at
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,8 @@ from vistrials.errors import RunError, SpecError
 from vistrials.formats.files import replacing
 from vistrials.formats.json_file import load_json
 from vistrials.runs.recorded_spec import RecordedSpec, read_recorded_spec, read_whole_spec
+from vistrials.specs.custom import FOLDER as MODULES
+from vistrials.specs.custom import change_custom_parts, custom_parts
 from vistrials.specs.loading import DEFAULT_PROFILE, dump_spec, load_trial, trial_differences
 from vistrials.specs.trial import TrialSpec
 
@@ -94,6 +97,11 @@ class RunDirectory:
     @property
     def provenance(self) -> Path:
         return self.path / "provenance.json"
+
+    @property
+    def modules(self) -> Path:
+        """Copies of the files that custom parts of the network come from."""
+        return self.path / MODULES
 
     @property
     def losses(self) -> Path:
@@ -211,10 +219,12 @@ class RunDirectory:
 
         Raises:
             RunError: it comes from another spec, or there are results and no spec.
+            SpecError: a file of a custom part is gone or has changed.
         """
         if self.spec.exists():
             self.check(spec)
             if not self.differences(spec):
+                self._keep_modules(spec)
                 return
         elif self._has_results():
             # Files that no run writes (a scheduler's log, notes) are no reason to refuse.
@@ -224,10 +234,29 @@ class RunDirectory:
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._keep_modules(spec)
             with replacing(self.spec) as temporary:
-                temporary.write_text(dump_spec(spec), encoding="utf-8")
+                temporary.write_text(dump_spec(_as_recorded(spec)), encoding="utf-8")
         except OSError as error:
             raise self._not_writable(error) from None
+
+    def _keep_modules(self, spec: TrialSpec) -> None:
+        """Copy the files of custom parts into the folder, so that it alone can repeat the run; others there go."""
+        contents: dict[str, bytes] = {}
+        for place, part in custom_parts(spec).items():
+            content = part.read(place)
+            if contents.setdefault(part.file.name, content) != content:
+                raise SpecError(f"{place}: {part.file.name}: two files of this name; give one of them another")
+        there = set(self.modules.iterdir()) if self.modules.is_dir() else set()
+        for name, content in contents.items():
+            copy = self.modules / name
+            if copy not in there or copy.read_bytes() != content:
+                self.modules.mkdir(parents=True, exist_ok=True)
+                with replacing(copy) as temporary:
+                    temporary.write_bytes(content)
+        for file in there - {self.modules / name for name in contents}:
+            if file.suffix == ".py":
+                file.unlink()
 
     def _not_writable(self, error: OSError) -> RunError:
         return RunError(
@@ -238,7 +267,7 @@ class RunDirectory:
         """In which settings that change a result the recorded spec differs from this one: the first few, as text."""
         differences = [d for d in trial_differences(spec, read_whole_spec(self.spec)) if d[0] not in _WITHOUT_EFFECT]
         first = differences[:_DIFFERENCES_SHOWN]
-        shown = ", ".join(f"{path} ({old!r} there, {new!r} asked for)" for path, old, new in first)
+        shown = ", ".join(f"{path} ({_shown(old)} there, {_shown(new)} asked for)" for path, old, new in first)
         return shown + (f" and {len(differences) - len(first)} more" if len(differences) > len(first) else "")
 
     def read_metrics(self, split: str | None = None) -> dict[str, Any]:
@@ -257,7 +286,7 @@ class RunDirectory:
         return self.checkpoint.exists() or self.is_trained() or bool(self._outputs_after_training())
 
     def clear(self) -> None:
-        """Remove everything that runs write here; other files stay, and nothing is done any more."""
+        """Remove what runs write here, so that nothing is done any more; `modules`, from which they go on, stays."""
         if self.tensorboard.is_dir():
             shutil.rmtree(self.tensorboard)
         names = ("spec.yaml", "provenance.json", "losses.jsonl", "checkpoint.pt", "weights.safetensors")
@@ -321,6 +350,17 @@ class RunDirectory:
             yield
         finally:
             os.close(descriptor)
+
+
+def _as_recorded(spec: TrialSpec) -> TrialSpec:
+    """With the files of custom parts where the folder of the run has its copies."""
+    return change_custom_parts(spec, lambda _, part: part.model_copy(update={"path": part.recorded_path}))
+
+
+def _shown(value: Any) -> str:
+    """A value in a message; of a digest the beginning says enough."""
+    is_digest = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
+    return repr(f"{value[:12]}..") if is_digest else repr(value)
 
 
 def _as_typed(path: Path) -> str:

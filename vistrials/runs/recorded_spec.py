@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.errors import RunError, SpecError
+from vistrials.specs.custom import change_custom_parts
 from vistrials.specs.loading import parse_spec
 from vistrials.specs.trial import TrialSpec
 from vistrials.specs.yaml_text import parse_yaml
@@ -61,7 +62,7 @@ def read_recorded_spec(path: Path) -> RecordedSpec:
 
 
 def read_whole_spec(path: Path) -> TrialSpec:
-    """The spec.yaml of a run that all of this version's parts can be made from.
+    """The spec.yaml of a run that all of this version's parts can be made from; files of custom parts lie beside it.
 
     Raises:
         RunError: it holds something that this version does not know, or is damaged.
@@ -69,7 +70,7 @@ def read_whole_spec(path: Path) -> TrialSpec:
     recorded = read_recorded_spec(path)
     if recorded.spec is None:
         raise RunError(f"{recorded.problem}; {_REMEDY}")
-    return recorded.spec
+    return change_custom_parts(recorded.spec, lambda _, part: part.at(path.parent))
 
 
 def _labels(document: Any) -> tuple[str, str, tuple[str, ...]] | None:

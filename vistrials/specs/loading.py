@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from vistrials.errors import SpecError
 from vistrials.specs.base import Spec
-from vistrials.specs.merging import Layer, did_you_mean, merge_layers, source_of
+from vistrials.specs.custom import CustomSpec, change_custom_parts
+from vistrials.specs.merging import Layer, did_you_mean, layer_of, merge_layers, source_of
 from vistrials.specs.migration import SCHEMA, migrate
 from vistrials.specs.trial import TrialSpec
 from vistrials.specs.yaml_text import parse_yaml, scalar_to_yaml
@@ -108,22 +109,33 @@ def _resolve(trial: str, profile: str, overrides: Sequence[str], where: str = ""
     trials = _chain(trial, "trial", near, where)
     applying = [file.name for file in profiles]
     known = {path.stem for path in _candidates("profile", near)} | set(applying)
-    layers = [Layer(_shown(file.path), file.sections) for file in profiles]
+    layers = [Layer(_shown(file.path), file.sections, file.path.parent) for file in profiles]
     for file in trials:
-        layers.append(Layer(_shown(file.path), file.sections))
+        layers.append(Layer(_shown(file.path), file.sections, file.path.parent))
         for name in file.per_profile:
             if name not in known:
                 where = f"{_shown(file.path)}: per_profile.{name}"
                 raise SpecError(f"{where}: no such profile{did_you_mean(name, known)}")
         layers += [
-            Layer(f"{_shown(file.path)} (per_profile.{name})", file.per_profile[name])
+            Layer(f"{_shown(file.path)} (per_profile.{name})", file.per_profile[name], file.path.parent)
             for name in applying
             if name in file.per_profile
         ]
     layers += [_override_layer(text) for text in overrides]
     labels = {"name": trials[-1].name, "description": trials[-1].description, "profile": applying[-1]}
     layers.insert(0, Layer(_shown(trials[-1].path), labels))
-    return merge_layers(TrialSpec, layers), layers
+    return _merged(layers), layers
+
+
+def _merged(layers: list[Layer]) -> TrialSpec:
+    """The spec of layers, in which files of custom parts have absolute paths and digests."""
+
+    def locate(path: str, part: CustomSpec) -> CustomSpec:
+        layer = layer_of(f"{path}.path", layers)
+        assert layer is not None  # a path has no default
+        return part.at(layer.folder).pinned(f"{layer.source}: {path}")
+
+    return change_custom_parts(merge_layers(TrialSpec, layers), locate)
 
 
 def _load_resolved(document: dict[str, Any], path: Path, profile: str | None, overrides: Sequence[str]) -> TrialSpec:
@@ -132,8 +144,8 @@ def _load_resolved(document: dict[str, Any], path: Path, profile: str | None, ov
             f"{_shown(path)}: profile: expected {profile!r}, found {document['profile']!r}; "
             "this spec is resolved already: leave the profile out, or name the trial instead"
         )
-    layers = [Layer(_shown(path), migrate(document, _shown(path))), *(_override_layer(text) for text in overrides)]
-    return merge_layers(TrialSpec, layers)
+    recorded = Layer(_shown(path), migrate(document, _shown(path)), path.parent)
+    return _merged([recorded, *(_override_layer(text) for text in overrides)])
 
 
 def _check_start(spec: TrialSpec, layers: list[Layer]) -> None:
