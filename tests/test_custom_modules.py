@@ -181,9 +181,10 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
         part: f"{{kind: custom, path: '{tmp_path}/{folder}/mine.py:A'}}"
         for part, folder in (("neck", "a"), ("mask_head", "b"))
     }
-    spec = load_trial("baseline", "demo", [f"model.{part}={path}" for part, path in paths.items()])
-    with pytest.raises(SpecError, match="two files of this name"):
-        RunDirectory.for_spec(spec, tmp_path, 0).prepare(spec)
+    with pytest.raises(SpecError, match=r"model\.mask_head: mine\.py: two files of this name"):
+        load_trial("baseline", "demo", [f"model.{part}={path}" for part, path in paths.items()])
+    (tmp_path / "b" / "mine.py").write_bytes((tmp_path / "a" / "mine.py").read_bytes())
+    load_trial("baseline", "demo", [f"model.{part}={path}" for part, path in paths.items()])
 
 
 def test_modules_of_another_spec_go(tmp_path: Path) -> None:

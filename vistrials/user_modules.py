@@ -77,7 +77,7 @@ def _execute(spec: CustomSpec, part: str) -> ModuleType:
     module.__file__ = file
     sys.modules[name] = module  # where dataclasses and pickle look for it
     try:
-        exec(compile(pinned.read(part), file, "exec"), module.__dict__)
+        exec(compile(pinned.read(part), file, "exec", dont_inherit=True), module.__dict__)
     except Exception as error:
         del sys.modules[name]
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]

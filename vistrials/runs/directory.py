@@ -242,11 +242,7 @@ class RunDirectory:
 
     def _keep_modules(self, spec: TrialSpec) -> None:
         """Copy the files of custom parts into the folder, so that it alone can repeat the run; others there go."""
-        contents: dict[str, bytes] = {}
-        for place, part in custom_parts(spec).items():
-            content = part.read(place)
-            if contents.setdefault(part.file.name, content) != content:
-                raise SpecError(f"{place}: {part.file.name}: two files of this name; give one of them another")
+        contents = {part.file.name: part.read(place) for place, part in custom_parts(spec).items()}
         there = set(self.modules.iterdir()) if self.modules.is_dir() else set()
         for name, content in contents.items():
             copy = self.modules / name

@@ -73,7 +73,7 @@ class CustomSpec(Spec):
         if self.sha256 not in (None, found):
             raise SpecError(
                 f"{where}: {self.file} has changed: expected sha256 {str(self.sha256)[:12]}.., found {found[:12]}..; "
-                "put the file back, or run the trial with the new one under another name or with --force"
+                "put back the one that was recorded; a new one belongs to a new run, of a YAML without this sha256"
             )
         return content
 

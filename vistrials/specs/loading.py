@@ -129,11 +129,16 @@ def _resolve(trial: str, profile: str, overrides: Sequence[str], where: str = ""
 
 def _merged(layers: list[Layer]) -> TrialSpec:
     """The spec of layers, in which files of custom parts have absolute paths and digests."""
+    files: dict[str, str | None] = {}
 
     def locate(path: str, part: CustomSpec) -> CustomSpec:
         layer = layer_of(f"{path}.path", layers)
         assert layer is not None  # a path has no default
-        return part.at(layer.folder).pinned(f"{layer.source}: {path}")
+        where = f"{layer.source}: {path}"
+        part = part.at(layer.folder).pinned(where)
+        if files.setdefault(part.file.name, part.sha256) != part.sha256:
+            raise SpecError(f"{where}: {part.file.name}: two files of this name, which a run cannot keep: rename one")
+        return part
 
     return change_custom_parts(merge_layers(TrialSpec, layers), locate)
 
