@@ -54,7 +54,7 @@ def measure(results: Path, profile: str) -> tuple[list[Measured], dict[str, Seed
     """Measure all trials that share seeds with baseline and have stored matches; the spread between seeds by split."""
     found, _ = find_readable_runs(results, profile)
     measured, spreads = [], {}
-    for split in dict.fromkeys(split for _, spec in found for split in spec.data.splits):
+    for split in dict.fromkeys(split for _, recorded in found for split in recorded.splits):
         runs: dict[str, dict[int, RunDraws]] = {}
         for run, _ in found:
             if run.is_evaluated(split) and run.matches(split).exists():

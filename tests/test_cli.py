@@ -1,6 +1,7 @@
 """The commands, as a user types them."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -74,7 +75,29 @@ def test_every_command_explains_itself(command: list[str]) -> None:
 
 
 def test_version() -> None:
-    assert vistrials("version").stdout.startswith("vistrials 0.1.0 (python 3.")
+    shown = vistrials("--version")
+    assert shown.exit_code == 0 and shown.stdout.startswith("vistrials 0.1.0 (python 3.")
+
+
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "vistrials", "--version"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, vistrials("--version").stdout)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("plot", ["plot-losses"]),
+        ("run attention", ["attention_neck", "attention_neck_deep", "attention_neck_ordered"]),
+        ("run baseline --profile youtube", ["youtube_vis_2019", "youtube_vis_2021"]),
+    ],
+)
+def test_the_shell_completes_commands_trials_and_profiles(typed: str, offered: list[str]) -> None:
+    words = f"vistrials {typed}"
+    asked = {"_VISTRIALS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    command = [sys.executable, "-c", "from vistrials.cli import app; app(prog_name='vistrials')"]
+    completed = subprocess.run(command, cwd=ROOT, env=os.environ | asked, capture_output=True, text=True)
+    assert completed.stdout.split() == offered, completed.stderr
 
 
 def test_list_names_trials_and_profiles_with_their_line() -> None:

@@ -28,6 +28,8 @@ def test_a_wheel_carries_trials_and_weights(tmp_path: Path) -> None:
     installed = python("-c", "import vistrials; print(vistrials.__file__)").strip()
     assert Path(installed).is_relative_to(tmp_path / "site")
     python("-m", "vistrials.cli", "check")
+    assert python("-m", "vistrials", "--version").startswith("vistrials ")
+    assert (tmp_path / "site" / "vistrials" / "py.typed").is_file()
     shipped = {path.name for path in (ROOT / "trials").rglob("*.yaml")}
     assert {path.name for path in (tmp_path / "site" / "vistrials" / "trials").rglob("*.yaml")} == shipped
     weights = {path.name for path in (ROOT / "vistrials" / "weights").glob("*")}

@@ -42,14 +42,25 @@ app = typer.Typer(
     cls=_Commands,
     help="Reproducible trials of video instance segmentation.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from vistrials.commands.display import show_text
+        from vistrials.commands.versions import describe_versions
+
+        show_text(describe_versions())
+        raise typer.Exit()
+
+
 @app.callback()
 def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show versions and exit.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks instead of one-line errors.")] = False,
 ) -> None:
     """Reproducible trials of video instance segmentation."""

@@ -32,6 +32,7 @@ from vistrials.runs.provenance import (
     record_stage,
     update_provenance,
 )
+from vistrials.specs.custom import custom_parts
 from vistrials.specs.loading import load_trial, overrides_within
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
@@ -136,6 +137,8 @@ def _how_to_redo(directory: RunDirectory) -> str:
 def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
     """Find mistakes now that would break the run hours later, or after --force has removed its results."""
     spec, directory = job.spec, job.directory
+    if custom_parts(spec):
+        build_model(spec.model, num_categories=1)
     if not (force and "train" in stages):
         directory.check(spec)
     is_to_train = "train" in stages and (force or not directory.is_trained())

@@ -156,13 +156,16 @@ def test_the_command_counts_a_file_and_a_folder(tmp_path):
     path.write_text(json.dumps(small_document()))
     for target, name in ((path, "instances"), (tmp_path, "train/instances")):
         out = tmp_path / "numbers.json"
-        result = run("data", "stats", target, "--json", out, "--plot", tmp_path / "plot.png", "--force")
+        result = run("data", "stats", target, "--plot", tmp_path / "plot.png", "--force")
         assert result.exit_code == 0, result.output
-        assert json.loads(out.read_text())[name]["track_lengths"] == {"2": 4, "3": 1}
         rows = [" ".join(line.split()) for line in result.stdout.splitlines()]
         assert "frames of a video 2 / 3 / 3.0 / 4" in rows
         assert "absent, of frames from first to last 15.4%" in rows
         assert "dog 3" in rows
+        written = run("data", "stats", target, "--out", out, "--force")
+        assert (written.exit_code, written.stdout) == (0, f"{out}\n"), written.output
+        assert json.loads(out.read_text())[name]["track_lengths"] == {"2": 4, "3": 1}
+        assert f"number,{name}\n" in run("data", "stats", target, "--format", "csv").stdout
     result = run("data", "stats", tmp_path / "nothing.json")
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
 

@@ -17,7 +17,6 @@ from vistrials.evaluation.bootstrap import (
     draw_videos,
     measure_seed_spread,
     resample_ap,
-    t_quantile,
 )
 from vistrials.evaluation.matching import UNMATCHED, Matches
 from vistrials.evaluation.stored_matches import StoredMatches
@@ -115,8 +114,9 @@ def widening(num_videos: int, t: float) -> float:
 
 
 @pytest.mark.parametrize(("degrees", "t"), [(9, 2.26216), (19, 2.09302), (59, 2.00100), (299, 1.96793)])
-def test_quantiles_of_t_as_printed_in_tables(degrees: int, t: float) -> None:
-    assert t_quantile(degrees) == pytest.approx(t, abs=5e-4)
+def test_intervals_widen_by_the_quantiles_of_t_as_printed_in_tables(degrees: int, t: float) -> None:
+    interval = compute_interval(0.0, np.ones(200), degrees + 1)
+    assert interval is not None and interval.high == pytest.approx(widening(degrees + 1, t), abs=1e-5)
 
 
 def test_the_interval_reaches_as_far_as_95_percent_of_the_draws() -> None:

@@ -6,7 +6,9 @@ from torch import Tensor
 
 from tests.models.small import batch_of
 from tests.models.starts import assert_normal, assert_uniform, assert_zero
-from vistrials.models.box_head import BoxHead, Detections, SampledRoIs, sample_rois
+from vistrials.models import box_head
+from vistrials.models.box_head import BoxHead, Detections, SampledRoIs
+from vistrials.models.variants import build_sampler
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import BoxHeadSpec, SamplerSpec
 
@@ -14,6 +16,10 @@ SIZE = (200, 300)
 K = 2
 NOBODY = batch_of(boxes=[torch.zeros(0, 4)], labels=[torch.zeros(0, dtype=torch.long)])
 """A batch of one image without objects."""
+
+
+def sample_rois(proposals: Tensor, truth: Tensor, spec: BoxHeadSpec) -> SampledRoIs:
+    return box_head.sample_rois(proposals, truth, spec.assigner, build_sampler(spec.sampler, ""))
 
 
 def head(**changes) -> BoxHead:

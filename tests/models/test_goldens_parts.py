@@ -18,6 +18,7 @@ from vistrials.models.matching import assign
 from vistrials.models.propagation_head import PropagationHead
 from vistrials.models.rpn import RPN, select_proposals
 from vistrials.models.track_head import TrackHead, match_scores
+from vistrials.models.variants import build_sampler
 from vistrials.specs.inference import AssociationSpec, InferenceSpec
 from vistrials.specs.model import (
     AnchorSpec,
@@ -311,7 +312,8 @@ def test_box_coding(golden: Golden) -> None:
 
 def _sampled(golden: Golden) -> list[SampledRoIs]:
     spec = BoxHeadSpec(sampler=SamplerSpec(num=ALL, positive_fraction=0.25))
-    return [sample_rois(golden[f"s{k}_boxes_in"], golden["gt_bboxes"], spec) for k in (0, 1)]
+    sampler = build_sampler(spec.sampler, "")
+    return [sample_rois(golden[f"s{k}_boxes_in"], golden["gt_bboxes"], spec.assigner, sampler) for k in (0, 1)]
 
 
 @using("rcnn")

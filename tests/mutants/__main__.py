@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.mutants.listed import ROOT, Mutant, load_mutants
 
-COPIED = ("vistrials", "tests", "trials", "pyproject.toml")
+COPIED = ("vistrials", "tests", "trials", "docs", "pyproject.toml")
 
 
 def main(words: list[str]) -> int:

@@ -2,8 +2,10 @@ import csv
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from tests.reports.fake_runs import write_run
@@ -11,7 +13,10 @@ from vistrials.cli import app
 from vistrials.errors import DataError, RunError, SpecError
 from vistrials.reports import comparison as whole_comparison
 from vistrials.reports.comparison import Comparison, Row, Statistic
-from vistrials.reports.comparison_text import caption, cells, choose_format, remarks, render
+from vistrials.reports.comparison_text import caption, cells, remarks, render
+from vistrials.reports.frame_text import choose_format
+from vistrials.reports.loss_curves import load_logs
+from vistrials.runs.directory import RunDirectory
 
 # Intervals are in test_comparison_intervals.py.
 compare_runs = partial(whole_comparison.compare_runs, num_draws=0)
@@ -181,6 +186,44 @@ def test_a_run_whose_spec_cannot_be_read_stops_no_comparison(tmp_path: Path) -> 
     write_run(tmp_path, "baseline", 0).spec.write_text("name: [")
     with pytest.raises(RunError, match=r"baseline/seed0/spec\.yaml"):
         compare_runs(tmp_path, "demo")
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"propagation": {"affinity": {"kind": "from_the_future", "width": 3}}}, "unknown kind 'from_the_future'"),
+        ({"rpn": {"no_such_setting": 1}}, "model.rpn.no_such_setting: unknown key"),
+    ],
+)
+def test_a_run_with_a_setting_of_another_version_is_compared_and_drawn(
+    tmp_path: Path, model: dict[str, Any], said: str
+) -> None:
+    losses = [{"iter": 1, "loss_total": 2.0}]
+    write_run(tmp_path, "baseline", 0, 0.2, losses=losses)
+    for seed in (0, 1):
+        run = write_run(tmp_path, "attention_neck", seed, 0.3, losses=losses)
+        document = yaml.safe_load(run.spec.read_text())
+        document["model"] |= model
+        run.spec.write_text(yaml.safe_dump(document))
+    comparison = compare_runs(tmp_path, "demo")
+    assert (row_of(comparison, "attention_neck").seeds, comparison.unfinished) == ((0, 1), ())
+    (line,) = remarks(comparison)
+    assert line.startswith("compared by their figures alone, ") and line.count(said) == 2
+    assert list(load_logs(tmp_path, "demo")) == ["baseline", "attention_neck"]
+    with pytest.raises(RunError, match=r"the run was made by another version .* redo it with --force"):
+        RunDirectory.open(run.path)
+    document["train"]["max_iters"] = 9
+    run.spec.write_text(yaml.safe_dump(document))
+    with pytest.raises(RunError, match="attention_neck seed 1 has other settings than seed 0"):
+        compare_runs(tmp_path, "demo")
+
+
+@pytest.mark.parametrize("text", ["name: a", "[1]", "name: a\nprofile: demo\ndata: {splits: []}\nmodle: 1"])
+def test_a_spec_that_does_not_name_its_run_is_left_out(tmp_path: Path, text: str) -> None:
+    write_run(tmp_path, "baseline", 0, 0.2)
+    write_run(tmp_path, "baseline", 1, 0.3).spec.write_text(text)
+    comparison = compare_runs(tmp_path, "demo")
+    assert row_of(comparison, "baseline").seeds == (0,) and "left out: " in remarks(comparison)[0]
 
 
 def test_further_trials_of_this_package_stand_behind_the_published_ones(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ from vistrials.reports.data_statistics import (
     bin_edges,
     category_table,
     draw_data_statistics,
+    render,
     save_data_statistics,
     shown_categories,
     table,
+    to_frame,
 )
 
 
@@ -37,6 +41,28 @@ def test_tables(sets):
     assert rows["categories with tracks"] == ["3 of 3", "0 of 3"]
     assert category_table(sets) == [("cat", "1", "0"), ("dog", "3", "0"), ("newt", "1", "0")]
     assert category_table({"bare": sets["bare"]}) == []
+
+
+def test_the_same_numbers_as_a_frame_and_in_every_form(sets):
+    frame = to_frame(sets)
+    assert list(frame.columns) == ["whole", "bare"]
+    assert frame["whole"][["num_videos", "num_tracks", "tracks_per_category.dog", "tracks_by_size.small"]].tolist() == [
+        *(3, 5, 3, 5)
+    ]
+    lengths = frame.loc[["track_lengths_min", "track_lengths_median", "track_lengths_mean", "track_lengths_max"]]
+    assert lengths["whole"].tolist() == [2, 2, 2.2, 3] and lengths["bare"].isna().all()
+    rows = render(sets, "csv").splitlines()
+    assert rows[0] == "number,whole,bare" and "track_lengths_mean,2.2," in rows
+    assert json.loads(render(sets, "json"))["whole"]["tracks_per_category"] == {"cat": 1, "dog": 3, "newt": 1}
+    assert "| absent, of frames from first to last | 15.4% | – |" in render(sets, "markdown").splitlines()
+    assert r"absent, of frames from first to last & 15.4\% & -- \\" in render(sets, "latex").splitlines()
+
+
+def test_a_category_is_never_a_formula_and_never_a_column(sets):
+    strange = replace(sets["whole"], tracks_per_category={"=cmd()|x": 1})
+    assert "| =cmd()\\|x | 1 |" in render({"s": strange}, "markdown").splitlines()
+    assert "tracks_per_category.=cmd()|x,1.0" in render({"=s": strange}, "csv").splitlines()
+    assert render({"=s": strange}, "csv").startswith("number,'=s\n")
 
 
 def test_bins_hold_every_value_once():

@@ -10,6 +10,7 @@ from vistrials.specs.loading import (
     dump_spec,
     list_profiles,
     list_trials,
+    load_table_rows,
     load_trial,
     overrides_within,
     parse_spec,
@@ -45,6 +46,12 @@ def test_the_eight_trials_and_what_they_start_from_are_shipped() -> None:
         *("masktrack_rcnn", "masktrack_rcnn_continued"),
     }
     assert set(PROFILES) >= {"youtube_vis_2019", "youtube_vis_2021", "ovis", "demo", "demo_pretrain", "smoke"}
+
+
+def test_every_shipped_trial_has_its_row_in_tables_once() -> None:
+    rows = load_table_rows()
+    assert sorted(trial for part in rows.values() for trial in part) == TRIALS
+    assert set(rows) == {"starts", "study", "further"} and len(rows["study"]) == 8
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vistrials.commands.options import EXIT_FAULTS_FOUND, Overrides, Profile, Replace, all_overrides, keep_files
+from vistrials.commands.options import (
+    EXIT_FAULTS_FOUND,
+    Format,
+    Overrides,
+    Profile,
+    Replace,
+    all_overrides,
+    keep_files,
+)
 from vistrials.errors import SpecError
 
 if TYPE_CHECKING:
@@ -102,9 +110,8 @@ def split_command(
 @app.command("stats")
 def stats_command(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of a data set, or an annotation file.")],
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers.", show_default=False)
-    ] = None,
+    form: Format = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw them: .png, .pdf or .svg.", show_default=False)
     ] = None,
@@ -112,25 +119,23 @@ def stats_command(
     force: Replace = False,
 ) -> None:
     """Count what a data set holds: videos, tracks per category, lengths, sizes, occlusion."""
-    keep_files(force, json_file, plot)
-    from dataclasses import asdict
-
-    from vistrials.commands.display import show_table, show_text
+    keep_files(force, out, plot)
+    from vistrials.commands.display import show_rendered, show_table, show_text
     from vistrials.data.statistics import compute_statistics
     from vistrials.formats.annotations import load_video_set
-    from vistrials.formats.json_file import save_json_atomic
-    from vistrials.reports.data_statistics import category_table, save_data_statistics, table
+    from vistrials.reports.data_statistics import TITLE, category_table, render, save_data_statistics, table
+    from vistrials.reports.frame_text import choose_format
 
-    sets = {}
+    chosen, sets = choose_format(form, out), {}
     for annotations, _ in _annotation_files(path, None, profile):
         video_set = load_video_set(annotations, Path(), require_annotations=False)
         name = str(annotations.relative_to(path.resolve())) if path.is_dir() else annotations.name
         sets[name.removesuffix(".gz").removesuffix(".json")] = compute_statistics(video_set)
-    show_table("lengths and numbers: least / median / mean / most", ("", *sets), table(sets))
-    show_table("tracks per category", ("", *sets), category_table(sets))
-    if json_file is not None:
-        save_json_atomic(json_file, {name: asdict(statistics) for name, statistics in sets.items()}, indent=1)
-        show_text(str(json_file))
+    if chosen == "table":
+        show_table(TITLE, ("", *sets), table(sets))
+        show_table("tracks per category", ("", *sets), category_table(sets))
+    else:
+        show_rendered(render(sets, chosen), out)
     if plot is not None:
         show_text(str(save_data_statistics(sets, plot)))
 

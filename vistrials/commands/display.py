@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -33,6 +34,15 @@ def show_error(message: str) -> None:
 def show_text(text: str) -> None:
     """Text as it is (YAML, paths), never wrapped, so that it can be piped."""
     out.print(Text(text.rstrip("\n")), soft_wrap=True)
+
+
+def show_rendered(text: str, file: Path | None) -> None:
+    """Text as it is; with a file it goes there, and the file's name is shown."""
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        text = str(file)
+    show_text(text)
 
 
 def show_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,19 +1,48 @@
 """Options that several commands share."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vistrials.errors import VistrialsError
+
 EXIT_FAULTS_FOUND = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
-Trial = Annotated[str, typer.Argument(metavar="TRIAL", help="Name of a trial, its YAML, or a run's spec.yaml.")]
+
+def _complete(kind: str) -> Callable[[str], list[str]]:
+    """The names of trials or profiles that begin with what is typed; a broken file among them offers nothing."""
+
+    def names(incomplete: str) -> list[str]:
+        from vistrials.specs import loading
+
+        try:
+            files = loading.list_trials() if kind == "trial" else loading.list_profiles()
+        except VistrialsError:
+            return []
+        return [file.name for file in files if file.name.startswith(incomplete)]
+
+    return names
+
+
+Trial = Annotated[
+    str,
+    typer.Argument(
+        metavar="TRIAL", help="Name of a trial, its YAML, or a run's spec.yaml.", autocompletion=_complete("trial")
+    ),
+]
 Profile = Annotated[
     str | None,
-    typer.Option("--profile", "-p", help="Data set and size of the network (default demo).", show_default=False),
+    typer.Option(
+        *("--profile", "-p"),
+        help="Data set and size of the network (default demo).",
+        show_default=False,
+        autocompletion=_complete("profile"),
+    ),
 ]
 DataDir = Annotated[
     Path | None, typer.Option("--data", help="Folder of a data set in YouTube-VIS form.", show_default=False)
@@ -32,6 +61,15 @@ Weights = Annotated[
         metavar="FILE",
         show_default=False,
         help="Start from these weights (init.weights); infer, and --set train.max_iters=0, use them unchanged.",
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="table|markdown|csv|latex|json",
+        help="How to write it (default: table; with --out, by the name of the file).",
+        show_default=False,
     ),
 ]
 Replace = Annotated[bool, typer.Option("--force", help="Replace files that exist already.")]

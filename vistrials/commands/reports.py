@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Profile, Replace, Results, Seed, keep_files, run_folder
+from vistrials.commands.options import Format, Profile, Replace, Results, Seed, keep_files, run_folder
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -18,15 +18,7 @@ def compare(
         str | None, typer.Option(help="Split that the runs predicted (default: their first).", show_default=False)
     ] = None,
     results: Results = Path("results"),
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="table|markdown|csv|latex|json",
-            help="How to write it (default: table; with --out, by the name of the file).",
-            show_default=False,
-        ),
-    ] = None,
+    form: Format = None,
     mix: Annotated[
         bool, typer.Option("--mix", help="Also compare runs that are not comparable, with footnotes.")
     ] = False,
@@ -38,9 +30,10 @@ def compare(
 ) -> None:
     """Table 1: the figures of all trials that have been evaluated, and how far they are from the baseline's."""
     keep_files(force, out)
-    from vistrials.commands.display import show_table, show_text
+    from vistrials.commands.display import show_rendered, show_table, show_text
     from vistrials.reports.comparison import compare_runs
-    from vistrials.reports.comparison_text import caption, cells, choose_format, columns, remarks, render
+    from vistrials.reports.comparison_text import caption, cells, columns, remarks, render
+    from vistrials.reports.frame_text import choose_format
     from vistrials.specs.loading import DEFAULT_PROFILE
 
     chosen = choose_format(form, out)
@@ -49,12 +42,8 @@ def compare(
         show_table(caption(comparison), columns(comparison), cells(comparison, "\n"))
         for line in remarks(comparison):
             show_text(line)
-    elif out is None:
-        show_text(render(comparison, chosen))
     else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(render(comparison, chosen), encoding="utf-8")
-        show_text(str(out))
+        show_rendered(render(comparison, chosen), out)
 
 
 @app.command("plot-losses")

@@ -50,7 +50,7 @@ def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) ->
 
         from vistrials import pipeline
         from vistrials.commands.display import RichReporter, show_figures, show_text
-        from vistrials.reports.comparison import FIGURES
+        from vistrials.evaluation.average_precision import TABLE_FIGURES
 
         with RichReporter() as reporter:
             directory = pipeline.run(
@@ -69,7 +69,8 @@ def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) ->
         if scored and "evaluate" in stages:
             metrics = {split: directory.read_metrics(split) for split in scored}
             show_figures(
-                "split", {split: {name: of_split[name] for name in FIGURES} for split, of_split in metrics.items()}
+                "split",
+                {split: {name: of_split[name] for name in TABLE_FIGURES} for split, of_split in metrics.items()},
             )
 
 

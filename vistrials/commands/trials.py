@@ -1,4 +1,4 @@
-"""Trials and profiles: list, show, check, version."""
+"""Trials and profiles: list, show, check."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,19 +89,6 @@ def check(
     if mistakes:
         raise typer.Exit(EXIT_ERROR)
     show_text(f"{len(pairs)} combinations of trial and profile are valid")
-
-
-@app.command()
-def version() -> None:
-    """Versions of vistrials and of what its figures depend on."""
-    import platform
-    from importlib.metadata import version as installed
-
-    from vistrials import __version__
-    from vistrials.commands.display import show_text
-
-    libraries = ", ".join(f"{name} {installed(name)}" for name in ("torch", "torchvision", "numpy"))
-    show_text(f"vistrials {__version__} (python {platform.python_version()}, {libraries})")
 
 
 def _pairs_of_file(file: str, trials: list[str], profiles: list[str]) -> list[tuple[str, str]]:

@@ -19,6 +19,9 @@ NOT_COUNTED = -1.0
 FIGURES = ("AP", "AP50", "AP75", "AP_s", "AP_m", "AP_l", "AR1", "AR10", "AR100", "AR_s", "AR_m", "AR_l")
 """The published figures, in the order of the official program."""
 
+TABLE_FIGURES = ("AP", "AP50", "AP75", "AR1", "AR10")
+"""Those of them that papers, and our tables, show."""
+
 
 def accumulate(
     records: Iterable[Matches], category_ids: Sequence[int]

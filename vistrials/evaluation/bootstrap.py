@@ -6,10 +6,10 @@ A draw counts every video with a weight; nothing is matched again.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
 
 from vistrials.evaluation.average_precision import MAX_TRACKS, RECALL_POINTS
 from vistrials.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, UNMATCHED
@@ -200,25 +200,10 @@ def _deviations(estimate: float, draws: NDArray[np.float64], num_videos: int) ->
     deviations = np.abs(draws[~np.isnan(draws)] - estimate)
     if num_videos < MIN_VIDEOS or len(deviations) < MIN_DRAWS:
         return None
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    widening = t_quantile(num_videos - 1) / z * math.sqrt(num_videos / (num_videos - 1))
+    quantile = (1 + LEVEL) / 2
+    widening = stdtrit(num_videos - 1, quantile) / ndtri(quantile) * math.sqrt(num_videos / (num_videos - 1))
     widened: NDArray[np.float64] = deviations * widening
     return widened
-
-
-def t_quantile(degrees: int) -> float:
-    """The (1 + LEVEL) / 2 quantile of Student's t, to 0.001 from 9 degrees of freedom on.
-
-    Source: Abramowitz and Stegun, 26.7.5.
-    """
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-    )
-    return sum(term / degrees**power for power, term in enumerate(terms))
 
 
 @dataclass(frozen=True, eq=False)

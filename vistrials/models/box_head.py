@@ -10,10 +10,11 @@ from vistrials.geometry import boxes as box_ops
 from vistrials.models.initialisation import kaiming_, normal_, xavier_
 from vistrials.models.layers import convolutions, fully_connected
 from vistrials.models.losses import smooth_l1
-from vistrials.models.matching import assign, sample
+from vistrials.models.matching import assign
 from vistrials.models.precision import widen
+from vistrials.models.variants import Sampler, build_sampler
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.model import BoxHeadSpec
+from vistrials.specs.model import AssignerSpec, BoxHeadSpec
 from vistrials.structures.frames import FramePairBatch
 
 
@@ -48,14 +49,14 @@ class Detections:
         return len(self.scores)
 
 
-def sample_rois(proposals: Tensor, ground_truth: Tensor, spec: BoxHeadSpec) -> SampledRoIs:
+def sample_rois(proposals: Tensor, ground_truth: Tensor, assigner: AssignerSpec, sample_boxes: Sampler) -> SampledRoIs:
     """Proposals (n, 4) assigned to ground truth (m, 4), the ground truth itself prepended, then sampled."""
     ground_truth = ground_truth.to(proposals)
-    assigned = assign(proposals, ground_truth, spec.assigner)
+    assigned = assign(proposals, ground_truth, assigner)
     themselves = torch.arange(1, len(ground_truth) + 1, device=assigned.device)
     assigned = torch.cat([themselves, assigned])
     boxes = torch.cat([ground_truth, proposals])
-    positives, negatives = sample(assigned, spec.sampler)
+    positives, negatives = sample_boxes(boxes, ground_truth, assigned)
     return SampledRoIs(boxes[torch.cat([positives, negatives])], assigned[positives] - 1)
 
 
@@ -68,6 +69,7 @@ class BoxHead(nn.Module):
     def __init__(self, spec: BoxHeadSpec, channels: int, num_categories: int) -> None:
         super().__init__()
         self.spec = spec
+        self.sample_boxes = build_sampler(spec.sampler, "model.box_head.sampler")
         fcs = fully_connected(channels * spec.roi_size**2, spec.fc_channels, spec.num_fcs)
         self.logits = nn.Linear(spec.fc_channels, num_categories + 1)
         self.deltas = nn.Linear(spec.fc_channels, 4 * (num_categories + 1))
@@ -93,7 +95,10 @@ class BoxHead(nn.Module):
 
     def sample(self, proposals: list[Tensor], batch: FramePairBatch) -> list[SampledRoIs]:
         """The RoIs of every image that enter losses. Args: per image proposals (n, 4); the batch, for its boxes."""
-        return [sample_rois(p, truth, self.spec) for p, truth in zip(proposals, batch.boxes, strict=True)]
+        return [
+            sample_rois(p, truth, self.spec.assigner, self.sample_boxes)
+            for p, truth in zip(proposals, batch.boxes, strict=True)
+        ]
 
     def loss(self, logits: Tensor, deltas: Tensor, rois: list[SampledRoIs], batch: FramePairBatch) -> dict[str, Tensor]:
         """loss_cls, loss_bbox, both over the number of sampled RoIs, and acc, the fraction classified right.

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from vistrials.models.attention_neck import AttentionNeck
 from vistrials.models.backbone import build_backbone
 from vistrials.models.box_head import BoxHead, Detections
 from vistrials.models.fpn import FPN
@@ -12,6 +11,7 @@ from vistrials.models.propagation_head import PropagationHead
 from vistrials.models.roi_features import roi_features
 from vistrials.models.rpn import RPN
 from vistrials.models.track_head import TrackHead, match_scores
+from vistrials.models.variants import build_head, build_neck
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import ModelSpec
 from vistrials.structures.frames import FramePairBatch
@@ -30,12 +30,17 @@ class ObjProp(nn.Module):
         self.spec = spec
         self.backbone = build_backbone(spec.backbone)
         self.fpn = FPN(spec.fpn, self.backbone.out_channels)
-        self.neck = AttentionNeck(spec.neck, channels) if spec.neck else None
+        self.neck = build_neck(spec.neck, channels, spec.fpn.num_levels) if spec.neck else None
         self.rpn = RPN(spec.rpn, channels)
-        self.box_head = BoxHead(spec.box_head, channels, num_categories)
-        self.track_head = TrackHead(spec.track_head, channels, spec.box_head.roi_size)
-        self.mask_head = MaskHead(spec.mask_head, channels, num_categories)
-        self.propagation = PropagationHead(spec.propagation, channels, num_categories) if spec.propagation else None
+        sizes = {"channels": channels, "num_categories": num_categories}
+        self.box_head = build_head(BoxHead, spec.box_head, "model.box_head", **sizes)
+        of_track = {"channels": channels, "roi_size": spec.box_head.roi_size}
+        self.track_head = build_head(TrackHead, spec.track_head, "model.track_head", **of_track)
+        self.mask_head = build_head(MaskHead, spec.mask_head, "model.mask_head", **sizes)
+        self.propagation: PropagationHead | None = None
+        if spec.propagation is not None:
+            of_propagation = {"in_channels": channels, "num_categories": num_categories}
+            self.propagation = build_head(PropagationHead, spec.propagation, "model.propagation", **of_propagation)
 
     def forward(self, batch: FramePairBatch) -> dict[str, Tensor]:
         """Losses (keys loss_*) and accuracies of a batch of frame pairs, scalars each."""

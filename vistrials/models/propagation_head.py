@@ -4,10 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, relu, softplus
 
-from vistrials.models.affinity import Affinity, spatial_weight
+from vistrials.models.affinity import spatial_weight
 from vistrials.models.initialisation import kaiming_
 from vistrials.models.layers import convolutions
 from vistrials.models.precision import widen, without_autocast
+from vistrials.models.variants import build_affinity
 from vistrials.specs.model import PropagationSpec
 from vistrials.structures.frames import FramePairBatch
 
@@ -32,7 +33,7 @@ class PropagationHead(nn.Module):
             nn.Conv2d(c, c, 3, padding=1), nn.BatchNorm2d(c), nn.ReLU(),
             nn.Conv2d(c, c, 1),
         )  # fmt: skip
-        self.affinity = Affinity(spec.affinity, c, num_categories)
+        self.affinity = build_affinity(spec.affinity, c, num_categories)
         self.mask_convs = nn.ModuleList(convolutions(c, c, spec.num_mask_convs))
         self.upsample = nn.ConvTranspose2d(c, c, 2, stride=2)  # starts from PyTorch's default, as published
         self.logits = nn.Conv2d(c, 1 if spec.class_agnostic else num_categories + 1, 1)

@@ -11,8 +11,9 @@ from vistrials.models import anchors as anchor_ops
 from vistrials.models.initialisation import normal_
 from vistrials.models.layers import convolutions
 from vistrials.models.losses import smooth_l1
-from vistrials.models.matching import assign, sample
+from vistrials.models.matching import assign
 from vistrials.models.precision import widen
+from vistrials.models.variants import build_sampler
 from vistrials.specs.model import AnchorSpec, ProposalSpec, RPNSpec
 from vistrials.structures.frames import FramePairBatch
 
@@ -23,6 +24,7 @@ class RPN(nn.Module):
     def __init__(self, spec: RPNSpec, channels: int) -> None:
         super().__init__()
         self.spec = spec
+        self.sample = build_sampler(spec.sampler, "model.rpn.sampler")
         num_anchors = len(spec.anchors.ratios)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
         self.more_convs = nn.ModuleList(convolutions(channels, channels, spec.num_convs - 1))
@@ -63,7 +65,7 @@ class RPN(nn.Module):
             usable = anchor_ops.inside(all_anchors, size).nonzero().flatten()
             boxes = boxes.to(all_anchors)
             assigned = assign(all_anchors[usable], boxes, self.spec.assigner)
-            positives, negatives = sample(assigned, self.spec.sampler)
+            positives, negatives = self.sample(all_anchors[usable], boxes, assigned)
             divisor += max(len(positives), 1) + max(len(negatives), 1)
             truth = boxes[assigned[positives] - 1]
             positives, negatives = usable[positives], usable[negatives]

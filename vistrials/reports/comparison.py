@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from typing import Any, Self
 
 from vistrials.errors import DataError, RunError, SpecError
+from vistrials.evaluation.average_precision import TABLE_FIGURES
 from vistrials.evaluation.bootstrap import MIN_DRAWS, MIN_VIDEOS, Interval, SeedSpread, adjust_holm
 from vistrials.formats.json_file import load_json
 from vistrials.reports.found_runs import find_readable_runs
@@ -20,9 +21,8 @@ from vistrials.reports.uncertainty import (
 )
 from vistrials.runs.directory import RunDirectory, result_digest
 from vistrials.runs.provenance import read_provenance
-from vistrials.specs.trial import TrialSpec
+from vistrials.runs.recorded_spec import RecordedSpec
 
-FIGURES = ("AP", "AP50", "AP75", "AR1", "AR10")
 BASELINE = "baseline"
 NUM_DRAWS = 1000
 
@@ -45,7 +45,7 @@ class Row:
     """One trial.
 
     num_networks: how many different ones its seeds have; one where a trial trains for no step.
-    figures: of `FIGURES`; None where no category could be scored.
+    figures: of `TABLE_FIGURES`; None where no category could be scored.
     interval: 95 % interval of AP; None without stored matches, or with too few videos. Of one network it covers the
         choice of videos only.
     to_baseline: AP minus the baseline's AP of the same seed; None for the baseline and without common seeds.
@@ -89,7 +89,7 @@ class Comparison:
 @dataclass(slots=True)
 class _Run:
     directory: RunDirectory
-    spec: TrialSpec
+    recorded: RecordedSpec
     figures: dict[str, float]  # in percent; negative where there was nothing to score
     provenance: dict[str, Any]
     conditions: dict[str, str]  # what has to be the same for runs to be comparable
@@ -99,6 +99,12 @@ class _Run:
     @property
     def name(self) -> str:
         return f"{self.directory.trial} seed {self.directory.seed}"
+
+    @property
+    def settings_digest(self) -> str:
+        """Tells settings that change the result apart; of a spec with unknown settings all that is written."""
+        spec = self.recorded.spec
+        return result_digest(spec) if spec else self.recorded.digest
 
     def network(self, split: str) -> str:
         """What tells its network from others: a digest of the weights, where the run has recorded one."""
@@ -142,7 +148,7 @@ def compare_runs(
     split = split or _most_common(directory.main_split for directory, _ in found)
     runs = [_read(*run, split) for run in found if run[0].is_evaluated(split)]
     if not runs:
-        splits = ", ".join(sorted({name for _, spec in found for name in spec.data.splits}))
+        splits = ", ".join(sorted({name for _, recorded in found for name in recorded.splits}))
         raise RunError(
             f"{Path(results_dir) / profile}: none of its {len(found)} runs is evaluated on split {split} yet "
             f"(their splits: {splits}); `vistrials run-all -p {profile}` goes on with them"
@@ -174,13 +180,13 @@ def compare_runs(
     )
 
 
-def _read(directory: RunDirectory, spec: TrialSpec, split: str) -> _Run:
+def _read(directory: RunDirectory, recorded: RecordedSpec, split: str) -> _Run:
     path = directory.metrics(split)
     metrics, provenance = load_json(path), read_provenance(directory.provenance)
     try:
-        figures = {name: 100 * float(metrics[name]) for name in FIGURES}
+        figures = {name: 100 * float(metrics[name]) for name in TABLE_FIGURES}
     except (KeyError, TypeError, ValueError):
-        raise DataError(f"{path}: expected the figures {', '.join(FIGURES)}; redo the run with --force") from None
+        raise DataError(f"{path}: expected the figures {', '.join(TABLE_FIGURES)}; redo the run with --force") from None
     digests = {name: entry.get("sha256", "unknown")[:12] for name, entry in provenance.get("data", {}).items()}
     environments = [provenance, *provenance.get("stages", {}).values()]
     versions = {part["environment"].get("vistrials", "unknown") for part in environments if "environment" in part}
@@ -190,7 +196,7 @@ def _read(directory: RunDirectory, spec: TrialSpec, split: str) -> _Run:
         "annotations of train": digests.get("train", "unknown"),
         "vistrials": " and ".join(sorted(versions)) or "unknown",
     }
-    return _Run(directory, spec, figures, provenance, conditions)
+    return _Run(directory, recorded, figures, provenance, conditions)
 
 
 def _note_differences(runs: Sequence[_Run]) -> None:
@@ -198,7 +204,7 @@ def _note_differences(runs: Sequence[_Run]) -> None:
     first: dict[str, _Run] = {}
     for run in runs:
         other = first.setdefault(run.directory.trial, run)
-        if result_digest(run.spec) != result_digest(other.spec):
+        if run.settings_digest != other.settings_digest:
             run.footnotes.append(f"{run.name} has other settings than seed {other.directory.seed}")
         for condition, value in run.conditions.items():
             usual = _most_common(other.conditions[condition] for other in runs)
@@ -207,7 +213,7 @@ def _note_differences(runs: Sequence[_Run]) -> None:
 
 
 def _notes(runs: Sequence[_Run]) -> Iterable[str]:
-    """What may matter, and does not keep runs from being compared: commits, and settings changed by hand."""
+    """What may matter, and does not keep runs from being compared: commits, settings by hand, unknown settings."""
     commits: Counter[str] = Counter()
     for run in runs:
         environment = run.provenance.get("environment", {})
@@ -217,6 +223,9 @@ def _notes(runs: Sequence[_Run]) -> Iterable[str]:
     overrides = {run.name: " ".join(run.provenance.get("overrides", [])) for run in runs}
     if len(set(overrides.values())) > 1:
         yield "settings given by hand: " + "; ".join(f"{name} {text}" for name, text in overrides.items() if text)
+    unknown = ", ".join(f"{run.name} ({run.recorded.problem})" for run in runs if run.recorded.problem)
+    if unknown:
+        yield f"compared by their figures alone, since this version does not know all of their settings: {unknown}"
 
 
 def _resample(runs: Sequence[_Run], split: str, num_draws: int) -> Iterable[str]:
@@ -250,7 +259,7 @@ def _resample(runs: Sequence[_Run], split: str, num_draws: int) -> Iterable[str]
 def _row(trial: str, runs: Sequence[_Run], split: str, spread: SeedSpread | None) -> Row:
     own = [run for run in runs if run.directory.trial == trial]
     networks = _one_per_network(own, split)
-    values = {name: [run.figures[name] for run in networks if run.figures[name] >= 0] for name in FIGURES}
+    values = {name: [run.figures[name] for run in networks if run.figures[name] >= 0] for name in TABLE_FIGURES}
     base = {run.directory.seed: run for run in _scored(BASELINE, runs)}
     scored = _scored(trial, runs)
     paired = [(run, base[run.directory.seed]) for run in scored if trial != BASELINE and run.directory.seed in base]

@@ -1,35 +1,20 @@
 """Table 1 as text: cells for a terminal, Markdown, CSV, LaTeX, JSON."""
 
-import csv
-import io
 import json
-import re
 from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vistrials.errors import SpecError
+from vistrials.evaluation.average_precision import TABLE_FIGURES
 from vistrials.evaluation.bootstrap import Interval
-from vistrials.reports.comparison import BASELINE, FIGURES, Comparison, Row, Statistic
+from vistrials.reports.comparison import BASELINE, Comparison, Row, Statistic
+from vistrials.reports.frame_text import escape_latex, escape_markdown, to_csv, to_latex, to_markdown
 
-_FORMAT_OF_SUFFIX = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".json": "json"}
-
-
-def choose_format(form: str | None, out: Path | None) -> str:
-    """The format as asked for, or else by the suffix of a file, or else table, which only a terminal shows.
-
-    Raises:
-        SpecError: no such format, or a file without one.
-    """
-    chosen = form or (_FORMAT_OF_SUFFIX.get(out.suffix, out.name) if out else "table")
-    expected = [*([] if out else ["table"]), *_FORMAT_OF_SUFFIX.values()]
-    if chosen not in expected:
-        suffixes = f", or a file in {', '.join(_FORMAT_OF_SUFFIX)}" if out else ""
-        raise SpecError(f"{chosen}: expected --format {', '.join(expected)}{suffixes}")
-    return chosen
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def render(comparison: Comparison, form: str) -> str:
-    """The table in a format of `choose_format`; csv and json hold more digits than the others."""
+    """The table in a format of `frame_text.choose_format`; csv and json hold more digits than the others."""
     return {"markdown": _markdown, "csv": _csv, "latex": _latex, "json": _json}[form](comparison)
 
 
@@ -73,7 +58,7 @@ def _family_size(comparison: Comparison) -> int:
 
 def columns(comparison: Comparison) -> tuple[str, ...]:
     """The headings of `cells`."""
-    return ("trial", *FIGURES, "ΔAP", *(["p", "Holm"] if comparison.num_draws else []), "seeds")
+    return ("trial", *TABLE_FIGURES, "ΔAP", *(["p", "Holm"] if comparison.num_draws else []), "seeds")
 
 
 def cells(comparison: Comparison, separator: str = " ") -> list[tuple[str, ...]]:
@@ -88,7 +73,7 @@ def cells(comparison: Comparison, separator: str = " ") -> list[tuple[str, ...]]
 
 def _row_cells(row: Row, has_intervals: bool, separator: str) -> tuple[str, ...]:
     ap, difference = _shown(row.figures["AP"]), _shown(row.to_baseline, "+")
-    others = [_shown(row.figures[name]) for name in FIGURES[1:]]
+    others = [_shown(row.figures[name]) for name in TABLE_FIGURES[1:]]
     p = []
     if has_intervals:
         ap += separator + _interval(row.interval)
@@ -134,44 +119,54 @@ def _shown(value: Statistic | None, sign: str = "") -> str:
     return text if value.sd is None else f"{text} ± {value.sd:.1f}"
 
 
+def to_frame(comparison: Comparison) -> "DataFrame":
+    """A row for each trial, in percent to four digits; NaN where there is no such number.
+
+    Columns: trial; AP, AP50, AP75, AR1, AR10 and AP_to_baseline, each followed by its standard deviation over seeds
+    (..._sd); the bounds AP_low, AP_high, AP_to_baseline_low and AP_to_baseline_high of the intervals; p, p_holm;
+    num_seeds, num_networks; footnotes.
+    """
+    from pandas import DataFrame
+
+    return DataFrame([_row_numbers(row) for row in comparison.rows])
+
+
+def _row_numbers(row: Row) -> dict[str, str | float]:
+    statistics = {name: row.figures[name] for name in TABLE_FIGURES} | {"AP_to_baseline": row.to_baseline}
+    numbers: dict[str, float | None] = {}
+    for name, value in statistics.items():
+        numbers |= {name: value.mean if value else None, f"{name}_sd": value.sd if value else None}
+    for name, interval in {"AP": row.interval, "AP_to_baseline": row.to_baseline_interval}.items():
+        low, high = (interval.low, interval.high) if interval else (None, None)
+        numbers |= {f"{name}_low": low, f"{name}_high": high}
+    shown = {name: _to_digits(number, 4) for name, number in numbers.items()}
+    shown |= {"p": _to_digits(row.p, 6), "p_holm": _to_digits(row.adjusted_p, 6)}
+    counts = {"num_seeds": len(row.seeds), "num_networks": row.num_networks}
+    return {"trial": row.trial, **shown, **counts, "footnotes": "; ".join(row.footnotes)}
+
+
+def _to_digits(number: float | None, digits: int) -> float:
+    return float("nan") if number is None else round(number, digits)
+
+
+def _text_frame(comparison: Comparison) -> "DataFrame":
+    from pandas import DataFrame
+
+    return DataFrame(cells(comparison), columns=list(columns(comparison)))
+
+
 def _markdown(comparison: Comparison) -> str:
-    headings = columns(comparison)
-    rule = "|---" + "|---:" * (len(headings) - 1) + "|"
-    header, *rows = (f"| {' | '.join(row)} |" for row in [headings, *cells(comparison)])
-    below = "\n\n".join([f"Table 1. {caption(comparison)}", *remarks(comparison)])
-    return "\n".join([header, rule, *rows, "", below, ""]).replace("*", r"\*")
+    below = "\n\n".join(map(escape_markdown, [f"Table 1. {caption(comparison)}", *remarks(comparison)]))
+    return "\n".join([to_markdown(_text_frame(comparison)), "", below, ""])
 
 
 def _latex(comparison: Comparison) -> str:
-    headings = columns(comparison)
-    header, *rows = (_to_latex(" & ".join(row)) + r" \\" for row in [headings, *cells(comparison)])
-    begin, end = r"\begin{tabular}{l" + "r" * (len(headings) - 1) + "}", r"\end{tabular}"
-    below = _to_latex("\n\n".join([caption(comparison), *remarks(comparison)]))
-    return "\n".join([begin, r"\hline", header, r"\hline", *rows, r"\hline", end, "", below, ""])
-
-
-def _to_latex(text: str) -> str:
-    text = re.sub(r"([_%#${}])", r"\\\1", text)
-    return text.replace("±", r"$\pm$").replace("Δ", r"$\Delta$").replace("–", "--").replace("<", "$<$")
+    below = "\n\n".join(map(escape_latex, [caption(comparison), *remarks(comparison)]))
+    return "\n".join([to_latex(_text_frame(comparison)), "", below, ""])
 
 
 def _csv(comparison: Comparison) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = [f"{name}{end}" for name in (*FIGURES, "AP_to_baseline") for end in ("", "_sd")]
-    bounds = ["AP_low", "AP_high", "AP_to_baseline_low", "AP_to_baseline_high", "p", "p_holm"]
-    writer.writerow(["trial", *names, *bounds, "num_seeds", "num_networks", "footnotes"])
-    for row in comparison.rows:
-        values = [row.figures[name] for name in FIGURES] + [row.to_baseline]
-        numbers = [number for value in values for number in ((value.mean, value.sd) if value else (None, None))]
-        intervals = (row.interval, row.to_baseline_interval)
-        numbers += [
-            bound for interval in intervals for bound in ((interval.low, interval.high) if interval else (None, None))
-        ]
-        shown = ["" if number is None else round(number, 4) for number in numbers]
-        shown += ["" if p is None else round(p, 6) for p in (row.p, row.adjusted_p)]
-        writer.writerow([row.trial, *shown, len(row.seeds), row.num_networks, "; ".join(row.footnotes)])
-    return text.getvalue()
+    return to_csv(to_frame(comparison))
 
 
 def _json(comparison: Comparison) -> str:

@@ -1,6 +1,8 @@
-"""What data sets hold, as tables and drawn: categories, lengths, objects, sizes and occlusion."""
+"""What data sets hold, as tables, as DataFrames and drawn: categories, lengths, objects, sizes and occlusion."""
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +12,14 @@ from numpy.typing import NDArray
 from vistrials.data.statistics import NUM_OVERLAP_BINS, Counts, Statistics, mean, quantile
 from vistrials.errors import SpecError
 from vistrials.reports.film_strip import PALETTE
+from vistrials.reports.frame_text import escape_latex, escape_markdown, to_csv, to_latex, to_markdown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
+TITLE = "lengths and numbers: least / median / mean / most"
 SUFFIXES = (".png", ".pdf", ".svg")
 MAX_CATEGORIES, MAX_BINS = 40, 20
 
@@ -56,6 +61,48 @@ def category_table(sets: Sets) -> list[tuple[str, ...]]:
         name for statistics in sets.values() for name, n in statistics.tracks_per_category.items() if n
     )
     return [(name, *(str(s.tracks_per_category.get(name, 0)) for s in sets.values())) for name in names]
+
+
+def to_frame(sets: Sets) -> "DataFrame":
+    """All numbers but the histogram of box overlap: a row for each, a column for each set.
+
+    Rows have the names of `Statistics`; of counted values there are _min, _median, _mean and _max, of tracks per
+    category and by size one each, such as tracks_per_category.dog. NaN where there is nothing to say.
+    """
+    from pandas import DataFrame
+
+    return DataFrame({name: _numbers(statistics) for name, statistics in sets.items()}, dtype=float)
+
+
+def render(sets: Sets, form: str) -> str:
+    """Both tables as markdown or latex, `to_frame` as csv, everything as json (see `frame_text.choose_format`)."""
+    from pandas import DataFrame
+
+    if form == "json":
+        return json.dumps({name: asdict(statistics) for name, statistics in sets.items()}, indent=1) + "\n"
+    if form == "csv":
+        return to_csv(to_frame(sets).rename_axis("number").reset_index())
+    columns = ["", *sets]
+    frames = [DataFrame(rows, columns=columns) for rows in (table(sets), category_table(sets))]
+    if form == "latex":
+        return "\n\n".join([to_latex(frames[0]), to_latex(frames[1]), escape_latex(TITLE)]) + "\n"
+    return "\n\n".join([to_markdown(frames[0]), to_markdown(frames[1]), escape_markdown(TITLE)]) + "\n"
+
+
+def _numbers(statistics: Statistics) -> dict[str, float | None]:
+    numbers: dict[str, float | None] = {}
+    for name, value in asdict(statistics).items():
+        if isinstance(value, list):
+            continue
+        if not isinstance(value, dict):
+            numbers[name] = value
+        elif name in ("tracks_per_category", "tracks_by_size"):
+            numbers |= {f"{name}.{key}": number for key, number in value.items()}
+        else:
+            ends = {"min": min(value, default=None), "max": max(value, default=None)}
+            middle = {"median": quantile(value, 0.5), "mean": mean(value)}
+            numbers |= {f"{name}_{what}": number for what, number in (ends | middle).items()}
+    return numbers
 
 
 def save_data_statistics(sets: Sets, out: Path | str) -> Path:

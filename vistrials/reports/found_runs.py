@@ -4,29 +4,17 @@ from pathlib import Path
 
 from vistrials.errors import RunError
 from vistrials.runs.directory import RunDirectory
-from vistrials.specs.trial import TrialSpec
+from vistrials.runs.recorded_spec import RecordedSpec
+from vistrials.specs.loading import load_table_rows
 
-STUDY = (
-    *("baseline", "baseline_tuning_1", "baseline_tuning_2", "baseline_ordered"),
-    *("additional_training", "attention_neck", "attention_neck_ordered", "weighted_affinity"),
-)
-"""The eight trials of the published study, in its order."""
-
-_ORDER = (
-    *("masktrack_rcnn", "masktrack_rcnn_continued"),
-    *STUDY,
-    *("masktrack_rcnn_deep", "attention_neck_deep", "weighted_affinity_shared", "weighted_affinity_per_category"),
-    "baseline_window",
-)
-
-FoundRun = tuple[RunDirectory, TrialSpec]
+FoundRun = tuple[RunDirectory, RecordedSpec]
 
 
 def find_runs(results_dir: Path | str, profile: str) -> list[FoundRun]:
-    """All runs of a profile, by trial in the published order (further ones by name), then by seed.
+    """All runs of a profile, by trial in the order of tables, then by seed.
 
     Raises:
-        RunError: there is none, or the spec of one cannot be read.
+        RunError: there is none, or the spec of one is damaged.
     """
     runs, unreadable = find_readable_runs(results_dir, profile)
     if unreadable:
@@ -35,7 +23,7 @@ def find_runs(results_dir: Path | str, profile: str) -> list[FoundRun]:
 
 
 def find_readable_runs(results_dir: Path | str, profile: str) -> tuple[list[FoundRun], list[str]]:
-    """Those of `find_runs` whose spec can be read, and for each other one a line that says why not.
+    """Those of `find_runs` whose spec is no damaged file, and for each other one a line that says what is wrong.
 
     Raises:
         RunError: none can be read.
@@ -48,16 +36,16 @@ def find_readable_runs(results_dir: Path | str, profile: str) -> tuple[list[Foun
         if not RunDirectory(Path(results_dir), profile, folder.parent.name, int(seed), "").spec.exists():
             continue
         try:
-            runs.append(RunDirectory.open(folder))
+            runs.append(RunDirectory.find(folder))
         except RunError as error:
             unreadable.append(str(error))
     if not runs and unreadable:
         raise RunError(unreadable[0])
     if not runs:
         raise RunError(f"{Path(results_dir) / profile}: no runs here; `vistrials run-all -p {profile}` makes them")
-    return sorted(runs, key=lambda run: _position(run[0])), unreadable
+    rows = [trial for part in load_table_rows().values() for trial in part]
+    return sorted(runs, key=lambda run: _position(run[0], rows)), unreadable
 
 
-def _position(run: RunDirectory) -> tuple[int, str, int]:
-    known = run.trial in _ORDER
-    return (_ORDER.index(run.trial) if known else len(_ORDER), run.trial, run.seed)
+def _position(run: RunDirectory, rows: list[str]) -> tuple[int, str, int]:
+    return (rows.index(run.trial) if run.trial in rows else len(rows), run.trial, run.seed)

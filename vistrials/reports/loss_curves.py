@@ -1,7 +1,5 @@
 """Figure 4: how the losses of trials fall, from the logs of their runs."""
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vistrials.errors import DataError, RunError, SpecError
+from vistrials.errors import RunError, SpecError
 from vistrials.reports.film_strip import PALETTE
 from vistrials.reports.found_runs import find_runs
+from vistrials.reports.frame_text import to_csv
 from vistrials.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ CURVES = {
 SUFFIXES = (".png", ".pdf", ".svg", ".csv")
 
 Values = NDArray[np.float64]
-Log = Mapping[str, Values]  # iter and the names of CURVES -> a value per iteration, NaN where not logged
+Log = dict[str, Values]  # iter and the names of CURVES -> a value per iteration, NaN where not logged
 
 _WINDOW_FRACTION = 0.04  # of the longest training
 _SHOWN_FRACTION = 0.995  # of the raw values; what sticks out beyond would flatten everything else
@@ -135,29 +134,19 @@ def draw_loss_curves(logs: Mapping[str, Log], window: int, title: str) -> "Figur
 
 
 def _write_csv(path: Path, logs: Mapping[str, Log], window: int, seed: int) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["trial", "seed", "iter", *CURVES, *(f"{name}_mean_of_{window}" for name in CURVES)])
-        for trial, log in logs.items():
-            columns = [log[name] for name in CURVES] + [smooth(log[name], window) for name in CURVES]
-            for iteration, *values in zip(log["iter"], *columns, strict=True):
-                cells = (f"{value:.6g}" if np.isfinite(value) else "" for value in values)
-                writer.writerow([trial, seed, int(iteration), *cells])
+    from pandas import DataFrame, concat
+
+    frames = []
+    for trial, log in logs.items():
+        smoothed = {f"{name}_mean_of_{window}": smooth(log[name], window) for name in CURVES}
+        columns = {name: np.where(np.isfinite(values), values, np.nan) for name, values in (log | smoothed).items()}
+        frames.append(DataFrame({"trial": trial, "seed": seed} | columns).astype({"iter": int}))
+    path.write_text(to_csv(concat(frames), float_format="%.6g"), encoding="utf-8")
 
 
 def _read(run: RunDirectory) -> Log:
-    lines = run.losses.read_text(encoding="utf-8").splitlines() if run.losses.exists() else []
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-            rows.append([float(record["iter"]), *(_number(record.get(name)) for name in CURVES)])
-        except (ValueError, KeyError, TypeError, AttributeError):
-            if number < len(lines):  # a running training may have written half of its last line
-                raise DataError(f"{run.losses}: line {number}: expected a record with iter and losses") from None
-    table = np.array(rows, np.float64).reshape(len(rows), 1 + len(CURVES))
-    return dict(zip(["iter", *CURVES], table.T, strict=True))
+    from vistrials.reports.run_frames import read_losses
 
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
+    columns = ["iter", *CURVES]
+    logged = read_losses(run).reindex(columns=columns)
+    return {name: logged[name].to_numpy(np.float64) for name in columns}

@@ -5,6 +5,7 @@ What is done follows from which files are there; each is written whole or not at
 
 import hashlib
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,10 @@ from filelock import FileLock, Timeout
 from vistrials.errors import RunError, SpecError
 from vistrials.formats.files import replacing
 from vistrials.formats.json_file import load_json
-from vistrials.specs.loading import DEFAULT_PROFILE, dump_spec, load_trial, parse_spec, trial_differences
+from vistrials.runs.recorded_spec import RecordedSpec, read_recorded_spec, read_whole_spec
+from vistrials.specs.custom import FOLDER as MODULES
+from vistrials.specs.custom import change_custom_parts, custom_parts
+from vistrials.specs.loading import DEFAULT_PROFILE, dump_spec, load_trial, trial_differences
 from vistrials.specs.trial import TrialSpec
 
 # Where data lie and how fast things go, not what comes out. The data's content is checked by its digest.
@@ -56,6 +60,16 @@ class RunDirectory:
         """A run found by its folder, and the spec that is recorded there.
 
         Raises:
+            RunError: the folder holds no run, has other names than its spec, or this version cannot read all of that.
+        """
+        directory, _ = cls.find(path)
+        return directory, read_whole_spec(directory.spec)
+
+    @classmethod
+    def find(cls, path: Path | str) -> tuple[Self, RecordedSpec]:
+        """As `open`, for readers of figures and losses: some setting may be unknown to this version.
+
+        Raises:
             RunError: the folder holds no run, or has other names than its spec.
         """
         path = Path(path).resolve()
@@ -64,13 +78,14 @@ class RunDirectory:
                 f"{path}: no run here (there is no spec.yaml); expected the folder "
                 "<profile>/<trial>/seed<N> of one; `vistrials run TRIAL` makes it"
             )
-        spec, seed = _read_spec(path / "spec.yaml"), path.name.removeprefix("seed")
+        recorded, seed = read_recorded_spec(path / "spec.yaml"), path.name.removeprefix("seed")
         if seed.isdecimal():
-            directory = cls.for_spec(spec, path.parent.parent.parent, int(seed))
+            results_dir = path.parent.parent.parent
+            directory = cls(results_dir, recorded.profile, recorded.name, int(seed), recorded.splits[0])
             if directory.path == path:
-                return directory, spec
+                return directory, recorded
         raise RunError(
-            f"{path}: expected a folder {spec.profile}/{spec.name}/seed<N>, as its spec.yaml says; rename it so"
+            f"{path}: expected a folder {recorded.profile}/{recorded.name}/seed<N>, as its spec.yaml says; rename it so"
         )
 
     @property
@@ -84,6 +99,11 @@ class RunDirectory:
     @property
     def provenance(self) -> Path:
         return self.path / "provenance.json"
+
+    @property
+    def modules(self) -> Path:
+        """Copies of the files that custom parts of the network come from."""
+        return self.path / MODULES
 
     @property
     def losses(self) -> Path:
@@ -201,10 +221,12 @@ class RunDirectory:
 
         Raises:
             RunError: it comes from another spec, or there are results and no spec.
+            SpecError: a file of a custom part is gone or has changed.
         """
         if self.spec.exists():
             self.check(spec)
             if not self.differences(spec):
+                self._keep_modules(spec)
                 return
         elif self._has_results():
             # Files that no run writes (a scheduler's log, notes) are no reason to refuse.
@@ -214,10 +236,25 @@ class RunDirectory:
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._keep_modules(spec)
             with replacing(self.spec) as temporary:
-                temporary.write_text(dump_spec(spec), encoding="utf-8")
+                temporary.write_text(dump_spec(_as_recorded(spec)), encoding="utf-8")
         except OSError as error:
             raise self._not_writable(error) from None
+
+    def _keep_modules(self, spec: TrialSpec) -> None:
+        """Copy the files of custom parts into the folder, so that it alone can repeat the run; others there go."""
+        contents = {part.file.name: part.read(place) for place, part in custom_parts(spec).items()}
+        there = set(self.modules.iterdir()) if self.modules.is_dir() else set()
+        for name, content in contents.items():
+            copy = self.modules / name
+            if copy not in there or copy.read_bytes() != content:
+                self.modules.mkdir(parents=True, exist_ok=True)
+                with replacing(copy) as temporary:
+                    temporary.write_bytes(content)
+        for file in there - {self.modules / name for name in contents}:
+            if file.suffix == ".py":
+                file.unlink()
 
     def _not_writable(self, error: OSError) -> RunError:
         return RunError(
@@ -226,9 +263,9 @@ class RunDirectory:
 
     def differences(self, spec: TrialSpec) -> str:
         """In which settings that change a result the recorded spec differs from this one: the first few, as text."""
-        differences = [d for d in trial_differences(spec, _read_spec(self.spec)) if d[0] not in _WITHOUT_EFFECT]
+        differences = [d for d in trial_differences(spec, read_whole_spec(self.spec)) if d[0] not in _WITHOUT_EFFECT]
         first = differences[:_DIFFERENCES_SHOWN]
-        shown = ", ".join(f"{path} ({old!r} there, {new!r} asked for)" for path, old, new in first)
+        shown = ", ".join(f"{path} ({_shown(old)} there, {_shown(new)} asked for)" for path, old, new in first)
         return shown + (f" and {len(differences) - len(first)} more" if len(differences) > len(first) else "")
 
     def read_metrics(self, split: str | None = None) -> dict[str, Any]:
@@ -247,7 +284,7 @@ class RunDirectory:
         return self.checkpoint.exists() or self.is_trained() or bool(self._outputs_after_training())
 
     def clear(self) -> None:
-        """Remove everything that runs write here; other files stay."""
+        """Remove everything that runs write here, except `modules`, from which they go on; other files stay."""
         if self.tensorboard.is_dir():
             shutil.rmtree(self.tensorboard)
         names = ("spec.yaml", "provenance.json", "losses.jsonl", "checkpoint.pt", "weights.safetensors")
@@ -309,20 +346,21 @@ class RunDirectory:
             lock.release()
 
 
+def _as_recorded(spec: TrialSpec) -> TrialSpec:
+    """With the files of custom parts where the folder of the run has its copies."""
+    return change_custom_parts(spec, lambda _, part: part.model_copy(update={"path": part.recorded_path}))
+
+
+def _shown(value: Any) -> str:
+    """A value in a message; of a digest the beginning says enough."""
+    is_digest = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
+    return repr(f"{value[:12]}..") if is_digest else repr(value)
+
+
 def _as_typed(path: Path) -> str:
     """A path as somebody in the working folder would type it."""
     path, here = path.resolve(), Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def _read_spec(path: Path) -> TrialSpec:
-    try:
-        return parse_spec(path.read_text(encoding="utf-8"), str(path))
-    except (SpecError, OSError, UnicodeDecodeError) as error:
-        raise RunError(
-            f"{error}; the run was made by another version or damaged: redo it with --force, "
-            "or choose another folder with --results"
-        ) from None
 
 
 def result_digest(spec: TrialSpec, *more: str, sections: Sequence[str] = ()) -> str:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from vistrials.errors import SpecError
 from vistrials.specs.base import Spec
-from vistrials.specs.merging import Layer, did_you_mean, merge_layers, source_of
+from vistrials.specs.custom import CustomSpec, change_custom_parts
+from vistrials.specs.merging import Layer, did_you_mean, layer_of, merge_layers, source_of
 from vistrials.specs.migration import SCHEMA, migrate
 from vistrials.specs.trial import TrialSpec
 from vistrials.specs.without_effect import refuse_without_effect
@@ -51,6 +52,11 @@ def load_trial(name_or_path: str | Path, profile: str | None = None, overrides: 
 
     Raises:
         SpecError: no such trial or profile, a cycle, an unknown key, an invalid value, or one without effect.
+
+    >>> import vistrials
+    >>> spec = vistrials.load_trial("baseline", "demo", ["train.max_iters=3"])
+    >>> spec.name, spec.train.max_iters, spec.data.splits
+    ('baseline', 3, ('minival', 'occlusion'))
     """
     if _is_path(name_or_path):
         path = _existing(Path(name_or_path), "trial")
@@ -102,21 +108,26 @@ def list_profiles() -> list[SpecFile]:
     return _list("profile")
 
 
+def load_table_rows() -> dict[str, tuple[str, ...]]:
+    """The trials that ship, in the order of tables and plots, by their part in the study: starts, study, further."""
+    return {part: tuple(trials) for part, trials in _read_mapping(_shipped_trials() / "tables" / "rows.yaml").items()}
+
+
 def _resolve(trial: str, profile: str, overrides: Sequence[str], where: str = "") -> tuple[TrialSpec, list[Layer]]:
     near = Path(trial).parent if _is_path(trial) else None
     profiles = _chain(profile, "profile", near, where)
     trials = _chain(trial, "trial", near, where)
     applying = [file.name for file in profiles]
     known = {path.stem for path in _candidates("profile", near)} | set(applying)
-    layers = [Layer(_shown(file.path), file.sections) for file in profiles]
+    layers = [Layer(_shown(file.path), file.sections, file.path.parent) for file in profiles]
     for file in trials:
-        layers.append(Layer(_shown(file.path), file.sections))
+        layers.append(Layer(_shown(file.path), file.sections, file.path.parent))
         for name in file.per_profile:
             if name not in known:
                 where = f"{_shown(file.path)}: per_profile.{name}"
                 raise SpecError(f"{where}: no such profile{did_you_mean(name, known)}")
         layers += [
-            Layer(f"{_shown(file.path)} (per_profile.{name})", file.per_profile[name])
+            Layer(f"{_shown(file.path)} (per_profile.{name})", file.per_profile[name], file.path.parent)
             for name in applying
             if name in file.per_profile
         ]
@@ -125,13 +136,30 @@ def _resolve(trial: str, profile: str, overrides: Sequence[str], where: str = ""
     return _merge_with_overrides(layers, overrides)
 
 
+def _located(spec: TrialSpec, layers: Sequence[Layer]) -> TrialSpec:
+    """The spec of layers, in which files of custom parts have absolute paths and digests."""
+    files: dict[str, str | None] = {}
+
+    def locate(path: str, part: CustomSpec) -> CustomSpec:
+        layer = layer_of(f"{path}.path", layers)
+        assert layer is not None  # a path has no default
+        where = f"{layer.source}: {path}"
+        part = part.at(layer.folder).pinned(where)
+        if files.setdefault(part.file.name, part.sha256) != part.sha256:
+            raise SpecError(f"{where}: {part.file.name}: two files of this name, which a run cannot keep: rename one")
+        return part
+
+    return change_custom_parts(spec, locate)
+
+
 def _load_resolved(document: dict[str, Any], path: Path, profile: str | None, overrides: Sequence[str]) -> TrialSpec:
     if profile is not None and profile != document["profile"]:
         raise SpecError(
             f"{_shown(path)}: profile: expected {profile!r}, found {document['profile']!r}; "
             "this spec is resolved already: leave the profile out, or name the trial instead"
         )
-    spec, _ = _merge_with_overrides([Layer(_shown(path), migrate(document, _shown(path)))], overrides)
+    recorded = Layer(_shown(path), migrate(document, _shown(path)), path.parent)
+    spec, _ = _merge_with_overrides([recorded], overrides)
     return spec
 
 
@@ -140,7 +168,7 @@ def _merge_with_overrides(layers: list[Layer], overrides: Sequence[str]) -> tupl
     all_layers = [*layers, *(_override_layer(text) for text in overrides)]
     spec = merge_layers(TrialSpec, all_layers)
     refuse_without_effect(spec, all_layers, len(layers))
-    return spec, all_layers
+    return _located(spec, all_layers), all_layers
 
 
 def _check_start(spec: TrialSpec, layers: list[Layer]) -> None:

@@ -3,7 +3,8 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -20,13 +21,17 @@ class Layer:
 
     source: str
     values: dict[str, Any]
+    folder: Path = Path()
+    """Where relative paths in it start from."""
 
 
 def merge_layers(spec_class: type[SpecT], layers: Sequence[Layer]) -> SpecT:
     """Lay partial settings over the defaults of a spec, later layers on top, and validate the result.
 
     Mappings merge recursively; lists and scalars replace; null replaces. A mapping of another `kind` than the
-    one below it, or over null, starts from the defaults of its own spec.
+    one below it, or over null, starts from the defaults of its own spec; of two kinds one of which derives from the
+    other (a custom head from the published one) the settings that both have stay. A mapping without `kind` over null is
+    of the first kind: what was recorded before there were others stays readable.
 
     Raises:
         SpecError: an unknown key or an invalid value, with the layer that wrote it.
@@ -57,16 +62,22 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
 
 
 def source_of(path: str, layers: Sequence[Layer]) -> str:
+    """The source of `layer_of`, or `defaults`."""
+    layer = layer_of(path, layers)
+    return layer.source if layer else "defaults"
+
+
+def layer_of(path: str, layers: Sequence[Layer]) -> Layer | None:
     """The topmost layer that wrote the value at a dotted path, or else the nearest mapping around it."""
     keys = path.split(".") if path else []
     for depth in range(len(keys), 0, -1):
-        found = layer_of(".".join(keys[:depth]), layers)
-        if found >= 0:
-            return layers[found].source
-    return layers[-1].source if layers else "defaults"
+        for layer in reversed(layers):
+            if _holds(layer.values, keys[:depth]):
+                return layer
+    return layers[-1] if layers else None
 
 
-def layer_of(path: str, layers: Sequence[Layer]) -> int:
+def layer_number(path: str, layers: Sequence[Layer]) -> int:
     """Number of the topmost layer that wrote the value at a dotted path; -1 where none did."""
     holding = [number for number, layer in enumerate(layers) if _holds(layer.values, path.split("."))]
     return holding[-1] if holding else -1
@@ -81,15 +92,20 @@ def value_at(path: str, values: Any) -> Any:
 
 def _merge(base: Any, change: Any, annotation: Any, source: str, path: str) -> Any:
     variants = _spec_classes(annotation)
+    if isinstance(change, Mapping) and isinstance(base, Mapping) and get_origin(annotation) is dict:
+        return {**base, **change}
     if not isinstance(change, Mapping) or not variants:
         return change
     base = base if isinstance(base, Mapping) else {}
     spec_class = _variant(variants, change.get("kind", base.get("kind")))
     if spec_class is None:
         return change  # validation names the kinds there are
-    if not base or base.get("kind") != _kind(spec_class):
-        base = default_values(spec_class)
     fields = _fields_by_key(spec_class)
+    if not base or base.get("kind") != _kind(spec_class):
+        below = _variant(variants, base.get("kind")) or spec_class
+        related = issubclass(spec_class, below) or issubclass(below, spec_class)
+        kept = {key: value for key, value in base.items() if related and key in fields and key != "kind"}
+        base = default_values(spec_class) | kept
     merged = dict(base)
     for key, value in change.items():
         inner = f"{path}.{key}" if path else str(key)
@@ -111,7 +127,7 @@ def _spec_classes(annotation: Any) -> list[type[Spec]]:
 
 
 def _variant(variants: list[type[Spec]], kind: Any) -> type[Spec] | None:
-    if len(variants) == 1:
+    if len(variants) == 1 or kind is None:
         return variants[0]
     return next((variant for variant in variants if _kind(variant) == kind), None)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from vistrials.specs.base import Fraction, Spec
+from vistrials.specs.custom import CustomSpec
 
 FrozenStages = Annotated[int, Field(ge=-1, le=4)]
 NormMode = Literal["running_stats", "batch_stats"]
@@ -52,6 +53,8 @@ class FPNSpec(Spec):
 class NeckSpec(Spec):
     """Attention neck between FPN and RPN (trial attention_neck)."""
 
+    kind: Literal["attention"] = "attention"
+    """Attention to the reference frame."""
     num_convs: PositiveInt = 1
     """3x3 convolutions per branch; published 1."""
     levels: tuple[NonNegativeInt, ...] = (0, 1, 2, 3, 4)
@@ -60,6 +63,15 @@ class NeckSpec(Spec):
     """Start of the learnable factor on the attention."""
     at_inference: bool = True
     """Attend to the previous frame at inference too; false is the released behaviour."""
+
+
+class CustomNeckSpec(CustomSpec):
+    """A neck of your own."""
+
+    kind: Literal["custom"] = "custom"
+    """A class in a file of your own."""
+    at_inference: bool = True
+    """Called at inference too, with the previous frame as reference (on the first frame with the frame itself)."""
 
 
 class AnchorSpec(Spec):
@@ -94,10 +106,19 @@ class AssignerSpec(Spec):
 class SamplerSpec(Spec):
     """Random sampling of assigned boxes."""
 
+    kind: Literal["random"] = "random"
+    """At random, as published."""
     num: PositiveInt
     """Boxes per image."""
     positive_fraction: Fraction
     """At most this part of them positive."""
+
+
+class CustomSamplerSpec(CustomSpec, SamplerSpec):
+    """Sampling of assigned boxes of your own."""
+
+    kind: Literal["custom"] = "custom"  # type: ignore[assignment]
+    """A class in a file of your own."""
 
 
 class ProposalSpec(Spec):
@@ -124,7 +145,9 @@ class RPNSpec(Spec):
     """Anchors."""
     assigner: AssignerSpec = AssignerSpec(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3)
     """Anchors to ground truth."""
-    sampler: SamplerSpec = SamplerSpec(num=64, positive_fraction=0.5)
+    sampler: SamplerSpec | CustomSamplerSpec = Field(
+        default=SamplerSpec(num=64, positive_fraction=0.5), discriminator="kind"
+    )
     """Anchors that enter the loss."""
     proposals: ProposalSpec = ProposalSpec()
     """Selection of proposals."""
@@ -148,6 +171,8 @@ class RoISpec(Spec):
 class BoxHeadSpec(Spec):
     """Classification and box regression of RoIs."""
 
+    kind: Literal["published"] = "published"
+    """The published one."""
     num_convs: NonNegativeInt = 0
     """3x3 convolutions in front of the fully connected layers; published 0 (torchvision's Mask R-CNN v2: 4)."""
     num_fcs: PositiveInt = 2
@@ -158,7 +183,9 @@ class BoxHeadSpec(Spec):
     """RoI features are roi_size x roi_size."""
     assigner: AssignerSpec = AssignerSpec(positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5)
     """Proposals to ground truth."""
-    sampler: SamplerSpec = SamplerSpec(num=128, positive_fraction=0.25)
+    sampler: SamplerSpec | CustomSamplerSpec = Field(
+        default=SamplerSpec(num=128, positive_fraction=0.25), discriminator="kind"
+    )
     """RoIs that enter the losses of box, track and mask head."""
     delta_stds: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] = (0.1, 0.1, 0.2, 0.2)
     """Box deltas are divided by these."""
@@ -170,9 +197,18 @@ class BoxHeadSpec(Spec):
     """Where loss_bbox turns from quadratic to linear."""
 
 
+class CustomBoxHeadSpec(CustomSpec, BoxHeadSpec):
+    """A box head of your own, which derives from the published one and has its settings."""
+
+    kind: Literal["custom"] = "custom"  # type: ignore[assignment]
+    """A class in a file of your own."""
+
+
 class TrackHeadSpec(Spec):
     """Embedding whose dot products match RoIs to reference objects."""
 
+    kind: Literal["published"] = "published"
+    """The published one."""
     num_fcs: PositiveInt = 2
     """Fully connected layers."""
     fc_channels: PositiveInt = 1024
@@ -187,9 +223,18 @@ class TrackHeadSpec(Spec):
     """Released accident: an image with exactly one positive RoI adds 0 to loss_match but counts in the divisor."""
 
 
+class CustomTrackHeadSpec(CustomSpec, TrackHeadSpec):
+    """A track head of your own, which derives from the published one and has its settings."""
+
+    kind: Literal["custom"] = "custom"  # type: ignore[assignment]
+    """A class in a file of your own."""
+
+
 class MaskHeadSpec(Spec):
     """Instance masks of RoIs."""
 
+    kind: Literal["published"] = "published"
+    """The published one."""
     num_convs: PositiveInt = 4
     """3x3 convolutions before the upsampling."""
     channels: PositiveInt = 256
@@ -202,6 +247,13 @@ class MaskHeadSpec(Spec):
     """At most this many positive RoIs per image enter loss_mask (None: all)."""
     loss_weight: NonNegativeFloat = 1.0
     """Weight of loss_mask."""
+
+
+class CustomMaskHeadSpec(CustomSpec, MaskHeadSpec):
+    """A mask head of your own, which derives from the published one and has its settings."""
+
+    kind: Literal["custom"] = "custom"  # type: ignore[assignment]
+    """A class in a file of your own."""
 
 
 class PlainAffinitySpec(Spec):
@@ -224,16 +276,27 @@ class WeightedAffinitySpec(Spec):
     """Start from the plain affinity, or from the published standard normal numbers."""
 
 
+class CustomAffinitySpec(CustomSpec):
+    """An affinity of your own."""
+
+    kind: Literal["custom"] = "custom"
+    """A class in a file of your own."""
+
+
 class PropagationSpec(Spec):
     """ObjProp: objects of stored frames propagated by inter-frame attention."""
 
+    kind: Literal["published"] = "published"
+    """The published one."""
     channels: PositiveInt = 256
     """Channels of the propagation features and of the mask convolutions."""
     num_mask_convs: PositiveInt = 4
     """3x3 convolutions before the upsampling."""
     class_agnostic: bool = False
     """One map for all categories instead of one for each."""
-    affinity: PlainAffinitySpec | WeightedAffinitySpec = Field(default=PlainAffinitySpec(), discriminator="kind")
+    affinity: PlainAffinitySpec | WeightedAffinitySpec | CustomAffinitySpec = Field(
+        default=PlainAffinitySpec(), discriminator="kind"
+    )
     """Inter-frame affinity."""
     loss_attn_weight: NonNegativeFloat = 1.0
     """Weight of loss_propattn."""
@@ -251,6 +314,13 @@ class PropagationSpec(Spec):
     """Released accident: propagated masks and boxes stay in pixels of the padded network input."""
 
 
+class CustomPropagationSpec(CustomSpec, PropagationSpec):
+    """A propagation head of your own, which derives from the published one and has its settings."""
+
+    kind: Literal["custom"] = "custom"  # type: ignore[assignment]
+    """A class in a file of your own."""
+
+
 class ModelSpec(Spec):
     """MaskTrack R-CNN with, where present, neck and propagation head."""
 
@@ -258,24 +328,24 @@ class ModelSpec(Spec):
     """From an image to features."""
     fpn: FPNSpec = FPNSpec()
     """Feature pyramid."""
-    neck: NeckSpec | None = None
+    neck: NeckSpec | CustomNeckSpec | None = Field(default=None, discriminator="kind")
     """Attention neck; null for none."""
     rpn: RPNSpec = RPNSpec()
     """Region proposal network."""
     roi: RoISpec = RoISpec()
     """RoI features."""
-    box_head: BoxHeadSpec = BoxHeadSpec()
+    box_head: BoxHeadSpec | CustomBoxHeadSpec = Field(default=BoxHeadSpec(), discriminator="kind")
     """Box head."""
-    track_head: TrackHeadSpec = TrackHeadSpec()
+    track_head: TrackHeadSpec | CustomTrackHeadSpec = Field(default=TrackHeadSpec(), discriminator="kind")
     """Track head."""
-    mask_head: MaskHeadSpec = MaskHeadSpec()
+    mask_head: MaskHeadSpec | CustomMaskHeadSpec = Field(default=MaskHeadSpec(), discriminator="kind")
     """Mask head."""
-    propagation: PropagationSpec | None = PropagationSpec()
+    propagation: PropagationSpec | CustomPropagationSpec | None = Field(default=PropagationSpec(), discriminator="kind")
     """Propagation head; null for plain MaskTrack R-CNN."""
 
     @model_validator(mode="after")
     def _neck_levels_exist(self) -> Self:
-        if self.neck is not None:
+        if isinstance(self.neck, NeckSpec):
             beyond = [level for level in self.neck.levels if level >= self.fpn.num_levels]
             if beyond:
                 raise ValueError(

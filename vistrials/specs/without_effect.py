@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vistrials.errors import SpecError
-from vistrials.specs.merging import Layer, layer_of, value_at
+from vistrials.specs.merging import Layer, layer_number, value_at
 from vistrials.specs.trial import TrialSpec
 
 
@@ -36,7 +36,7 @@ def refuse_without_effect(spec: TrialSpec, layers: Sequence[Layer], num_given: i
         SpecError: naming the layer, the setting and the reason.
     """
     for rule in _RULES:
-        written, ruled = (layer_of(path, layers) for path in (rule.path, rule.beside))
+        written, ruled = (layer_number(path, layers) for path in (rule.path, rule.beside))
         if written < (num_given if rule.by_hand_only else 1) or not value_at(rule.path, layers[written].values):
             continue
         written_level, ruled_level = min(written, num_given), min(ruled, num_given)
