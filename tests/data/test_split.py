@@ -57,6 +57,11 @@ def test_each_category_gets_its_part(tmp_path):
     assert [sum(video % 3 == category for video in minival) for category in range(3)] == [4, 4, 4]
 
 
+@pytest.mark.parametrize(("count", "fraction", "part"), [(10, 0.25, 3), (10, 0.24, 2), (4, 0.1, 1), (3, 0.9, 2)])
+def test_a_part_is_rounded_half_up_and_neither_none_nor_all(count, fraction, part):
+    assert len(choose_minival({video: {1} for video in range(count)}, fraction, seed=0)) == part
+
+
 def test_rare_categories_are_on_both_sides():
     # 50 videos of category 0; categories 1..8 in two videos each, partly together with 0.
     categories_of = {video: {0} for video in range(50)}

@@ -87,6 +87,12 @@ def test_frames_where_neither_exists_do_not_count():
     assert found == ([NEITHER] * 2 + [ON] * 4 + [EARLY] * 3 + [NEITHER], False, EARLY)
 
 
+def test_spatial_is_a_part_of_the_frames_where_either_exists():
+    # On in 5 of the 7 frames of the object; of all 10 it would be a half.
+    assert fates_of([at(A, range(7))], [at((15, 35), range(5))])[1] is True
+    assert fates_of([at(A, range(7))], [at((15, 35), range(4))])[1] is False
+
+
 @pytest.mark.parametrize(("num_on", "expected"), [(6, False), (7, True)])
 def test_spatial_from_seven_of_ten_frames_on(num_on, expected):
     # (15, 35) shares 5 of 35 pixels: on, but far from right.
