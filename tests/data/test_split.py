@@ -79,6 +79,22 @@ def test_a_category_of_one_video_does_not_empty_a_side():
     assert choose_minival({1: {1}, 2: set(), 3: set()}, 0.9, 0) != {1, 2, 3}
 
 
+def test_train_keeps_a_video_of_every_category_though_minival_gets_too_few():
+    # Any two of the three are all videos of a category.
+    assert len(choose_minival({1: {1, 2}, 2: {1, 3}, 3: {2, 3}}, 0.67, 0)) == 1
+
+
+def test_of_splits_without_a_one_sided_category_the_one_of_the_wanted_number():
+    # Video 2 alone and 1 with 3 have both categories; two are wanted.
+    assert choose_minival({1: {1}, 2: {1, 2}, 3: {2}}, 0.67, 0) == {1, 3}
+
+
+def test_no_one_sided_category_comes_before_the_wanted_number():
+    # Four are wanted: 1, 4, 5, 6 leave category 5 to train; with 2 or 3 there is room for three.
+    categories_of = {1: {1}, 2: {1, 2, 5}, 3: {3, 4, 5}, 4: {3}, 5: {2}, 6: {4}}
+    assert choose_minival(categories_of, 0.67, 0) in ({2, 4, 6}, {1, 3, 5})
+
+
 def test_the_order_of_the_file_does_not_matter(tmp_path):
     sides = set()
     for attempt in range(4):

@@ -14,7 +14,6 @@ from vistrials.cli import app
 from vistrials.errors import SpecError
 from vistrials.evaluation.bootstrap import (
     add_seed_level,
-    adjust_holm,
     compute_interval,
     compute_p,
     draw_videos,
@@ -179,21 +178,6 @@ def test_p_is_adjusted_for_the_rows_that_have_one(tmp_path: Path) -> None:
     assert middle[1] == pytest.approx(min(1, max(least[1], 2 * middle[0])))
     assert most[1] == pytest.approx(max(middle[1], most[0]))
     assert "family of the 3 rows" in remarks(comparison)[3]
-
-
-@pytest.mark.parametrize(
-    ("p_values", "adjusted"),
-    [
-        # The second would be .04, less than the first; the last step never falls.
-        ((0.02, 0.015, None, 0.5), (0.045, 0.045, None, 0.5)),
-        ((0.4, 0.6), (0.8, 0.8)),
-        ((0.9, 0.8), (1.0, 1.0)),
-        ((None,), (None,)),
-        ((), ()),
-    ],
-)
-def test_holms_adjustment(p_values: tuple[float | None, ...], adjusted: tuple[float | None, ...]) -> None:
-    assert adjust_holm(p_values) == [value if value is None else pytest.approx(value) for value in adjusted]
 
 
 def test_the_difference_takes_the_seeds_that_both_have(tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ def test_a_bar_hides_all_sprites():
     # Columns 75 and 85 are half covered, which hides nothing.
     assert masks[0][32:65, 64:76].all() and masks[0][32:65, 85:97].all()
     assert (image[:, 76:85] == GREEN).all()
+    assert (image[:32, 75] == (55, 145, 55)).all()  # half of it grey
 
 
 @pytest.mark.parametrize("centre", [(-60, 48), (230, 48), (80, -60), (80, 170), (-60, 170)])
@@ -154,6 +155,11 @@ def test_the_camera_zooms_in_and_rolls():
     scene.camera[0, 2:] = 1, np.pi / 2
     image, _ = _render(scene)
     assert (image[: 48 + 19] == GREY).all() and (image[48 + 21 :] == BLUE).all()
+    # And what was below is at the left.
+    scene.canvas[:] = GREY
+    scene.canvas[CANVAS_HEIGHT // 2 + 20 :] = BLUE
+    image, _ = _render(scene)
+    assert (image[:, : 80 - 21] == BLUE).all() and (image[:, 80 - 19 :] == GREY).all()
 
 
 def test_the_smear_of_the_shutter_leaves_the_masks_alone():

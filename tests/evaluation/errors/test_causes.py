@@ -107,6 +107,12 @@ def test_the_cause_is_the_one_that_loses_most_pixels_not_frames():
     assert found == ([LATE] * 4 + [ON, GAP, GAP, ON, ON, ON], False, GAP)
 
 
+def test_pixels_that_both_hold_are_not_lost():
+    # Late: twice 38 - 2 pixels, which is less than the 74 of the gap though the unions are more.
+    found = fates_of([along(A, A, A, (0, 74), *[A] * 6)], [along((18, 38), (18, 38), A, None, *[A] * 6)])
+    assert found == ([LATE] * 2 + [ON, GAP] + [ON] * 6, True, GAP)
+
+
 def test_equal_losses_go_to_the_first_cause():
     # 3 frames are late, 3 early: late start comes first.
     found = fates_of([at(A, EVERYWHERE)], [at(A, range(3, 7))])
