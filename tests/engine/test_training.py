@@ -10,10 +10,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from tests.engine.small import ITERS_PER_EPOCH, SmallLoader, SmallModel, files_in, published_spec, small_spec
+from vistrials.engine import seeding
 from vistrials.engine.devices import build_fabric
 from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import SilentReporter
-from vistrials.engine.seeding import seed_step
 from vistrials.engine.training import RunningMeans, TrainingError, TrainingSummary, fit, sum_losses
 from vistrials.engine.training_state import load_checkpoint
 from vistrials.errors import CheckpointError
@@ -136,7 +136,7 @@ def test_each_step_draws_by_seed_iteration_and_rank(tmp_path: Path, rank: int, m
     train(tmp_path, small_spec(max_iters=3), Drawing(), seed=3)
     expected = []
     for iteration in range(3):
-        seed_step(3, iteration, rank)
+        seeding.seed_step(3, iteration, rank)
         expected.append(torch.rand(()).item())
     assert drawn == expected and len(set(drawn)) == 3
 

@@ -107,6 +107,10 @@ def test_seeds_are_a_second_level(tmp_path: Path) -> None:
     assert neck.to_baseline_interval.low == pytest.approx(expected.low)
     assert neck.to_baseline is not None and neck.to_baseline.mean == pytest.approx(estimate)
     assert neck.p == pytest.approx(compute_p(estimate, add_seed_level(of_videos, spread, 2 / 3), NUM_VIDEOS))
+    interval, own = row_of(comparison, "baseline").interval, draws["baseline"].mean(axis=0)
+    expected = compute_interval(float(aps["baseline"].mean()), add_seed_level(own, spread, 1 / 3), NUM_VIDEOS)
+    assert interval is not None and expected is not None
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_what_seeds_do_is_learnt_from_all_trials(tmp_path: Path) -> None:
