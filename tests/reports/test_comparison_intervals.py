@@ -227,13 +227,14 @@ def test_one_seed_without_matches_leaves_its_trial_without_interval(tmp_path: Pa
     assert baseline.interval is None and baseline.seeds == (0, 1)
 
 
-def test_matches_of_other_figures_are_not_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ap", "shown"), [(0.5, "50.00"), (0.8, "80.00")])
+def test_matches_of_other_figures_are_not_used(tmp_path: Path, ap: float, shown: str) -> None:
     run = write_run_with_matches(tmp_path, "baseline", 0, matches(15))
-    run.metrics().write_text(run.metrics().read_text().replace(str(json.loads(run.metrics().read_text())["AP"]), "0.5"))
+    run.metrics().write_text(json.dumps(json.loads(run.metrics().read_text()) | {"AP": ap}))
     comparison = compare_runs(tmp_path, "demo")
     assert comparison.rows[0].interval is None
     assert "baseline seed 0 has no interval" in remarks(comparison)[0]
-    assert "these matches have AP 75.25, the figures beside them 50.00" in remarks(comparison)[0]
+    assert f"these matches have AP 75.25, the figures beside them {shown}" in remarks(comparison)[0]
 
 
 def test_damaged_matches_do_not_stop_the_table(tmp_path: Path) -> None:
