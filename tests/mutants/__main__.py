@@ -5,7 +5,7 @@ Each bug of the YAML files beside this one goes into a copy of the checkout that
 that it names run there. Prints killed or survived for each; exits 1 where one survives.
 
 A list rather than a tool that changes every operator (cosmic-ray, mutmut): these bugs are ones that people make in such
-a network, each with the tests that should notice, and all of them take minutes rather than days.
+a program, each with the tests that should notice, and all of them take minutes rather than days.
 """
 
 import compileall
