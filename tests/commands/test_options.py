@@ -23,7 +23,13 @@ from vistrials.cli import app
 )
 def test_a_file_is_replaced_with_force_only(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    name = "out.csv" if "compare" in words or "--out" in words and "stats" in words else "out.safetensors" if "weights" in words else "out.png"
+    name = (
+        "out.csv"
+        if "compare" in words or "--out" in words and "stats" in words
+        else "out.safetensors"
+        if "weights" in words
+        else "out.png"
+    )
     Path(name).write_text("of hours")
     arguments = words.replace("OUT", name).split()
     kept = CliRunner().invoke(app, arguments)

@@ -48,6 +48,7 @@ def test_boxes_bound_their_masks_with_inclusive_corners():
 
 def test_flipping_twice_is_no_flip():
     assert tight_boxes(flip_pair(pair())[0].masks)[0].tolist() == [60 - 1 - 12, 10, 60 - 1 - 5, 29]
+    assert tight_boxes(flip_pair(pair())[1].masks)[0].tolist() == [60 - 1 - 14, 10, 60 - 1 - 7, 29]
     assert_equal(flip_pair(flip_pair(pair())), pair())
 
 
@@ -73,6 +74,15 @@ def test_a_zoom_out_shows_everything():
     assert small.masks.sum(axis=(1, 2)).tolist() == [4 * 10, 5 * 6]
 
 
+def test_twice_and_half_as_large_are_drawn_equally_often():
+    shrunk = 0
+    for seed in range(200):
+        zoomed = zoom(pair(), (0.25, 4), np.random.default_rng(seed))[0]
+        shrunk += (zoomed.image == 128).any()  # the grey around it, which the frame has nowhere
+    # Drawn evenly from .25 to 4 it would be a fifth; a half is 100, standard deviation 7.
+    assert abs(shrunk - 100) < 30
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_pasted_objects_bring_pixels_mask_label_and_a_track_of_their_own(seed):
     donor = frame([(20, 5, 9, 20), (40, 5, 9, 20)], [1, 7], 50), frame([(22, 5, 9, 20)], [7], 50)
@@ -96,6 +106,37 @@ def test_pasted_objects_bring_pixels_mask_label_and_a_track_of_their_own(seed):
     assert not (of_seven[0] and of_seven[1]) or of_seven[0] == of_seven[1]
 
 
+def pasted_boxes(donor_box, scale):
+    """Where one object of a donor's comes to lie, over many draws."""
+    donor = frame([donor_box], [7]), frame([donor_box], [7])
+    boxes = []
+    for seed in range(60):
+        result = paste_instances(pair(), donor, (scale, scale), np.random.default_rng(seed))[0]
+        boxes.append(tight_boxes(result.masks[-1:])[0].tolist())
+    return boxes
+
+
+def test_a_pasted_object_moves_to_anywhere_but_at_most_an_eighth_of_the_height_up_or_down():
+    boxes = pasted_boxes((50, 12, 5, 10), 1)
+    assert {y1 for _, y1, _, _ in boxes} == set(range(12 - 5, 12 + 5 + 1))  # 40 / 8 = 5
+    middles = [(x1 + x2) / 2 for x1, _, x2, _ in boxes]
+    assert min(middles) < 10 and max(middles) > 50
+
+
+def test_smaller_copies_stand_where_the_donor_stood():
+    # Rows 20 to 39 of 40, halved: 10 rows that end at the last row, give or take 5.
+    bottoms = {y2 for *_, y2 in pasted_boxes((20, 20, 6, 20), 0.5)}
+    assert bottoms == {34, 35, 36, 37, 38, 39}
+
+
+def test_new_ids_are_new_in_both_frames():
+    # Track 2 is in the reference frame alone.
+    pair_of_two = frame([(5, 5, 6, 6)], [1]), frame([(5, 5, 6, 6), (40, 5, 6, 6)], [1, 2])
+    donor = frame([(30, 20, 9, 9)], [1]), frame([(30, 20, 9, 9)], [1])
+    first, second = paste_instances(pair_of_two, donor, (1, 1), np.random.default_rng(0))
+    assert (first.track_ids, second.track_ids) == ([1, 3], [1, 2, 3])
+
+
 def test_what_a_pasted_object_hides_is_no_longer_annotated():
     below = frame([(0, 0, 60, 40)], [1])
     donor = frame([(20, 5, 9, 20)], [1]), frame([(20, 5, 9, 20)], [1])
@@ -111,6 +152,27 @@ def test_colours_change_alike_in_both_frames_and_grey_stays_grey():
     same = recolour((pair()[0], pair()[0]), 0.5, np.random.default_rng(1))
     assert (same[0].image == same[1].image).all()
     assert second.image.dtype == np.uint8
+
+
+def test_colours_by_hand():
+    # Two halves of one colour each: brightness for all, saturation from the grey of a pixel, contrast from that of all.
+    colours = np.array([[100, 60, 40], [50, 80, 120]], np.float32)
+    image = np.repeat(colours.T[:, None, :], 2, axis=1).repeat(3, axis=2).astype(np.uint8)  # (3, 2, 6)
+    still = LabelledFrame(image, np.zeros((0, 2, 6), np.uint8), [], [])
+    changed = recolour((still, still), 0.25, np.random.default_rng(4))[0].image
+    brightness, contrast, saturation = np.random.default_rng(4).uniform(0.75, 1.25, 3)
+    bright = colours * brightness
+    grey = bright @ [0.299, 0.587, 0.114]
+    saturated = grey[:, None] + (bright - grey[:, None]) * saturation
+    expected = grey.mean() + (saturated - grey.mean()) * contrast
+    assert np.abs(changed[:, 0, [0, 5]].T - expected).max() <= 0.5 + 1e-3
+    assert np.ptp([brightness, contrast, saturation]) > 0.1
+
+
+def test_sixteen_pixels_are_in_sight_and_fifteen_are_not():
+    small = frame([(0, 0, 4, 4), (20, 0, 3, 5)], [1, 2])
+    first, _ = augment((small, small), None, AugmentationSpec(), np.random.default_rng(0))
+    assert first.track_ids == [1]
 
 
 def test_objects_out_of_sight_are_dropped_and_some_object_always_stays():

@@ -12,10 +12,11 @@ from vistrials.data.loading import FramePairDataset, PairBatches, build_pair_loa
 from vistrials.data.transforms import normalise
 from vistrials.errors import DataError, SpecError
 from vistrials.formats.annotations import load_video_set
-from vistrials.specs.data import DataSpec
+from vistrials.specs.data import AugmentationSpec, DataSpec
 from vistrials.specs.training import TrainSpec
 
-SAME_SIZE = (64, 48)
+SAME_SIZE = (64, 48)  # long and short edge
+SIZE = (48, 64)  # height and width
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,16 @@ def test_half_the_pairs_are_flipped(video_set):
     assert abs(lefts.count(4.0) - 200) < 50  # standard deviation 10
 
 
+@pytest.mark.parametrize("changed", ["seed", "epoch", "position"])
+def test_seed_epoch_and_place_decide_on_the_flip(video_set, changed):
+    places = [{"seed": 0, "epoch": 0, "position": 0} | {changed: number} for number in range(20)]
+    lefts = set()
+    for place in places:
+        dataset = FramePairDataset(video_set, data_spec(), place["seed"])
+        lefts.add(dataset.pair(0, place["epoch"], place["position"]).boxes[0, 0].item())
+    assert lefts == {4.0, 50.0}  # 20 alike would come once in half a million
+
+
 def test_each_pair_of_an_epoch_has_its_own_flip(video_set):
     spec = data_spec(sampling="ordered")
     unflipped = FramePairDataset(video_set, data_spec(sampling="ordered", flip_probability=0), 0)
@@ -151,6 +162,18 @@ def test_an_epoch_holds_every_key_frame(video_set):
         for key in [(41, 0), (41, 1), (41, 3), (5, 0), (5, 1), (9, 0), (9, 1), (9, 2)]
     }
     assert corners == expected
+
+
+def test_each_sample_of_an_epoch_has_a_place_and_each_epoch_an_order_of_its_own(video_set, monkeypatch):
+    dataset = FramePairDataset(video_set, data_spec(), 0)
+    asked, pair = [], dataset.pair
+    monkeypatch.setattr(dataset, "pair", lambda *place: asked.append(place) or pair(*place))
+    batches = PairBatches(dataset, batch_size=2)
+    for iteration in range(10):
+        batches[iteration]
+    indices, epochs, positions = (list(column) for column in zip(*asked, strict=True))
+    assert epochs == [0] * 10 + [1] * 10 and positions == [*range(10)] * 2
+    assert indices[:10] != indices[10:]
 
 
 @pytest.mark.parametrize("batching", ["orientation", "video_chunks"])
@@ -244,6 +267,25 @@ def test_a_broken_mask_is_refused_at_the_door(tmp_path):
     document["annotations"][3]["segmentations"][1] = {"size": [40, 64], "counts": [7, 8]}
     with pytest.raises(DataError, match=r"annotation 21 \(video 5\), frame 1: .*sum to 15 pixels"):
         load_video_set(*write_set(tmp_path, document))
+
+
+def test_an_augmentation_that_asks_for_nothing_gives_the_plain_pair(video_set):
+    plain, augmented = (
+        FramePairDataset(video_set, data_spec(augmentation=augmentation), 0)
+        for augmentation in (None, AugmentationSpec())
+    )
+    for index in range(len(plain)):
+        assert as_values(augmented.pair(index, 0, index)) == as_values(plain.pair(index, 0, index))
+
+
+def test_where_masks_touch_an_augmented_pixel_belongs_to_the_first(tmp_path):
+    # Columns 2 to 11 and 10 to 19: the two columns that they share stay with the first.
+    tracks = [make_track(1, 1, 7, [(2, 2, 10, 8)], SIZE), make_track(2, 1, 7, [(10, 2, 10, 8)], SIZE)]
+    touching = load_video_set(*write_set(tmp_path, make_document([make_video(1, 1, SIZE)], tracks)))
+    spec = data_spec(augmentation=AugmentationSpec(), flip_probability=0)
+    pair = FramePairDataset(touching, spec, 0).pair(0, 0, 0)
+    assert pair.masks.sum(dim=(1, 2)).tolist() == [10 * 8, 8 * 8]
+    assert pair.boxes.tolist() == [[2, 2, 11, 9], [12, 2, 19, 9]]
 
 
 def test_batches_can_be_sent_to_another_process(video_set):

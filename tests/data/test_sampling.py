@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tests.data.builders import small_document
+from tests.data.builders import make_document, make_video, small_document
 from vistrials.data.sampling import (
     KeyFrame,
     annotated_frames,
@@ -125,4 +125,14 @@ def test_video_chunks_are_consecutive_and_only_their_order_is_shuffled():
 def test_orientation_shuffles_within_the_group():
     first, second = (plan_batches([np.arange(40)], 4, "orientation", np.random.default_rng(s)) for s in (0, 1))
     assert not np.array_equal(first, second)
+    chunks = {tuple(range(start, start + 4)) for start in range(0, 40, 4)}
+    assert not any(tuple(batch) in chunks for batch in [*first.tolist(), *second.tolist()])
     assert sorted(first.flatten()) == sorted(second.flatten()) == list(range(40))
+
+
+def test_a_square_video_is_not_wide():
+    videos = build_video_set(
+        make_document([make_video(i, 1, (8, w)) for i, w in enumerate((8, 9))], []), "f", "x", False
+    )
+    _, groups = group_key_frames(videos.videos, [[0], [0]], "orientation")
+    assert [group.tolist() for group in groups] == [[0], [1]]

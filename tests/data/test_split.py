@@ -57,6 +57,11 @@ def test_each_category_gets_its_part(tmp_path):
     assert [sum(video % 3 == category for video in minival) for category in range(3)] == [4, 4, 4]
 
 
+@pytest.mark.parametrize(("count", "fraction", "part"), [(10, 0.25, 3), (10, 0.24, 2), (4, 0.1, 1), (3, 0.9, 2)])
+def test_a_part_is_rounded_half_up_and_neither_none_nor_all(count, fraction, part):
+    assert len(choose_minival({video: {1} for video in range(count)}, fraction, seed=0)) == part
+
+
 def test_rare_categories_are_on_both_sides():
     # 50 videos of category 0; categories 1..8 in two videos each, partly together with 0.
     categories_of = {video: {0} for video in range(50)}
@@ -72,6 +77,22 @@ def test_rare_categories_are_on_both_sides():
 def test_a_category_of_one_video_does_not_empty_a_side():
     assert choose_minival({1: {1}, 2: {2}}, 0.5, 0) in ({1}, {2})
     assert choose_minival({1: {1}, 2: set(), 3: set()}, 0.9, 0) != {1, 2, 3}
+
+
+def test_train_keeps_a_video_of_every_category_though_minival_gets_too_few():
+    # Any two of the three are all videos of a category.
+    assert len(choose_minival({1: {1, 2}, 2: {1, 3}, 3: {2, 3}}, 0.67, 0)) == 1
+
+
+def test_of_splits_without_a_one_sided_category_the_one_of_the_wanted_number():
+    # Video 2 alone and 1 with 3 have both categories; two are wanted.
+    assert choose_minival({1: {1}, 2: {1, 2}, 3: {2}}, 0.67, 0) == {1, 3}
+
+
+def test_no_one_sided_category_comes_before_the_wanted_number():
+    # Four are wanted: 1, 4, 5, 6 leave category 5 to train; with 2 or 3 there is room for three.
+    categories_of = {1: {1}, 2: {1, 2, 5}, 3: {3, 4, 5}, 4: {3}, 5: {2}, 6: {4}}
+    assert choose_minival(categories_of, 0.67, 0) in ({2, 4, 6}, {1, 3, 5})
 
 
 def test_the_order_of_the_file_does_not_matter(tmp_path):

@@ -66,7 +66,7 @@ def test_sizes_by_mean_area_over_the_frames_of_presence():
         "large",
     ]
     size = (300, 300)
-    growing = [(0, 0, 100, 100), None, (0, 0, 200, 200)]  # (10,000 + 40,000) / 2 pixels
+    growing = [(0, 0, 100, 100), None, (0, 0, 180, 180)]  # (10,000 + 32,400) / 2 pixels; a third of it would be small
     tracks = [make_track(1, 1, 7, growing, size), make_track(2, 1, 7, [(0, 0, 300, 300)] * 3, size)]
     found = statistics_of(make_document([make_video(1, 3, size)], tracks))
     assert found.tracks_by_size == {"small": 0, "medium": 1, "large": 1}

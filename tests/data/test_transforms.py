@@ -7,6 +7,7 @@ from vistrials.data.transforms import (
     flip_image,
     inclusive_boxes,
     normalise,
+    pad_alone,
     padded_size,
     resize_boxes,
     resize_image,
@@ -108,3 +109,9 @@ def test_padded_size_is_the_largest_up_to_a_multiple_of_32():
     assert padded_size([(356, 640)]) == (384, 640)
     assert padded_size([(356, 640), (640, 360)]) == (640, 640)
     assert padded_size([(32, 33)]) == (32, 64)
+
+
+def test_an_image_alone_is_padded_right_and_below():
+    padded = pad_alone(torch.ones(3, 33, 40))
+    assert padded.shape == (1, 3, 64, 64)
+    assert padded[0, :, :33, :40].min() == 1 and padded.sum() == 3 * 33 * 40

@@ -88,3 +88,12 @@ def test_adamw_is_fused_unless_told_otherwise() -> None:
     weight = nn.Parameter(torch.ones(1))
     assert build_optimizer(AdamWSpec(), [weight]).param_groups[0]["fused"] is True
     assert build_optimizer(AdamWSpec(), [weight], fused=False).param_groups[0]["fused"] is False
+
+
+def test_adamw_step_by_hand() -> None:
+    weight = nn.Parameter(torch.tensor(2.0))
+    optimizer = build_optimizer(AdamWSpec(lr=0.1, weight_decay=0.5), [weight], fused=False)
+    (3 * weight).backward()
+    optimizer.step()
+    # The first step has the length of the learning rate, whatever the gradient; the decay is apart from it.
+    assert weight.item() == pytest.approx(2 - 0.1 * 0.5 * 2 - 0.1 * 1)

@@ -31,3 +31,11 @@ def test_seeds_iterations_and_ranks_all_differ() -> None:
     seeds = [step_seed(s, i, r) for s in (-1, 0, 1, 2**40) for i in range(50) for r in range(4)]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+def test_a_step_is_seeded_by_seed_iteration_and_rank() -> None:
+    drawn = set()
+    for arguments in ((0, 17, 0), (1, 17, 0), (0, 18, 0), (0, 17, 1)):
+        seed_step(*arguments)
+        drawn.add(draw())
+    assert len(drawn) == 4

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from tests.engine.small import ITERS_PER_EPOCH, SmallLoader, SmallModel, files_in, published_spec, small_spec
+from vistrials.engine import seeding
 from vistrials.engine.devices import build_fabric
 from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import SilentReporter
@@ -132,6 +134,24 @@ def test_learning_rates_follow_the_schedule(tmp_path: Path) -> None:
     rates = [record["lr"] for record in records(tmp_path)]
     warm_up = [0.05 * (1 - (1 - i / 3) * (2 / 3)) for i in range(3)]
     assert rates == pytest.approx([*warm_up, 0.05, 0.05, *[0.005] * 5])
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_each_step_draws_by_seed_iteration_and_rank(tmp_path: Path, rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[float] = []
+
+    class Drawing(SmallModel):
+        def forward(self, images: Tensor) -> dict[str, Tensor]:
+            drawn.append(torch.rand(()).item())
+            return super().forward(images)
+
+    monkeypatch.setattr(Fabric, "global_rank", rank)
+    train(tmp_path, small_spec(max_iters=3), Drawing(), seed=3)
+    expected = []
+    for iteration in range(3):
+        seeding.seed_step(3, iteration, rank)
+        expected.append(torch.rand(()).item())
+    assert drawn == expected and len(set(drawn)) == 3
 
 
 class Slope(nn.Module):

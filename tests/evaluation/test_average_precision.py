@@ -8,15 +8,16 @@ from vistrials.evaluation.average_precision import (
     accumulate,
     compute_category_ap,
     compute_figures,
+    compute_threshold_ap,
 )
 from vistrials.evaluation.matching import UNMATCHED, Matches
 
 
 def record(outcomes, num_truths, video=1, category=1):
-    """Matches, the same at every threshold and range, of [(score, "right" | "wrong" | "ignored")]."""
+    """Matches, the same at every threshold and range, of [(score, "right" | "wrong" | "ignored" | "on a crowd")]."""
     scores = np.array([score for score, _ in outcomes])
-    is_right = np.array([outcome == "right" for _, outcome in outcomes], dtype=bool)
-    is_ignored = np.array([outcome == "ignored" for _, outcome in outcomes], dtype=bool)
+    is_matched = np.array([outcome in ("right", "on a crowd") for _, outcome in outcomes], dtype=bool)
+    is_ignored = np.array([outcome in ("ignored", "on a crowd") for _, outcome in outcomes], dtype=bool)
     shape = (10, 4, len(outcomes))
     return Matches(
         video_id=video,
@@ -25,7 +26,7 @@ def record(outcomes, num_truths, video=1, category=1):
         scores=scores,
         truth_indices=np.arange(num_truths),
         ious=np.zeros((len(outcomes), num_truths)),
-        matched_truths=np.broadcast_to(np.where(is_right, 0, UNMATCHED), shape),
+        matched_truths=np.broadcast_to(np.where(is_matched, 0, UNMATCHED), shape),
         ignored=np.broadcast_to(is_ignored, shape),
         counted=np.ones((4, num_truths), dtype=bool),
     )
@@ -54,6 +55,35 @@ def test_ignored_predictions_change_nothing():
     assert figures(more)["AP"] == pytest.approx(figures(some)["AP"], abs=1e-12)
     # But they use up places among the first predictions of a video.
     assert figures(more)["AR1"] == 0
+
+
+def test_a_prediction_that_takes_a_crowd_is_neither_right_nor_wrong():
+    outcomes = [(0.95, "on a crowd"), (0.9, "right"), (0.8, "on a crowd"), (0.7, "right")]
+    assert figures(record(outcomes, num_truths=4))["AP"] == pytest.approx(51 / 101, abs=1e-12)  # 2 of 4, none wrong
+
+
+def test_each_figure_reads_its_threshold_area_and_number_of_tracks():
+    # Thresholds 0 .. 9 stand for .5 .. .95 (5 for .75), areas for all, small, medium, large, numbers for 1, 10, 100.
+    t, area, most = np.ix_(range(10), range(4), range(3))
+    recall = (100 * t + 10 * area + most)[:, None, :, :].astype(float)
+    precision = np.broadcast_to(recall[:, None] + 1000, (10, 101, 1, 4, 3))
+    mean = 100 * 4.5
+    assert compute_figures(precision, recall) == {
+        "AP": 1000 + mean + 2,
+        "AP50": 1000 + 2,
+        "AP75": 1000 + 500 + 2,
+        "AP_s": 1000 + mean + 10 + 2,
+        "AP_m": 1000 + mean + 20 + 2,
+        "AP_l": 1000 + mean + 30 + 2,
+        "AR1": mean,
+        "AR10": mean + 1,
+        "AR100": mean + 2,
+        "AR_s": mean + 10 + 2,
+        "AR_m": mean + 20 + 2,
+        "AR_l": mean + 30 + 2,
+    }
+    assert compute_category_ap(precision).tolist() == [1000 + mean + 2]
+    assert compute_threshold_ap(precision).tolist() == [[1000 + 100 * threshold + 2] for threshold in range(10)]
 
 
 def test_tracks_are_limited_per_video_not_overall():

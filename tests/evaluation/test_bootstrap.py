@@ -12,6 +12,7 @@ from vistrials.evaluation.average_precision import NOT_COUNTED, accumulate, comp
 from vistrials.evaluation.bootstrap import (
     SeedSpread,
     add_seed_level,
+    adjust_holm,
     compute_interval,
     compute_p,
     draw_videos,
@@ -159,6 +160,21 @@ def test_too_little_for_an_interval(num_videos: int, num_draws: int) -> None:
     assert compute_p(0.0, draws, num_videos) is None
 
 
+@pytest.mark.parametrize(
+    ("p_values", "adjusted"),
+    [
+        # The second would be .04, less than the first; the last step never falls.
+        ((0.02, 0.015, None, 0.5), (0.045, 0.045, None, 0.5)),
+        ((0.4, 0.6), (0.8, 0.8)),
+        ((0.9, 0.8), (1.0, 1.0)),
+        ((None,), (None,)),
+        ((), ()),
+    ],
+)
+def test_holms_adjustment(p_values: tuple[float | None, ...], adjusted: tuple[float | None, ...]) -> None:
+    assert adjust_holm(p_values) == [value if value is None else pytest.approx(value) for value in adjusted]
+
+
 # --- Seeds
 
 
@@ -197,8 +213,8 @@ def test_without_spread_the_draws_stay() -> None:
 
 
 def test_other_seeds_move_the_draws_by_the_standard_error() -> None:
-    # Variance 3, the difference of two means of 6 runs: 3 · 2/6 = 1.
-    moves = np.abs(add_seed_level(np.full(4000, 5.0), SeedSpread(3.0, 2), 2 / 6) - 5)
+    # Variance 12, the difference of two means of 6 runs: 12 · 2/6 = 4, deviation 2.
+    moves = np.abs(add_seed_level(np.full(4000, 5.0), SeedSpread(12.0, 2), 2 / 6) - 5) / 2
     # Of t with 2 degrees of freedom a half is within 0.8165, and 95 % within 4.3027; 4000 draws miss that by 3 sd.
     assert abs((moves < 0.8165).mean() - 0.5) < 0.024
     assert abs((moves < 4.3027).mean() - 0.95) < 0.0104

@@ -66,7 +66,8 @@ def test_thresholds_count_detections_apart():
     result = figures([truth([strip(0, 10)])], [prediction([strip(0, 6)], 0.5)], 1)
     expected = dict.fromkeys(TRACKING_FIGURES, 12 / 19) | {"IDF1": 1, "IDR": 1, "IDP": 1}
     assert result == pytest.approx(expected, abs=1e-12)
-    # IoU 4/10 is below the one threshold of IDF1.
+    # IoU 5/10 reaches the one threshold of IDF1, 4/10 is below it.
+    assert figures([truth([strip(0, 10)])], [prediction([strip(0, 5)], 0.5)], 1)["IDF1"] == 1
     result = figures([truth([strip(0, 10)])], [prediction([strip(0, 4)], 0.5)], 1)
     assert result == pytest.approx(dict.fromkeys(TRACKING_FIGURES, 8 / 19) | {"IDF1": 0, "IDR": 0, "IDP": 0}, abs=1e-12)
 

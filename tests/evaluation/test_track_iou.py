@@ -70,7 +70,8 @@ def test_without_tracks_on_one_side_the_table_is_empty():
 def test_mean_area_leaves_out_zeros():
     (masks,) = decode_tracks([[strip(0, 10), strip(0, 0), None, strip(0, 30)]], 1, 100)
     assert masks.mean_area == (10 + 30) / 2
-    assert mean_nonzero([]) == 0
+    assert mean_nonzero([10, 0, 30]) == (10 + 30) / 2
+    assert mean_nonzero([]) == mean_nonzero([0]) == 0
 
 
 def test_a_bad_mask_is_named_by_track_and_frame():

@@ -109,6 +109,13 @@ def test_empty_runs_in_the_middle_change_nothing():
     assert list(zip(intervals.starts, intervals.ends, strict=True)) == [(3, 4)]
 
 
+def test_intervals_count_from_the_first_pixel_of_their_own_mask():
+    runs = rle.decode_runs([{"size": [2, 3], "counts": counts} for counts in ([1, 2, 3], [0, 1, 4, 1], [6])])
+    intervals = rle.foreground_intervals(runs)
+    assert list(zip(intervals.starts, intervals.ends, strict=True)) == [(1, 3), (0, 1), (5, 6)]
+    assert intervals.offsets.tolist() == [0, 1, 3, 3]
+
+
 GOOD = rle.encode(np.eye(4))["counts"]
 
 

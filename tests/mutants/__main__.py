@@ -5,9 +5,11 @@ Each bug of the YAML files beside this one goes into a copy of the checkout that
 that it names run there. Prints killed or survived for each; exits 1 where one survives.
 
 A list rather than a tool that changes every operator (cosmic-ray, mutmut): these bugs are ones that people make in such
-a network, each with the tests that should notice, and all of them take minutes rather than days.
+a program, each with the tests that should notice, and all of them take minutes rather than days.
 """
 
+import compileall
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -15,10 +17,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 from tests.mutants.listed import ROOT, Mutant, load_mutants
 
 COPIED = ("vistrials", "tests", "trials", "docs", "pyproject.toml")
+LIBRARIES = (
+    *("hypothesis.extra.numpy", "lightning_fabric", "matplotlib.figure", "numba", "pycocotools.mask", "pydantic"),
+    *("pytest", "scipy.optimize", "torch.utils.tensorboard", "torchvision", "typer.testing"),
+)
 
 
 def main(words: list[str]) -> int:
@@ -33,6 +40,8 @@ def main(words: list[str]) -> int:
                 shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, copy / name)
+        # By the hash of the source, since a bug may leave a file as long as it was, and within the same second.
+        compileall.compile_dir(copy, quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
         _load_libraries(copy)
         if (code := _run_tests(sorted({test for mutant in chosen for test in mutant.tests}))) != 0:
             print(f"the tests fail without any bug (exit code {code}): mend them first")
@@ -61,12 +70,9 @@ def _load_libraries(copy: Path) -> None:
     sys.path[:] = [str(copy), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
     for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "vistrials")]:
         del sys.modules[name]
-    sys.dont_write_bytecode = True
     os.chdir(copy)
-    import numba  # noqa: F401
-    import pydantic  # noqa: F401
-    import pytest  # noqa: F401
-    import torchvision  # noqa: F401
+    for name in LIBRARIES:
+        importlib.import_module(name)
 
 
 def _run_tests(tests: list[str] | tuple[str, ...]) -> int:

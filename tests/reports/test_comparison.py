@@ -317,3 +317,13 @@ def test_compare_refuses_in_one_line_unless_told_to_mix(tmp_path: Path) -> None:
     assert result.exit_code == 2 and result.stderr.count("\n") == 1 and "not comparable" in result.stderr
     result = compare(tmp_path, "--mix")
     assert result.exit_code == 0 and "* attention_neck seed 0: vistrials 9" in result.stdout
+
+
+def test_an_ap_of_0_is_a_figure_like_any_other(tmp_path: Path) -> None:
+    for seed, (ap, base_ap) in enumerate(((0.0, 0.1), (0.2, 0.0))):
+        write_run(tmp_path, "attention_neck", seed, ap)
+        write_run(tmp_path, "baseline", seed, base_ap)
+    row = row_of(compare_runs(tmp_path, "demo"), "attention_neck")
+    ap, difference = row.figures["AP"], row.to_baseline
+    assert ap is not None and ap.mean == pytest.approx((0 + 20) / 2)
+    assert difference is not None and difference.mean == pytest.approx((-10 + 20) / 2)

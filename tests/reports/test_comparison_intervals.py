@@ -14,7 +14,6 @@ from vistrials.cli import app
 from vistrials.errors import SpecError
 from vistrials.evaluation.bootstrap import (
     add_seed_level,
-    adjust_holm,
     compute_interval,
     compute_p,
     draw_videos,
@@ -108,6 +107,10 @@ def test_seeds_are_a_second_level(tmp_path: Path) -> None:
     assert neck.to_baseline_interval.low == pytest.approx(expected.low)
     assert neck.to_baseline is not None and neck.to_baseline.mean == pytest.approx(estimate)
     assert neck.p == pytest.approx(compute_p(estimate, add_seed_level(of_videos, spread, 2 / 3), NUM_VIDEOS))
+    interval, own = row_of(comparison, "baseline").interval, draws["baseline"].mean(axis=0)
+    expected = compute_interval(float(aps["baseline"].mean()), add_seed_level(own, spread, 1 / 3), NUM_VIDEOS)
+    assert interval is not None and expected is not None
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_what_seeds_do_is_learnt_from_all_trials(tmp_path: Path) -> None:
@@ -181,21 +184,6 @@ def test_p_is_adjusted_for_the_rows_that_have_one(tmp_path: Path) -> None:
     assert "family of the 3 rows" in remarks(comparison)[3]
 
 
-@pytest.mark.parametrize(
-    ("p_values", "adjusted"),
-    [
-        # The second would be .04, less than the first; the last step never falls.
-        ((0.02, 0.015, None, 0.5), (0.045, 0.045, None, 0.5)),
-        ((0.4, 0.6), (0.8, 0.8)),
-        ((0.9, 0.8), (1.0, 1.0)),
-        ((None,), (None,)),
-        ((), ()),
-    ],
-)
-def test_holms_adjustment(p_values: tuple[float | None, ...], adjusted: tuple[float | None, ...]) -> None:
-    assert adjust_holm(p_values) == [value if value is None else pytest.approx(value) for value in adjusted]
-
-
 def test_the_difference_takes_the_seeds_that_both_have(tmp_path: Path) -> None:
     write_run_with_matches(tmp_path, "baseline", 0, matches(10))
     write_run(tmp_path, "baseline", 1, 0.9)
@@ -239,13 +227,14 @@ def test_one_seed_without_matches_leaves_its_trial_without_interval(tmp_path: Pa
     assert baseline.interval is None and baseline.seeds == (0, 1)
 
 
-def test_matches_of_other_figures_are_not_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ap", "shown"), [(0.5, "50.00"), (0.8, "80.00")])
+def test_matches_of_other_figures_are_not_used(tmp_path: Path, ap: float, shown: str) -> None:
     run = write_run_with_matches(tmp_path, "baseline", 0, matches(15))
-    run.metrics().write_text(run.metrics().read_text().replace(str(json.loads(run.metrics().read_text())["AP"]), "0.5"))
+    run.metrics().write_text(json.dumps(json.loads(run.metrics().read_text()) | {"AP": ap}))
     comparison = compare_runs(tmp_path, "demo")
     assert comparison.rows[0].interval is None
     assert "baseline seed 0 has no interval" in remarks(comparison)[0]
-    assert "these matches have AP 75.25, the figures beside them 50.00" in remarks(comparison)[0]
+    assert f"these matches have AP 75.25, the figures beside them {shown}" in remarks(comparison)[0]
 
 
 def test_damaged_matches_do_not_stop_the_table(tmp_path: Path) -> None:

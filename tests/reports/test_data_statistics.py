@@ -35,6 +35,7 @@ def test_tables(sets):
     rows = {name: cells for name, *cells in table(sets)}
     assert rows["videos"] == ["3", "3"]
     assert rows["tracks (objects)"] == ["5", "0"]
+    assert rows["frames of a video"] == ["2 / 3 / 3.0 / 4"] * 2
     assert rows["frames with a given object"] == ["2 / 2 / 2.2 / 3", "–"]
     assert rows["small / medium / large objects"] == ["5 / 0 / 0", "0 / 0 / 0"]
     assert rows["absent, of frames from first to last"] == ["15.4%", "–"]

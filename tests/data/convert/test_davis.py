@@ -101,6 +101,13 @@ def test_davis_2016_has_one_white_object(tmp_path, values):
     assert (masks["bear", 0][0] == (white != 0)).all()
 
 
+def test_a_palette_that_shows_nothing_but_void_holds_no_object(davis, tmp_path):
+    write_video(davis, "fog", [drawn((255, 0, 0, 10, 8))] * 2)
+    made = write_youtube_vis(read_davis(davis), tmp_path / "out")
+    assert ("fog", 0) not in converted_masks(made.annotations)
+    assert (made.num_videos, made.num_tracks) == (3, 3)
+
+
 def test_grey_numbers_of_objects_keep_255_as_void(tmp_path):
     write_video(tmp_path, "bear", [drawn((1, 2, 3, 4, 5), (255, 9, 9, 2, 2)), drawn((255, 9, 9, 2, 2))], palette=False)
     made = write_youtube_vis(read_davis(tmp_path), tmp_path / "out")

@@ -115,6 +115,12 @@ def test_every_occlusion_video_hides_an_object_for_long_and_minival_seldom_does(
     assert sum(4 <= gap <= 8 for gap in gaps) >= SMALL.occlusion[0]
 
 
+def test_splits_do_not_share_videos(tmp_path):
+    folder = synthesize(tmp_path / "tiny", TINY) / "JPEGImages"
+    first, other = ((folder / f"{split}_0001" / "00000.jpg").read_bytes() for split in ("train", "minival"))
+    assert first != other
+
+
 @pytest.mark.parametrize(
     ("seen", "wanted"),
     [

@@ -35,6 +35,15 @@ def test_by_length():
     assert shown(score_by_length(tracks_of(*scene(truths, predictions)), [1, 2])) == expected
 
 
+def test_a_length_on_a_bound_belongs_to_the_longer_bin():
+    # A truth of 8 frames and a wrong prediction of 9, which the bin of 9 to 16 has.
+    predictions = [(at(B, range(9)), 0.9, 1), (at(A, range(8)), 0.8, 1)]
+    assert shown(score_by_length(tracks_of(*scene([(at(A, range(8)), 1)], predictions)), [1])) == [(5, 9, 1, 1.0)]
+    # Of 8 frames it is the bin's own.
+    predictions[0] = (at(B, range(8)), 0.9, 1)
+    assert shown(score_by_length(tracks_of(*scene([(at(A, range(8)), 1)], predictions)), [1])) == [(5, 9, 1, 0.5)]
+
+
 def test_by_size_the_root_of_the_mean_area():
     # Of annotated areas: 255 is below 16², 256 is not.
     data = ground_truth([truth([strip(*A)], areas=[255]), truth([strip(*B)], areas=[256])])
@@ -77,6 +86,12 @@ def test_confusions_by_the_best_scored_track_that_finds_a_truth():
     ]
     # A is taken for 2, B is not; of C four frames are too few, and nothing finds the last.
     assert find_confusions(tracks_of(*scene(truths, predictions))) == [Confusion(1, 2, 1, 2)]
+
+
+def test_half_a_truth_by_a_better_score_decides_what_it_is_taken_for():
+    # (0, 10) is half of (0, 20), which is enough; the exact track comes second.
+    predictions = [(at((0, 10), EVERYWHERE), 0.9, 2), (at(A, EVERYWHERE), 0.8, 1)]
+    assert find_confusions(tracks_of(*scene([(at(A, EVERYWHERE), 1)], predictions))) == [Confusion(1, 2, 1, 1)]
 
 
 def test_the_most_frequent_confusion_comes_first():

@@ -87,6 +87,12 @@ def test_frames_where_neither_exists_do_not_count():
     assert found == ([NEITHER] * 2 + [ON] * 4 + [EARLY] * 3 + [NEITHER], False, EARLY)
 
 
+def test_spatial_is_a_part_of_the_frames_where_either_exists():
+    # On in 5 of the 7 frames of the object; of all 10 it would be a half.
+    assert fates_of([at(A, range(7))], [at((15, 35), range(5))])[1] is True
+    assert fates_of([at(A, range(7))], [at((15, 35), range(4))])[1] is False
+
+
 @pytest.mark.parametrize(("num_on", "expected"), [(6, False), (7, True)])
 def test_spatial_from_seven_of_ten_frames_on(num_on, expected):
     # (15, 35) shares 5 of 35 pixels: on, but far from right.
@@ -99,6 +105,12 @@ def test_the_cause_is_the_one_that_loses_most_pixels_not_frames():
     true = along(*[small] * 4, large, large, large, large, small, small)
     found = fates_of([true], [along(*[None] * 4, large, None, None, large, small, small)])
     assert found == ([LATE] * 4 + [ON, GAP, GAP, ON, ON, ON], False, GAP)
+
+
+def test_pixels_that_both_hold_are_not_lost():
+    # Late: twice 38 - 2 pixels, which is less than the 74 of the gap though the unions are more.
+    found = fates_of([along(A, A, A, (0, 74), *[A] * 6)], [along((18, 38), (18, 38), A, None, *[A] * 6)])
+    assert found == ([LATE] * 2 + [ON, GAP] + [ON] * 6, True, GAP)
 
 
 def test_equal_losses_go_to_the_first_cause():

@@ -6,7 +6,8 @@ import pytest
 from tests.evaluation.building import ground_truth, prediction, truth
 from tests.evaluation.drawn import A, B, C, at, random_scenes, scene, tracks_of
 from vistrials.evaluation.errors.causes import CAUSES, Fate
-from vistrials.evaluation.errors.kinds import Kind, find_errors
+from vistrials.evaluation.errors.kinds import Kind, best_truths, find_errors
+from vistrials.evaluation.matching import UNMATCHED
 from vistrials.evaluation.youtube_vis import evaluate
 
 EVERYWHERE = range(10)
@@ -39,6 +40,17 @@ def test_duplicate():
     assert errors.kinds.tolist() == [[Kind.RIGHT, Kind.DUPLICATE]] * T
 
 
+def test_half_an_overlap_is_a_duplicate_at_50_and_a_localisation_error_above():
+    # (0, 10) is half of (0, 20), whose prediction of higher score has taken it.
+    errors = errors_of([(at(A, EVERYWHERE), 1)], [(at(A, EVERYWHERE), 0.9, 1), (at((0, 10), EVERYWHERE), 0.8, 1)])
+    assert errors.kinds[:, 1].tolist() == [Kind.DUPLICATE] + [Kind.SPATIAL] * 9
+
+
+def test_half_an_overlap_is_a_classification_error_at_50_and_both_above():
+    errors = errors_of([(at(A, EVERYWHERE), 1)], [(at((0, 10), EVERYWHERE), 0.9, 2)])
+    assert errors.kinds[:, 0].tolist() == [Kind.CLASSIFICATION] + [Kind.BOTH] * 9
+
+
 def test_spatial():
     # (12, 32) shares 8 of 32 pixels with (0, 20) in every frame.
     errors = errors_of([(at(A, EVERYWHERE), 1)], [(at((12, 32), EVERYWHERE), 0.9, 1)])
@@ -64,6 +76,22 @@ def test_background_below_a_tenth():
     for place, expected in (((18, 38), Kind.BACKGROUND), ((16, 36), Kind.SPATIAL)):
         errors = errors_of([(at(A, EVERYWHERE), 1)], [(at(place, EVERYWHERE), 0.9, 1)])
         assert kinds_at_50(errors) == [expected]
+
+
+@pytest.mark.parametrize(("category", "kind"), [(1, Kind.TEMPORAL), (2, Kind.BOTH)])
+def test_a_tenth_is_no_background(category, kind):
+    # One frame of ten.
+    errors = errors_of([(at(A, EVERYWHERE), 1)], [(at(A, [4]), 0.9, category)])
+    assert kinds_at_50(errors) == [kind]
+
+
+def test_of_truths_overlapped_alike_the_last_is_the_best():
+    places, ious = best_truths(
+        np.array([[0.5, 0.5, 0.2], [0.0, 0.3, 0.9]]), np.array([[True] * 3, [True, True, False]])
+    )
+    assert (places.tolist(), ious.tolist()) == ([1, 1], [0.5, 0.3])
+    places, ious = best_truths(np.array([[0.5, 0.6]]), np.zeros((1, 2), dtype=bool))
+    assert (places.tolist(), ious.tolist()) == ([UNMATCHED], [0])
 
 
 def test_miss():

@@ -103,6 +103,19 @@ def test_where_the_own_prediction_lies_on_its_truth_nobody_takes_its_place():
     assert_same(perfect_identities(video), video)
 
 
+def test_own_masks_elsewhere_go_along_only_where_the_truth_has_no_mask():
+    predictions = [(along(*[A] * 6, *[C] * 4), 0.9, 1), (at(A, range(6, 9)), 0.8, 1)]
+    linked = perfect_identities(video_of([(at(A, EVERYWHERE), 1)], predictions))
+    # Nine frames on the object, and in the last the mask elsewhere: 9 * 20 of 10 * 20 + 20 pixels.
+    assert linked.scores.tolist() == [0.9, 0.9]
+    assert linked.ious[:, 0].tolist() == [9 / 11, 0]
+
+
+def test_masks_are_not_linked_by_a_truth_of_another_category():
+    video = video_of([(at(A, EVERYWHERE), 2)], [(at(A, range(5)), 0.9, 1), (at(A, range(5, 10)), 0.8, 1)])
+    assert_same(perfect_identities(video), video)
+
+
 def test_categories_are_not_linked_with_each_other():
     truths = [(at(A, EVERYWHERE), 1)]
     video = video_of(truths, [(at(A, range(6)), 0.9, 1), (at(A, range(6, 10)), 0.8, 2)])

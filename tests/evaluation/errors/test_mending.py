@@ -63,7 +63,10 @@ def test_of_several_that_hold_a_truth_the_best_scored_stays():
     predictions = [(at(A, range(4)), 0.9, 1), (RIGHT_OF_A, 0.8, 1)]
     assert ap50(truths, predictions) == pytest.approx(1 / 2)
     assert ap50(truths, predictions, [Kind.TEMPORAL]) == pytest.approx(1)
-    # Mended, the fragments of lower score go.
+    # Mended, a fragment of lower score finds nothing that was not found.
+    predictions = [(RIGHT_OF_A, 0.9, 1), (at(A, range(4)), 0.8, 1)]
+    assert ap50(TWO_TRUTHS, predictions, [Kind.TEMPORAL]) == pytest.approx(HALF)
+    # The fragments of lower score go.
     predictions = [(RIGHT_OF_A, 0.9, 1), (at(A, range(4)), 0.8, 1), (at(A, range(3)), 0.7, 1), (RIGHT_OF_B, 0.6, 1)]
     assert ap50(TWO_TRUTHS, predictions) == pytest.approx((51 + 50 * 2 / 4) / 101)
     assert ap50(TWO_TRUTHS, predictions, [Kind.TEMPORAL]) == pytest.approx(1)
