@@ -131,16 +131,10 @@ def diagnose(
     >>> {kind: row.num_at_50 for kind, row in diagnosis.errors.items() if row.num_at_50}  # a cat, taken for a dog
     {'classification': 1}
     """
-    if ground_truth is not None:
-        from vistrials.errors import SpecError
-        from vistrials.evaluation.errors.analysis import diagnose_files
+    from vistrials.evaluation.errors.analysis import diagnose_files
+    from vistrials.finished_runs.predictions import find_predictions
 
-        if split is not None:
-            raise SpecError("split: expected only with a run; ground_truth names the annotations already")
-        return diagnose_files(ground_truth, run_or_predictions)
-    from vistrials.finished_runs.diagnosis import diagnose_run
-
-    return diagnose_run(run_or_predictions, split)
+    return diagnose_files(*find_predictions(run_or_predictions, ground_truth, split))
 
 
 def compare(

@@ -33,6 +33,7 @@ from vistrials.runs.provenance import (
     update_provenance,
 )
 from vistrials.specs.custom import custom_parts
+from vistrials.specs.data import DataSpec
 from vistrials.specs.loading import load_trial, overrides_within
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
@@ -47,11 +48,28 @@ STAGES = ("train", "infer", "evaluate")
 _PASSED_ON = ("data", "train", "init.backbone")
 
 
+class _Splits:
+    """The splits of a data set, each found and read once however many stages and trials use it."""
+
+    def __init__(self, data: DataSpec) -> None:
+        self._data = data
+        self._loaded: dict[str, tuple[ResolvedSplit, VideoSet]] = {}
+
+    def load(self, split: str) -> tuple[ResolvedSplit, VideoSet]:
+        """Where a split lies, and its videos; only the training split needs annotations."""
+        if split not in self._loaded:
+            found = resolve_split(self._data, split)
+            videos = load_video_set(found.annotations, found.frames_dir, require_annotations=split == "train")
+            self._loaded[split] = found, videos
+        return self._loaded[split]
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What to run, and where and how."""
+    """What to run, and where and how; a trial to start from has the same data."""
 
     spec: TrialSpec
+    splits: _Splits
     directory: RunDirectory
     device: torch.device
     num_devices: int
@@ -104,7 +122,16 @@ def run(
     """
     directory = RunDirectory.for_spec(spec, results_dir, seed)
     reporter = reporter or SilentReporter()
-    job = _Job(spec, directory, choose_device(device), num_devices, tuple(overrides), starts or {}, reporter)
+    job = _Job(
+        spec,
+        _Splits(spec.data),
+        directory,
+        choose_device(device),
+        num_devices,
+        tuple(overrides),
+        starts or {},
+        reporter,
+    )
     if "train" not in stages and not directory.spec.exists():
         raise RunError(f"{directory.path}: no such run yet; `{directory.command('run')}` makes it")
     with directory.lock():
@@ -149,8 +176,7 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
         return
     found = []
     for split in (["train"] if is_to_train else []) + todo:
-        data = resolve_split(spec.data, split)
-        video_set = load_video_set(data.annotations, data.frames_dir, require_annotations=split == "train")
+        data, video_set = job.splits.load(split)
         found.append((data.annotations, [category.name for category in video_set.categories]))
     for annotations, names in found[1:]:
         _check_categories(found[0][1], names, annotations)
@@ -211,11 +237,11 @@ def _train(job: _Job) -> None:
     directory.check_trainable()
     fabric = build_fabric(job.device, spec.train.precision, job.num_devices)
     start = _find_start(job)
-    data = resolve_split(spec.data, "train")
+    data, video_set = job.splits.load("train")
     data_digest = record_data(directory.provenance, "train", data.annotations)
     digest = result_digest(spec, data_digest, str(job.seed))
     with record_stage(directory.provenance, "train", describe_device(str(job.device), job.num_devices)) as entry:
-        arguments = (spec, directory, data, start, digest)
+        arguments = (spec, directory, video_set, start, digest)
         entry |= launch(fabric, _train_process, job.reporter, *arguments)
 
 
@@ -224,13 +250,12 @@ def _train_process(
     reporter: Reporter,
     spec: TrialSpec,
     directory: RunDirectory,
-    data: ResolvedSplit,
+    video_set: VideoSet,
     start: "_Start",
     digest: str,
 ) -> dict[str, Any]:
     """One process of a training; rank 0 writes the files. Returns entries for the record of the stage."""
     seed_everything(directory.seed)
-    video_set = load_video_set(data.annotations, data.frames_dir)
     model = build_model(spec.model, video_set.num_categories)
     if not directory.checkpoint.exists():
         report = start.apply(model, spec.init, reporter)
@@ -335,7 +360,7 @@ def _train_start(job: _Job, earlier: _Job) -> _Start:
         elif differences := directory.differences(earlier.spec):
             job.reporter.warning(f"starts from {directory.path}, trained with other settings: {differences}")
         # Also where it was trained before: on other data its categories and videos would be others.
-        record_data(directory.provenance, "train", resolve_split(job.spec.data, "train").annotations)
+        record_data(directory.provenance, "train", job.splits.load("train")[0].annotations)
     return _Start(f"trial {name}, seed {job.seed}", directory.weights)
 
 
@@ -363,9 +388,8 @@ def _infer(job: _Job, split: str) -> None:
         return
     if not directory.is_trained():
         raise RunError(f"{directory.path}: no weights to predict with; {directory.how_to_predict(split)}")
-    data = resolve_split(spec.data, split)
+    data, video_set = job.splits.load(split)
     data_digest = record_data(directory.provenance, split, data.annotations)
-    video_set = load_video_set(data.annotations, data.frames_dir, require_annotations=False)
     names = [category.name for category in video_set.categories]
     trained = json.loads(read_metadata(directory.weights).get("category_names", json.dumps(names)))
     _check_categories(trained, names, data.annotations)
@@ -411,9 +435,8 @@ def _evaluate(job: _Job, split: str) -> None:
     if directory.is_evaluated(split):
         return
     directory.check_predicted(split)
-    data = resolve_split(spec.data, split)
+    data, video_set = job.splits.load(split)
     record_data(directory.provenance, split, data.annotations)
-    video_set = load_video_set(data.annotations, data.frames_dir, require_annotations=False)
     if not any(video.tracks for video in video_set.videos):
         job.reporter.warning(
             f"{data.annotations.name} has no annotations, so split {split} is predicted but not scored; "

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 from tests.evaluation.drawn import A, B, at, scene
 from vistrials.cli import app
 from vistrials.errors import RunError, SpecError
-from vistrials.evaluation.errors.analysis import diagnose
-from vistrials.finished_runs.diagnosis import diagnose_run
+from vistrials.evaluation.errors.analysis import diagnose, diagnose_files
+from vistrials.finished_runs.predictions import find_predictions
 from vistrials.runs.directory import RunDirectory
 from vistrials.specs.loading import load_trial
 
@@ -77,7 +77,9 @@ def test_two_files_and_their_difference(files: tuple[Path, Path, Path], tmp_path
 
 def test_runs_by_folder_or_trial(tmp_path: Path) -> None:
     directory = make_run(tmp_path)
-    assert diagnose_run(directory.path) == diagnose_run(directory.path, "valid") == diagnose(*scene(TRUTHS, FOUND))
+    files = find_predictions(directory.path)
+    assert files == find_predictions(directory.path, split="valid")
+    assert diagnose_files(*files) == diagnose(*scene(TRUTHS, FOUND))
     make_run(tmp_path, "masktrack_rcnn")
     results = tmp_path / "results"
     result = run_diagnose(directory.path, "--against", "masktrack_rcnn", "--results", results)
@@ -87,11 +89,11 @@ def test_runs_by_folder_or_trial(tmp_path: Path) -> None:
 
 def test_runs_that_cannot_be_diagnosed(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no predictions of split valid here; `vistrials run"):
-        diagnose_run(make_run(tmp_path, predicted=False).path)
+        find_predictions(make_run(tmp_path, predicted=False).path)
     with pytest.raises(SpecError, match=r"no split 'minival'; it has valid$"):
-        diagnose_run(make_run(tmp_path).path, "minival")
+        find_predictions(make_run(tmp_path).path, split="minival")
     with pytest.raises(RunError, match=r"no run here \(there is no spec.yaml\)"):
-        diagnose_run(tmp_path)
+        find_predictions(tmp_path)
 
 
 def test_mistakes_are_one_line(files: tuple[Path, Path, Path], tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from tests.engine.tiny_videos import HEIGHT, NUM_FRAMES, WIDTH
 from tests.finished_runs.made_runs import make_run
 from vistrials.cli import app
 from vistrials.errors import DataError, RunError, SpecError
-from vistrials.finished_runs.submission import submit_run
+from vistrials.evaluation.submission import Submission, submit_files
+from vistrials.finished_runs.predictions import find_predictions
 from vistrials.formats.rle import encode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,11 @@ def other_server(folder: Path, category_ids: tuple[int, ...]) -> Path:
 
 def submit(*arguments: str | Path) -> Result:
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["submit", *map(str, arguments)])
+
+
+def submit_run(run: Path, out: Path, annotations: Path | None = None, split: str | None = None) -> Submission:
+    files = find_predictions(run, annotations, split)
+    return submit_files(files.predictions, files.annotations, out)
 
 
 def test_a_run_is_checked_against_its_own_split(tmp_path: Path) -> None:
@@ -128,8 +134,8 @@ def test_mistakes_are_one_line_and_write_nothing(tmp_path: Path, monkeypatch: py
         (("nan.json", *server), "predictions[0]: score is nan; expected a finite number"),
         (("cut.json", *server), "cut.json: JSON cut short"),
         (("none.json", *server), "none.json: no such file"),
-        (("nan.json",), "nan.json: predictions are checked against the server's annotation file: name it with --gt"),
-        (("nan.json", *server, "--split", "valid"), "nan.json: --split is for runs"),
+        (("nan.json",), "nan.json: a predictions file needs its annotations: --gt FILE"),
+        (("nan.json", *server, "--split", "valid"), "nan.json: --split: expected only with a run"),
         (("basline",), "no trial 'basline'; did you mean 'baseline'?"),
     ):
         result = submit(*arguments)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Profile, Replace, Results, Seed, keep_files, run_folder
+from vistrials.commands.options import Profile, Replace, Results, Seed, find_predictions, keep_files
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -43,21 +43,11 @@ def diagnose_command(
     """
     keep_files(force, json_path)
     names = [run, *([against] if against is not None else [])]
-    if ground_truth is not None:
-        if split is not None:
-            raise SpecError("--split: expected only with a run; --gt names the annotations already")
-        from vistrials.evaluation.errors.analysis import diagnose_files
+    files = [find_predictions(name, ground_truth, split, profile, seed, results) for name in names]
 
-        diagnoses = [diagnose_files(ground_truth, name) for name in names]
-    else:
-        for name in names:
-            if Path(name).is_file() and not name.endswith((".yaml", ".yml")):
-                raise SpecError(f"{name}: a predictions file needs its annotations: --gt FILE")
-        folders = [run_folder(name, profile, seed, results) for name in names]
+    from vistrials.evaluation.errors.analysis import diagnose_files
 
-        from vistrials.finished_runs.diagnosis import diagnose_run
-
-        diagnoses = [diagnose_run(folder, split) for folder in folders]
+    diagnoses = [diagnose_files(*of_name) for of_name in files]
 
     sizes = dict.fromkeys(f"{found.num_tracks} tracks in {found.num_videos} videos" for found in diagnoses)
     if len(sizes) > 1:

@@ -3,9 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from vistrials.finished_runs.predictions import ScoredFiles
 
 from vistrials.errors import VistrialsError
 
@@ -93,6 +96,21 @@ def keep_files(force: bool, *outputs: Path | None) -> None:
 
     if not force:
         refuse_to_replace([path for path in outputs if path is not None], "name another file")
+
+
+def find_predictions(
+    source: str,
+    annotations: Path | None = None,
+    split: str | None = None,
+    profile: str | None = None,
+    seed: int = 0,
+    results: Path = Path("results"),
+) -> "ScoredFiles":
+    """Annotations and predictions of what a command is given: a run's folder, a trial, or a predictions file."""
+    from vistrials.finished_runs import predictions
+
+    name = source if predictions.is_predictions_file(source) else run_folder(source, profile, seed, results)
+    return predictions.find_predictions(name, annotations, split)
 
 
 def run_folder(run: str, profile: str | None, seed: int, results: Path) -> Path:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Replace, keep_files
+from vistrials.commands.options import Replace, find_predictions, keep_files
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -14,7 +14,10 @@ app = typer.Typer()
 @app.command()
 def evaluate(
     ground_truth: Annotated[Path, typer.Argument(metavar="GT", help="Annotations (.json or .json.gz).")],
-    predictions: Annotated[Path, typer.Argument(metavar="PRED", help="Predictions (.json or .json.gz).")],
+    predictions: Annotated[
+        str,
+        typer.Argument(metavar="PRED|RUN", help="Predictions (.json or .json.gz), a run's folder, or its trial."),
+    ],
     json_path: Annotated[
         Path | None,
         typer.Option("--json", help="Also write the figures here, with AP per category and threshold, AR per video."),
@@ -33,13 +36,14 @@ def evaluate(
     if min_score is not None and not tracking:
         raise SpecError("--min-score: expected only with --tracking; AP uses all predictions, by falling score")
     keep_files(force, json_path)
+    files = find_predictions(predictions, ground_truth)
     from vistrials.commands.display import RichReporter, percent, show_figures, show_table, show_text
     from vistrials.evaluation.track_files import naming_files, read_files
     from vistrials.evaluation.youtube_vis import evaluate as evaluate_tracks
     from vistrials.formats.json_file import save_json_atomic
 
-    truth, predicted = read_files(ground_truth, predictions)
-    with naming_files(ground_truth, predictions):
+    truth, predicted = read_files(*files)
+    with naming_files(*files):
         result = evaluate_tracks(truth, predicted, strict=strict)
     for warning in result.warnings:
         RichReporter().warning(warning)
@@ -50,7 +54,7 @@ def evaluate(
     if tracking:
         from vistrials.evaluation.hota import evaluate_tracking
 
-        with naming_files(ground_truth, predictions):
+        with naming_files(*files):
             tracked = evaluate_tracking(truth, predicted, min_score=min_score)
         averages = {"categories": tracked.class_averaged, "detections": tracked.detection_averaged}
         show_text(f"tracking, {tracked.num_predictions} predictions")

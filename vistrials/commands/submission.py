@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Profile, Replace, Results, Seed, run_folder
-from vistrials.errors import SpecError
+from vistrials.commands.options import Profile, Replace, Results, Seed, find_predictions
 
 app = typer.Typer()
 
@@ -43,25 +42,12 @@ def submit_command(
 
     --split is for runs; --profile, --seed and --results are for a run that is named by its trial.
     """
-    is_file = source.endswith((".json", ".json.gz"))
-    if is_file and annotations is None:
-        raise SpecError(f"{source}: predictions are checked against the server's annotation file: name it with --gt")
-    if is_file and split is not None:
-        raise SpecError(f"{source}: --split is for runs; a file holds the predictions of one split")
+    files = find_predictions(source, annotations, split, profile, seed, results)
 
     from vistrials.commands.display import RichReporter, count, show_text
+    from vistrials.evaluation.submission import submit_files
 
-    if is_file:
-        assert annotations is not None
-        from vistrials.evaluation.submission import submit_files
-
-        submission = submit_files(source, annotations, out, replace=force)
-    else:
-        folder = run_folder(source, profile, seed, results)
-
-        from vistrials.finished_runs.submission import submit_run
-
-        submission = submit_run(folder, out, split=split, annotations=annotations, replace=force)
+    submission = submit_files(files.predictions, files.annotations, out, replace=force)
     for fix in submission.fixes:
         RichReporter().warning(f"repaired: {fix}")
     show_text(
