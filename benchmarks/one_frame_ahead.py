@@ -22,7 +22,6 @@ from vistrials.data.frames import iter_frames
 from vistrials.data.sampling import is_usable
 from vistrials.data.transforms import inclusive_boxes, pad_alone
 from vistrials.formats.annotations import decode_mask
-from vistrials.models.affinity import spatial_weight
 from vistrials.models.mask_head import paste_mask
 from vistrials.models.objprop import ObjProp
 from vistrials.models.propagation_head import STRIDE
@@ -130,8 +129,7 @@ def _draw(
     assert head is not None
     key = head.extract(levels)[0]
     height, width = key.shape[-2:]
-    spatial = spatial_weight(height, width, head.spec.sigma_cells, key.device, key.dtype)
-    inside, outside = head.attend(key, reference, old_boxes * frame.scale, labels, spatial=spatial)
+    inside, outside = head.attend_nearby(key, reference, old_boxes * frame.scale, labels)
     carried = head.propagate(key, reference, old_boxes * frame.scale, labels)
     best = best_attention(boxes * frame.scale, STRIDE * height, STRIDE * width)
     decoded = head.mask_logits(head.attended_features(key, best), labels).sigmoid()

@@ -10,7 +10,7 @@ from tests.models.small import batch_of
 from vistrials.formats import rle
 from vistrials.geometry import boxes as box_ops
 from vistrials.models import anchors as anchor_ops
-from vistrials.models.affinity import spatial_weight
+from vistrials.models.affinity import gaussian_of_distance
 from vistrials.models.attention_neck import AttentionNeck
 from vistrials.models.box_head import BoxHead, SampledRoIs, sample_rois
 from vistrials.models.mask_head import MaskHead, mask_targets, paste_mask
@@ -142,7 +142,7 @@ def test_propagation_at_inference(golden: Golden, shared_dir: Path) -> None:
     assert relative_error(reference, golden["r_feats"]) < TOLERANCE
     affinity = head.affinity(key[0], reference[0])
     assert relative_error(affinity[::4, ::4], golden["similarity_colsoftmax"][0]) < TOLERANCE
-    spatial = spatial_weight(12, 16, 8.0, key.device, key.dtype)
+    spatial = torch.kron(gaussian_of_distance(12, 8.0, key), gaussian_of_distance(16, 8.0, key))
     assert relative_error(spatial[::3, ::3], golden["spatial_weight"]) < TOLERANCE
     labels = golden["labels"] + 1
     assert (

@@ -32,7 +32,7 @@ SPIED = [
     (roi_features, "roi_align"),
     (attention_neck, "scaled_dot_product_attention"),
     (propagation_head, "box_cells"),
-    (propagation_head, "spatial_weight"),
+    (propagation_head, "attention_at_cells"),
     (track_head, "match_scores"),
     (online, "association_scores"),
     (online, "paste_mask"),
@@ -45,7 +45,7 @@ SPIED = [
     (propagation_head, "binary_cross_entropy_with_logits"),
     (propagation_head, "softplus"),
 ]
-MULTIPLYING = {"scaled_dot_product_attention", "_interpolation", "forward of affinity"}
+MULTIPLYING = {"scaled_dot_product_attention", "_interpolation", "forward of affinity", "nearby_mass of affinity"}
 """What multiplies large matrices, which autocast would round on the way in."""
 
 Seen = dict[str, set[torch.dtype]]
@@ -71,8 +71,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
     for module, name in SPIED:
         monkeypatch.setattr(module, name, watch(name, getattr(module, name)))
-    forward = propagation_head.Affinity.forward
-    monkeypatch.setattr(propagation_head.Affinity, "forward", watch("forward of affinity", forward))
+    for name in ("forward", "nearby_mass"):
+        method = getattr(propagation_head.Affinity, name)
+        monkeypatch.setattr(propagation_head.Affinity, name, watch(f"{name} of affinity", method))
     return types
 
 
@@ -107,7 +108,10 @@ def test_no_box_attention_or_loss_has_16_bits(
         found = _track(model)
     assert any(o.propagated for objects in found for o in objects.values())
     left_out = "roi_align" if separable else "_interpolation"
-    assert set(seen) == {name for _, name in SPIED if name != left_out} | {"forward of affinity"}
+    assert set(seen) == {name for _, name in SPIED if name != left_out} | {
+        "forward of affinity",
+        "nearby_mass of affinity",
+    }
     assert {name: types for name, types in seen.items() if types != {torch.float32}} == {}
     assert {name: value.dtype for name, value in losses.items() if value.dtype != torch.float32} == {}
     assert {o.box.dtype for objects in found for o in objects.values()} == {torch.float32}

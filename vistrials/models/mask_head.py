@@ -6,7 +6,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, r
 
 from vistrials.models.box_head import SampledRoIs
 from vistrials.models.initialisation import kaiming_
-from vistrials.models.layers import convolutions
+from vistrials.models.layers import convolutions, map_of_label
 from vistrials.models.precision import widen
 from vistrials.specs.model import MaskHeadSpec
 from vistrials.structures.frames import FramePairBatch
@@ -35,8 +35,7 @@ class MaskHead(nn.Module):
         x = features
         for conv in self.convs:
             x = relu(conv(x))
-        maps = widen(self.logits(relu(self.upsample(x))))
-        return maps[:, 0] if self.spec.class_agnostic else maps[torch.arange(len(maps), device=maps.device), labels]
+        return widen(map_of_label(self.logits, relu(self.upsample(x)), labels))
 
     def rois(self, sampled: SampledRoIs) -> SampledRoIs:
         """The positives that enter loss_mask: all, or the first `max_rois` of a random order."""

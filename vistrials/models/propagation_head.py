@@ -1,18 +1,23 @@
 """Propagation head: objects of a reference frame carried to the key frame by inter-frame attention."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, relu, softplus
 
-from vistrials.models.affinity import Affinity, spatial_weight
+from vistrials.models.affinity import Affinity
 from vistrials.models.initialisation import kaiming_
-from vistrials.models.layers import convolutions
+from vistrials.models.layers import convolutions, map_of_label
 from vistrials.models.precision import widen, without_autocast
+from vistrials.models.propagation_windows import logits_in_windows
 from vistrials.specs.model import PropagationSpec
 from vistrials.structures.frames import FramePairBatch
 
 STRIDE = 8
 """Pixels per cell of the propagation features."""
+
+_MIN_WINDOWED = 10**8  # cells x channels^2: below, in the embedded data's network, windows cost more than they save
 
 _CHUNK = 16  # objects that go through the mask convolutions at once: bounds memory, 4 MB each and layer at 640 x 384
 
@@ -79,13 +84,11 @@ class PropagationHead(nn.Module):
         }
 
     def attend(
-        self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor, sample: int | None = None,
-        spatial: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor, sample: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Affinity mass that key cells get from inside and from outside each reference box.
 
-        Args: key, reference (C', h, w); boxes (n, 4) in network pixels; labels (n,); sample as in `Affinity`;
-            spatial (S, S) multiplies the affinity after its softmax (inference).
+        Args: key, reference (C', h, w); boxes (n, 4) in network pixels; labels (n,); sample as in `Affinity`.
         Returns: foreground and background, (n, h, w) each.
         """
         height, width = key.shape[-2:]
@@ -93,15 +96,29 @@ class PropagationHead(nn.Module):
         with without_autocast(key):
             inside = box_cells(boxes, height, width).flatten(1).to(key)
             foreground, background = torch.empty_like(inside), torch.empty_like(inside)
-            groups = labels.unique() if self.affinity.per_category else [None]
-            for label in groups:
-                rows = slice(None) if label is None else labels == label
-                affinity = self.affinity(key, reference, sample, None if label is None else int(label))
-                if spatial is not None:
-                    affinity = affinity * spatial
+            for rows, label in self._sharing_affinity(labels):
+                affinity = self.affinity(key, reference, sample, label)
                 foreground[rows] = inside[rows] @ affinity
                 background[rows] = (1 - inside[rows]) @ affinity
         return foreground.reshape(-1, height, width), background.reshape(-1, height, width)
+
+    def attend_nearby(self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """`attend` as at inference: the affinity falls with the distance of the cells, after its softmax."""
+        height, width = key.shape[-2:]
+        with without_autocast(key):
+            inside = box_cells(boxes, height, width).flatten(1).to(key)
+            foreground, background = torch.empty_like(inside), torch.empty_like(inside)
+            for rows, label in self._sharing_affinity(labels):
+                foreground[rows], background[rows] = self.affinity.nearby_mass(
+                    key, reference, inside[rows], self.spec.sigma_cells, label
+                )
+        return foreground.reshape(-1, height, width), background.reshape(-1, height, width)
+
+    def _sharing_affinity(self, labels: Tensor) -> list[tuple[Tensor | slice, int | None]]:
+        """Rows of objects that have one affinity, and the label that it depends on."""
+        if not self.affinity.per_category:
+            return [(slice(None), None)]
+        return [(labels == label, label) for label in labels.unique().tolist()]
 
     def attended_features(self, key: Tensor, attention: Tensor) -> Tensor:
         """Key features (C', h, w) weighted by attention (n, H, W) at pixels, resized back. Returns: (n, C', h, w)."""
@@ -113,9 +130,8 @@ class PropagationHead(nn.Module):
         x = features
         for conv in self.mask_convs:
             x = relu(conv(x))
-        maps = widen(self.logits(relu(self.upsample(x))))
-        chosen = maps[:, :1] if self.spec.class_agnostic else maps[torch.arange(len(maps)), labels][:, None]
-        return interpolate(chosen, scale_factor=STRIDE // 2, mode="bilinear")[:, 0]
+        maps = widen(map_of_label(self.logits, relu(self.upsample(x)), labels))
+        return interpolate(maps[:, None], scale_factor=STRIDE // 2, mode="bilinear")[:, 0]
 
     @torch.no_grad()
     def propagate(self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
@@ -124,14 +140,48 @@ class PropagationHead(nn.Module):
         Args: key, reference (C', h, w); boxes (n, 4) in network pixels; labels (n,) in 1..K.
         Returns: (n, 8h, 8w).
         """
-        height, width = key.shape[-2:]
-        spatial = spatial_weight(height, width, self.spec.sigma_cells, key.device, key.dtype)
-        foreground, background = self.attend(key, reference, boxes, labels, spatial=spatial)
+        foreground, background = self.attend_nearby(key, reference, boxes, labels)
+        if key.device.type == "cpu" and key.numel() * len(key) >= _MIN_WINDOWED:
+            return self._propagate_in_windows(key, foreground, background, labels)
         probs = []
         for f, b, chunk_labels in zip(*(t.split(_CHUNK) for t in (foreground, background, labels)), strict=True):
-            features = self.attended_features(key, _attention_logits(f, b).sigmoid())
+            features = key[None] * attention_at_cells(f - b)[:, None]
             probs.append(self.mask_logits(features, chunk_labels).sigmoid())
         return torch.cat(probs)
+
+    def _propagate_in_windows(self, key: Tensor, foreground: Tensor, background: Tensor, labels: Tensor) -> Tensor:
+        maps = foreground.new_empty(len(labels), *(2 * side for side in key.shape[-2:]))
+        for rows, _ in self._sharing_affinity(labels):
+            inside, outside = foreground[rows], background[rows]
+            maps[rows] = logits_in_windows(
+                cast(list[nn.Conv2d], list(self.mask_convs)),
+                self.upsample,
+                self.logits,
+                key,
+                attention_at_cells(inside - outside),
+                attention_at_cells(-(inside[:1] + outside[:1]))[0],
+                inside,
+                labels[rows],
+            ).to(maps)
+        return interpolate(maps[:, None], scale_factor=STRIDE // 2, mode="bilinear")[:, 0].sigmoid()
+
+
+def attention_at_cells(logits: Tensor) -> Tensor:
+    """Sigmoid of logits (n, h, w) resized to pixels, and that resized back to cells, without the pixels: (n, h, w).
+
+    Back at the cells only the two pixels around each centre count, and they lie 1/16 of a cell from it.
+    """
+    points = [point for row in _beside_centres(logits, 1) for point in _beside_centres(row, 2)]
+    return torch.stack([point.sigmoid() for point in points]).mean(dim=0)
+
+
+def _beside_centres(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Linear interpolation along one axis 1/16 before and behind the centre of every cell, the border continued."""
+    last = x.shape[dim] - 1
+    before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, last)], dim)
+    behind = torch.cat([x.narrow(dim, 1, last), x.narrow(dim, last, 1)], dim)
+    share = 1 / (2 * STRIDE)
+    return torch.lerp(x, before, share), torch.lerp(x, behind, share)
 
 
 def box_cells(boxes: Tensor, height: int, width: int) -> Tensor:
