@@ -62,7 +62,8 @@ def test_windows_are_off_by_no_more_than_the_mass_that_they_leave_out(
 
 
 def test_attention_outside_a_window_is_off_by_at_most_half_the_mass() -> None:
-    mass, total = torch.linspace(0, NEGLIGIBLE, 50).double()[:, None], torch.linspace(0, 1, 40).double()
+    mass = torch.linspace(0, NEGLIGIBLE, 50, dtype=torch.float64)[:, None]
+    total = torch.linspace(0, 1, 40, dtype=torch.float64)
     with_object, empty = (mass - (total - mass)).sigmoid(), (-total).sigmoid().expand(50, 40)
     difference = with_object - empty
     assert (difference >= 0).all() and difference.max() <= NEGLIGIBLE / 2
