@@ -10,6 +10,7 @@ from vistrials.data.frames import iter_frames
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
 from vistrials.formats.files import replacing
+from vistrials.models.folding import for_inference
 from vistrials.models.objprop import ObjProp
 from vistrials.specs.inference import InferenceSpec
 from vistrials.structures.frames import Frame
@@ -52,7 +53,7 @@ def infer(
     digest is thrown away. In the end the tracks, in the order of the videos, become one JSON list.
 
     Args:
-        model: with its weights, on its device; put into evaluation mode.
+        model: with its weights, on its device; left as it is.
         video_set: videos, with or without annotations.
         image_size_px: (long, short) edge that frames are fitted into.
         spec: thresholds and association.
@@ -65,7 +66,7 @@ def infer(
         Interrupted: stopped by a signal; finished videos are kept.
         DataError: a frame is missing or broken.
     """
-    model.eval()
+    model = for_inference(model)
     category_ids = [category.id for category in video_set.categories]
     finished = _open_partial(files.partial, digest)
     reporter.stage(title, sum(len(video) for video in video_set.videos))
