@@ -22,7 +22,7 @@ from vistrials.data.frames import iter_frames
 from vistrials.data.sampling import is_usable
 from vistrials.data.transforms import inclusive_boxes, pad_alone
 from vistrials.formats.annotations import decode_mask
-from vistrials.models.mask_head import paste_mask
+from vistrials.models.mask_head import crop_mask, paste
 from vistrials.models.objprop import ObjProp
 from vistrials.models.propagation_head import STRIDE
 from vistrials.specs.trial import TrialSpec
@@ -134,7 +134,10 @@ def _draw(
     best = best_attention(boxes * frame.scale, STRIDE * height, STRIDE * width)
     decoded = head.mask_logits(head.attended_features(key, best), labels).sigmoid()
     own = [
-        paste_mask(probs, (int(x1), int(y1), int(x2), int(y2)), frame.original_size, mask_threshold)
+        paste(
+            *crop_mask(probs, (int(x1), int(y1), int(x2), int(y2)), frame.original_size, mask_threshold),
+            frame.original_size,
+        )
         for probs, (x1, y1, x2, y2) in zip(
             model.mask_probs(levels, boxes * frame.scale, labels), boxes.tolist(), strict=True
         )

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize, relu
+from torch.nn.functional import cross_entropy, relu
 
 from vistrials.models.box_head import SampledRoIs
 from vistrials.models.initialisation import normal_
@@ -58,13 +58,11 @@ class TrackHead(nn.Module):
         }
 
 
-def match_scores(detections: Tensor, memory: Tensor, *, normalised: bool = False) -> Tensor:
+def match_scores(detections: Tensor, memory: Tensor) -> Tensor:
     """Dot products of embeddings (n, D) and (m, D), column 0 the constant 0 of a new object. Returns: (n, 1 + m).
 
-    normalised: on L2-normalised embeddings, as published at test time (only).
+    Of L2-normalised embeddings at test time (only), as published.
     """
-    if normalised:
-        detections, memory = normalize(detections, dim=1), normalize(memory, dim=1)
     with without_autocast(detections):
         scores = detections @ memory.T
     return torch.cat([scores.new_zeros(len(scores), 1), scores], dim=1)
