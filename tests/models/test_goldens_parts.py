@@ -313,7 +313,7 @@ def test_box_coding(golden: Golden) -> None:
 
 def _sampled(golden: Golden) -> list[SampledRoIs]:
     spec = BoxHeadSpec(sampler=SamplerSpec(num=ALL, positive_fraction=0.25))
-    return [sample_rois(golden[f"s{k}_boxes_in"], golden["gt_bboxes"], spec) for k in (0, 1)]
+    return sample_rois([golden[f"s{k}_boxes_in"] for k in (0, 1)], [golden["gt_bboxes"]] * 2, spec)
 
 
 @using("rcnn")

@@ -65,8 +65,8 @@ class Affinity(nn.Module):
         regions = torch.cat([inside, torch.ones_like(inside[:1])]).T.contiguous()  # the last one is the whole frame
         masses = x.new_empty(len(x), regions.shape[1])
         rows_at_once = max(1, _ENTRIES_AT_ONCE // (width * len(x)))
-        for rows in torch.arange(height).split(rows_at_once):
-            first, last = int(rows[0]), int(rows[-1]) + 1
+        for first in range(0, height, rows_at_once):
+            last = min(first + rows_at_once, height)
             cells = slice(first * width, last * width)
             weights = x[cells] @ r
             weights.sub_(weights.amax(dim=1, keepdim=True)).clamp_(min=least).exp_()

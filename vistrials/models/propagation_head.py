@@ -1,5 +1,6 @@
 """Propagation head: objects of a reference frame carried to the key frame by inter-frame attention."""
 
+from itertools import accumulate
 from typing import cast
 
 import torch
@@ -61,17 +62,22 @@ class PropagationHead(nn.Module):
         """
         nothing = (key.sum() + reference.sum()) * 0
         attn_losses, attended, labels, masks = [], [], [], []
+        counts = [len(of_image) for of_image in batch.instance_match]
+        matches = _split(torch.cat(batch.instance_match).tolist(), counts)  # one transfer for all images
         for image, (boxes, box_labels) in enumerate(zip(batch.reference_boxes, batch.reference_labels, strict=True)):
             if len(boxes) == 0:
                 continue
             logits = _attention_logits(*self.attend(key[image], reference[image], boxes, box_labels, sample=image))
-            match = _key_instance_of(batch.instance_match[image], len(boxes))
-            filled = _filled_boxes(batch.boxes[image], match, *logits.shape[-2:]).to(logits)
+            match = _key_instance_of(matches[image], len(boxes))
+            present = [row for row, instance in enumerate(match) if instance >= 0]
+            instances = torch.tensor([match[row] for row in present], dtype=torch.long, device=logits.device)
+            matched = torch.tensor(present, dtype=torch.long, device=logits.device)
+            filled = torch.zeros_like(logits)
+            filled[matched] = _filled(batch.boxes[image][instances].trunc(), *logits.shape[-2:]).to(logits)
             attn_losses.append((softplus(logits) - filled * logits).flatten(1).mean(dim=1))
-            matched = (match >= 0).nonzero().flatten()
             attended.append(self.attended_features(key[image], logits[matched].sigmoid()))
             labels.append(box_labels[matched])
-            masks.append(batch.masks[image][match[matched]])
+            masks.append(batch.masks[image][instances])
         if not attn_losses:
             return {"loss_propattn": nothing, "loss_propmask": nothing}
         loss_mask = nothing
@@ -186,9 +192,13 @@ def _beside_centres(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 def box_cells(boxes: Tensor, height: int, width: int) -> Tensor:
     """Cells that boxes (n, 4) cover: rows y1 // 8 .. y2 // 8 - 1, columns likewise; (n, height, width) bool."""
-    x1, y1, x2, y2 = (boxes // STRIDE).unbind(dim=1)
-    rows = torch.arange(height, device=boxes.device)
-    columns = torch.arange(width, device=boxes.device)
+    return _filled(boxes // STRIDE, height, width)
+
+
+def _filled(corners: Tensor, height: int, width: int) -> Tensor:
+    """Rows y1 .. y2 - 1 and columns x1 .. x2 - 1 of whole-numbered corners (n, 4): (n, height, width) bool."""
+    x1, y1, x2, y2 = corners.unbind(dim=1)
+    rows, columns = (torch.arange(side, device=corners.device) for side in (height, width))
     in_rows = (rows >= y1[:, None]) & (rows < y2[:, None])
     in_columns = (columns >= x1[:, None]) & (columns < x2[:, None])
     return in_rows[:, :, None] & in_columns[:, None, :]
@@ -202,19 +212,15 @@ def _attention_logits(foreground: Tensor, background: Tensor) -> Tensor:
     return foreground - background
 
 
-def _key_instance_of(instance_match: Tensor, num_references: int) -> Tensor:
-    """For each reference box the index of its instance in the key frame, -1 where absent: (num_references,)."""
-    match = instance_match.new_full((num_references,), -1)
-    present = (instance_match > 0).nonzero().flatten()
-    match[instance_match[present] - 1] = present
+def _split(values: list[int], counts: list[int]) -> list[list[int]]:
+    ends = list(accumulate(counts))
+    return [values[end - count : end] for end, count in zip(ends, counts, strict=True)]
+
+
+def _key_instance_of(instance_match: list[int], num_references: int) -> list[int]:
+    """For each reference box the index of its instance in the key frame, -1 where absent."""
+    match = [-1] * num_references
+    for instance, reference in enumerate(instance_match):
+        if reference > 0:
+            match[reference - 1] = instance
     return match
-
-
-def _filled_boxes(boxes: Tensor, match: Tensor, height: int, width: int) -> Tensor:
-    """The boxes of matched instances, filled (integer-truncated corners, end exclusive): (n, H, W) bool."""
-    filled = torch.zeros(len(match), height, width, dtype=torch.bool, device=match.device)
-    for row, instance in enumerate(match.tolist()):
-        if instance >= 0:
-            x1, y1, x2, y2 = (int(v) for v in boxes[instance].tolist())
-            filled[row, y1:y2, x1:x2] = True
-    return filled
