@@ -34,6 +34,14 @@ Weights = Annotated[
         help="Start from these weights (init.weights); infer, and --set train.max_iters=0, take them as they are.",
     ),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="P",
+        show_default=False,
+        help="Arithmetic of inference (inference.precision): 32-true, bf16-mixed or 16-mixed.",
+    ),
+]
 Replace = Annotated[bool, typer.Option("--force", help="Replace files that are there already.")]
 Force = Annotated[bool, typer.Option("--force", help="Redo what is done already.")]
 

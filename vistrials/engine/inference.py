@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vistrials.data.frames import iter_frames
+from vistrials.engine.devices import inference_autocast
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
 from vistrials.formats.files import replacing
@@ -65,7 +66,9 @@ def infer(
     Raises:
         Interrupted: stopped by a signal; finished videos are kept.
         DataError: a frame is missing or broken.
+        SpecError: the device does not have the precision.
     """
+    autocast = inference_autocast(spec.precision, next(model.parameters()).device)
     model = for_inference(model)
     category_ids = [category.id for category in video_set.categories]
     finished = _open_partial(files.partial, digest)
@@ -77,7 +80,8 @@ def infer(
                 continue
             began = time.perf_counter()
             frames = _until_stopped(iter_frames(video_set, video, image_size_px), stop, number, video_set)
-            tracks = track_video(model, frames, video.id, category_ids, spec)
+            with autocast:
+                tracks = track_video(model, frames, video.id, category_ids, spec)
             seconds = time.perf_counter() - began
             row = {
                 "video_id": video.id,
