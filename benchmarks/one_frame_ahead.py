@@ -22,8 +22,7 @@ from vistrials.data.frames import iter_frames
 from vistrials.data.sampling import is_usable
 from vistrials.data.transforms import inclusive_boxes, pad_alone
 from vistrials.formats.annotations import decode_mask
-from vistrials.models.affinity import spatial_weight
-from vistrials.models.mask_head import paste_mask
+from vistrials.models.mask_head import crop_mask, paste
 from vistrials.models.objprop import ObjProp
 from vistrials.models.propagation_head import STRIDE
 from vistrials.specs.trial import TrialSpec
@@ -130,13 +129,15 @@ def _draw(
     assert head is not None
     key = head.extract(levels)[0]
     height, width = key.shape[-2:]
-    spatial = spatial_weight(height, width, head.spec.sigma_cells, key.device, key.dtype)
-    inside, outside = head.attend(key, reference, old_boxes * frame.scale, labels, spatial=spatial)
+    inside, outside = head.attend_nearby(key, reference, old_boxes * frame.scale, labels)
     carried = head.propagate(key, reference, old_boxes * frame.scale, labels)
     best = best_attention(boxes * frame.scale, STRIDE * height, STRIDE * width)
     decoded = head.mask_logits(head.attended_features(key, best), labels).sigmoid()
     own = [
-        paste_mask(probs, (int(x1), int(y1), int(x2), int(y2)), frame.original_size, mask_threshold)
+        paste(
+            *crop_mask(probs, (int(x1), int(y1), int(x2), int(y2)), frame.original_size, mask_threshold),
+            frame.original_size,
+        )
         for probs, (x1, y1, x2, y2) in zip(
             model.mask_probs(levels, boxes * frame.scale, labels), boxes.tolist(), strict=True
         )

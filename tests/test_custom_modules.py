@@ -247,7 +247,7 @@ class AtRandom:
 
     def sample(self, boxes, ground_truth, assigned):
         assert len(boxes) == len(assigned) and (assigned <= len(ground_truth)).all()
-        return sample(assigned, self.spec)
+        return sample([assigned], self.spec)[0]
 
 class Twice(MaskHead):
     def loss(self, logits, rois, batch):

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 
 from vistrials.data.loading import build_pair_loader
 from vistrials.data.sources import ResolvedSplit, resolve_split
-from vistrials.engine.devices import build_fabric, choose_device
+from vistrials.engine.devices import build_fabric, choose_device, inference_autocast
 from vistrials.engine.distribution import launch
 from vistrials.engine.inference import PredictionFiles
 from vistrials.engine.inference import infer as infer_split
@@ -166,6 +166,8 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
     spec, directory = job.spec, job.directory
     if custom_parts(spec):
         build_model(spec.model, num_categories=1)
+    if "infer" in stages:
+        inference_autocast(spec.inference.precision, job.device)
     if not (force and "train" in stages):
         directory.check(spec)
     is_to_train = "train" in stages and (force or not directory.is_trained())

@@ -53,7 +53,7 @@ class ScriptedHead(torch.nn.Module):
     def extract(self, levels: list[Tensor]) -> Tensor:
         return torch.zeros(1, 1, HEIGHT // 8, WIDTH // 8)
 
-    def attend(self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor, spatial: Tensor) -> Any:
+    def attend_nearby(self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor) -> Any:
         inside = torch.zeros(len(boxes), *key.shape[-2:])
         inside[:, 1, 2] = 1  # the pixels at rows 8..15, columns 16..23
         return inside, 1 - inside

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vistrials.engine.devices import build_fabric, choose_device
+from vistrials.engine.devices import build_fabric, choose_device, inference_autocast
 from vistrials.errors import SpecError
 
 CPU = torch.device("cpu")
@@ -32,3 +32,12 @@ def test_one_named_gpu_cannot_be_several() -> None:
 def test_fabric_runs_on_the_device(precision: str) -> None:
     fabric = build_fabric(CPU, precision)
     assert (fabric.device, fabric.world_size, fabric.is_global_zero) == (CPU, 1, True)
+
+
+def test_inference_in_mixed_precision_or_not() -> None:
+    weights, cpu = torch.randn(2, 2), torch.device("cpu")
+    for precision, expected in (("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)):
+        with inference_autocast(precision, cpu):
+            assert (weights @ weights).dtype == expected
+    with pytest.raises(SpecError, match="16-mixed needs a GPU, found device cpu"):
+        inference_autocast("16-mixed", cpu)

@@ -13,6 +13,20 @@ from vistrials.formats import rle
 MASKS = np_st.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 
 
+@given(MASKS, st.data())
+def test_a_crop_is_encoded_as_the_mask_that_it_lies_in(crop, data):
+    above, below, before, behind = (data.draw(st.integers(0, 2)) for _ in range(4))
+    if data.draw(st.booleans()):
+        crop = np.full_like(crop, data.draw(st.booleans()))
+    mask = np.pad(crop, ((above, below), (before, behind)))
+    assert rle.encode_crop(crop.T, above, before, mask.shape) == rle.encode(mask)
+
+
+@pytest.mark.parametrize(("shape", "top", "left"), [((0, 3), 7, 1), ((3, 0), 1, 9), ((0, 0), 0, 0)])
+def test_a_crop_without_pixels_is_an_empty_mask(shape, top, left):
+    assert rle.encode_crop(np.zeros(shape, bool).T, top, left, (7, 9)) == rle.encode(np.zeros((7, 9)))
+
+
 def test_hand_worked_mask():
     mask = np.array(
         [

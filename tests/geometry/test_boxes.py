@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 
 from vistrials.geometry import boxes as box_ops
@@ -81,3 +82,21 @@ def test_moving_both_boxes_changes_no_iou_and_no_delta() -> None:
         box_ops.pairwise_iou(boxes, boxes.flip(0)), box_ops.pairwise_iou(boxes + shift, boxes.flip(0) + shift)
     )
     assert torch.allclose(box_ops.encode(boxes, boxes.flip(0)), box_ops.encode(boxes + shift, boxes.flip(0) + shift))
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["one call", "a call per group"])
+def test_boxes_suppress_others_of_their_group_only(monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
+    monkeypatch.setattr(box_ops, "_waits", lambda device: waits)
+    generator = torch.Generator().manual_seed(0)
+    corners = 100 * torch.rand(200, 2, generator=generator)
+    boxes = torch.cat([corners, corners + 10 + 30 * torch.rand(200, 2, generator=generator)], dim=1) - 40
+    scores = torch.rand(200, generator=generator)
+    groups = torch.randint(0, 6, (200,), generator=generator).sort().values * 2  # some numbers have no box
+    found = box_ops.nms_within(boxes, scores, groups, 0.4)
+    expected = [
+        rows[box_ops.nms(boxes[rows], scores[rows], 0.4)]
+        for g in range(12)
+        if len(rows := (groups == g).nonzero()[:, 0])
+    ]
+    assert found.tolist() == torch.cat(expected).tolist() and len(found) < 200
+    assert box_ops.nms_within(boxes[:0], scores[:0], groups[:0], 0.4).tolist() == []

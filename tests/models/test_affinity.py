@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from tests.models.starts import assert_normal
-from vistrials.models.affinity import Affinity, spatial_weight
+from vistrials.models import affinity as affinity_module
+from vistrials.models.affinity import Affinity, gaussian_of_distance
 from vistrials.specs.model import PlainAffinitySpec, WeightedAffinitySpec
-
-CPU = torch.device("cpu")
 
 
 def plain(channels: int = 1) -> Affinity:
@@ -116,17 +115,49 @@ def test_matrices_start_from_the_identity_or_as_published_from_normal_numbers(sc
     assert_normal(module.weight, 1.0)
 
 
-def test_spatial_weight_falls_with_the_squared_distance() -> None:
-    weight = spatial_weight(2, 3, 3.0, CPU, torch.float64)
-    assert weight.shape == (6, 6)
+def test_the_weight_of_distance_falls_with_its_square_and_is_the_product_over_the_axes() -> None:
+    like = torch.zeros((), dtype=torch.float64)
+    rows, columns = gaussian_of_distance(2, 3.0, like), gaussian_of_distance(3, 3.0, like)
+    weight = torch.kron(rows, columns)
     # Cell 0 is (0, 0) and cell 5 is (1, 2): squared distance 1 + 4, sigma squared 9.
     assert math.isclose(float(weight[0, 5]), math.exp(-5 / 9))
     assert math.isclose(float(weight[0, 2]), math.exp(-4 / 9))
     assert math.isclose(float(weight[2, 3]), math.exp(-5 / 9))
     assert torch.equal(weight.diagonal(), torch.ones(6, dtype=torch.float64))
+    assert torch.equal(columns, columns.T)
 
 
-def test_spatial_weight_is_the_same_in_both_directions_and_depends_on_the_shift_alone() -> None:
-    weight = spatial_weight(4, 5, 8.0, CPU, torch.float64).reshape(4, 5, 4, 5)
-    assert torch.equal(weight, weight.permute(2, 3, 0, 1))
-    assert torch.equal(weight[1:, 1:, 1:, 1:], weight[:-1, :-1, :-1, :-1])
+def plain_nearby_mass(affinity: torch.Tensor, inside: torch.Tensor, size: tuple[int, int], sigma: float) -> tuple:
+    """With all matrices there."""
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=affinity.dtype) for n in size), indexing="ij")
+    squared = (y.flatten()[:, None] - y.flatten()) ** 2 + (x.flatten()[:, None] - x.flatten()) ** 2
+    weighted = affinity * torch.exp(-squared / sigma**2)
+    return inside @ weighted, (1 - inside) @ weighted
+
+
+@pytest.mark.parametrize("entries", [1, 200, 10**9], ids=["row by row", "two rows", "at once"])
+@pytest.mark.parametrize("strength", [0.1, 1.0, 30.0])
+def test_mass_from_nearby_is_that_of_the_whole_matrix(
+    monkeypatch: pytest.MonkeyPatch, entries: int, strength: float
+) -> None:
+    monkeypatch.setattr(affinity_module, "_ENTRIES_AT_ONCE", entries)
+    torch.manual_seed(0)
+    key, reference = strength * torch.randn(2, 4, 5, 4, dtype=torch.float64)
+    inside = (torch.rand(3, 20) < 0.4).double()
+    head = weighted("per_category", init="random").double()
+    head.weight = torch.nn.Parameter(torch.randn(2, 4, 4, dtype=torch.float64))
+    for label in (1, 2):
+        with torch.no_grad():
+            found = head.nearby_mass(key, reference, inside, 2.0, label)
+            expected = plain_nearby_mass(head(key, reference, label=label), inside, (5, 4), 2.0)
+        for ours, theirs in zip(found, expected, strict=True):
+            assert torch.allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_mass_from_far_away_counts_less_after_the_softmax() -> None:
+    key = reference = torch.zeros(1, 1, 3)  # affinity 1/3 everywhere
+    inside = torch.tensor([[1.0, 0.0, 0.0]])
+    foreground, background = plain().nearby_mass(key, reference, inside, 2.0)
+    near, far = math.exp(-1 / 4), math.exp(-4 / 4)
+    assert foreground[0].tolist() == pytest.approx([1 / 3, near / 3, far / 3])
+    assert background[0].tolist() == pytest.approx([(near + far) / 3, (1 + near) / 3, (1 + near) / 3])

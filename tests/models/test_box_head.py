@@ -37,7 +37,7 @@ def row(x1: float, x2: float) -> list[float]:
 def test_ground_truth_stands_before_the_proposals_and_takes_itself() -> None:
     truth = torch.tensor([row(0, 9), row(50, 59)])
     proposals = torch.tensor([row(100, 109), row(50, 57), row(0, 3)])  # IoU 0, .8 with the second, .4 with the first
-    rois = sample_rois(proposals, truth, BoxHeadSpec())
+    (rois,) = sample_rois([proposals], [truth], BoxHeadSpec())
     assert rois.num_positives == 3
     assert rois.truth_index.tolist() == [0, 1, 1]
     assert torch.equal(rois.positive_boxes, torch.cat([truth, proposals[1:2]]))
@@ -48,21 +48,21 @@ def test_ground_truth_does_not_take_part_in_the_assignment() -> None:
     # IoU .5 is positive through the threshold; were the truth among the boxes, the proposal would not tie for the best.
     truth, proposals = torch.tensor([row(0, 9)]), torch.tensor([row(0, 3)])
     spec = BoxHeadSpec(assigner={"positive_iou": 0.5, "negative_iou": 0.3, "min_positive_iou": 0.3})
-    assert sample_rois(proposals, truth, spec).truth_index.tolist() == [0, 0]  # IoU .4, best of all proposals
+    assert sample_rois([proposals], [truth], spec)[0].truth_index.tolist() == [0, 0]  # IoU .4, best of all proposals
 
 
 def test_samples_keep_to_the_quota() -> None:
     truth = torch.tensor([row(0, 9)])
     proposals = torch.tensor([row(0, 9)] * 30 + [row(100, 109)] * 50)
-    rois = sample_rois(proposals, truth, BoxHeadSpec(sampler=SamplerSpec(num=16, positive_fraction=0.25)))
+    (rois,) = sample_rois([proposals], [truth], BoxHeadSpec(sampler=SamplerSpec(num=16, positive_fraction=0.25)))
     assert (rois.num_positives, len(rois.boxes)) == (4, 16)
     assert (rois.boxes[:4, 0] == 0).all() and (rois.boxes[4:, 0] == 100).all()
 
 
 def test_an_image_without_objects_has_negatives_only() -> None:
-    rois = sample_rois(torch.tensor([row(0, 9)]), torch.zeros(0, 4), BoxHeadSpec())
+    (rois,) = sample_rois([torch.tensor([row(0, 9)])], [torch.zeros(0, 4)], BoxHeadSpec())
     assert rois.num_positives == 0 and rois.boxes.tolist() == [row(0, 9)]
-    assert len(sample_rois(torch.zeros(0, 4), torch.zeros(0, 4), BoxHeadSpec()).boxes) == 0
+    assert len(sample_rois([torch.zeros(0, 4)], [torch.zeros(0, 4)], BoxHeadSpec())[0].boxes) == 0
 
 
 # Layers

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.functional import normalize
 
 from tests.models.goldens import Golden, gradient_errors, load_part, reference_labels, relative_error
 from tests.models.small import batch_of
 from vistrials.formats import rle
 from vistrials.geometry import boxes as box_ops
 from vistrials.models import anchors as anchor_ops
-from vistrials.models.affinity import spatial_weight
+from vistrials.models.affinity import gaussian_of_distance
 from vistrials.models.attention_neck import AttentionNeck
 from vistrials.models.box_head import BoxHead, SampledRoIs, sample_rois
-from vistrials.models.mask_head import MaskHead, mask_targets, paste_mask
+from vistrials.models.mask_head import MaskHead, crop_mask, mask_targets, paste
 from vistrials.models.matching import assign
 from vistrials.models.propagation_head import PropagationHead
 from vistrials.models.rpn import RPN, select_proposals
@@ -143,7 +144,7 @@ def test_propagation_at_inference(golden: Golden, recordings: Path) -> None:
     assert relative_error(reference, golden["r_feats"]) < TOLERANCE
     affinity = head.affinity(key[0], reference[0])
     assert relative_error(affinity[::4, ::4], golden["similarity_colsoftmax"][0]) < TOLERANCE
-    spatial = spatial_weight(12, 16, 8.0, key.device, key.dtype)
+    spatial = torch.kron(gaussian_of_distance(12, 8.0, key), gaussian_of_distance(16, 8.0, key))
     assert relative_error(spatial[::3, ::3], golden["spatial_weight"]) < TOLERANCE
     labels = golden["labels"] + 1
     rescaled = golden["boxes_rescaled"][:, :4] * golden["scale_factor"]
@@ -313,7 +314,8 @@ def test_box_coding(golden: Golden) -> None:
 def _sampled(golden: Golden) -> list[SampledRoIs]:
     spec = BoxHeadSpec(sampler=SamplerSpec(num=ALL, positive_fraction=0.25))
     sampler = build_sampler(spec.sampler, "")
-    return [sample_rois(golden[f"s{k}_boxes_in"], golden["gt_bboxes"], spec.assigner, sampler) for k in (0, 1)]
+    proposals = [golden[f"s{k}_boxes_in"] for k in (0, 1)]
+    return sample_rois(proposals, [golden["gt_bboxes"]] * 2, spec.assigner, sampler)
 
 
 @using("rcnn")
@@ -432,7 +434,8 @@ def test_pasted_masks_differ_by_few_edge_pixels_at_most(golden: Golden, name: st
         size, counts = stored[int(golden["seg_obj_ids"][i])]
         expected = torch.from_numpy(rle.decode({"size": size.tolist(), "counts": counts.decode()})).bool()
         box = tuple(int(v) for v in (golden["seg_bboxes"][i, :4] / scale).tolist())
-        differing += int((paste_mask(probs[i], box, tuple(size.tolist()), 0.5) != expected).sum())
+        frame = tuple(size.tolist())
+        differing += int((paste(*crop_mask(probs[i], box, frame, 0.5), frame) != expected).sum())
     assert differing <= 2
 
 
@@ -444,7 +447,7 @@ def test_track_head(golden: Golden) -> None:
     reference = head(golden["ref_x"]).split(golden["ref_x_n"].tolist())
     for b in (0, 1):
         assert relative_error(match_scores(key[b], reference[b]), golden[f"match_score_train_{b}"]) < TOLERANCE
-        normalised = match_scores(key[b], reference[b], normalised=True)
+        normalised = match_scores(normalize(key[b], dim=1), normalize(reference[b], dim=1))
         assert relative_error(normalised, golden[f"match_score_test_{b}"]) < TOLERANCE
     losses = _match_loss(head, key, reference, golden, [golden[f"id_weights_{b}"] for b in (0, 1)])
     assert relative_error(losses["loss_match"].reshape(1), golden["loss_match"]) < TOLERANCE
@@ -495,8 +498,8 @@ def test_tracking_over_four_frames(golden: Golden) -> None:
             ids, memory = list(range(len(rows))), (embeddings, rows[:, :4], labels)
         else:
             scores = association_scores(
-                match_scores(embeddings, memory[0], normalised=True), rows[:, 4], rows[:, :4], labels, *memory[1:],
-                AssociationSpec(),
+                match_scores(normalize(embeddings, dim=1), normalize(memory[0], dim=1)), rows[:, 4], rows[:, :4],
+                labels, *memory[1:], AssociationSpec(),
             )  # fmt: skip
             known = len(memory[0])
             ids, source = associate(scores, known)

@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.models.small import batch_of
 from tests.models.starts import assert_normal, assert_zero
 from vistrials.models.box_head import SampledRoIs
-from vistrials.models.mask_head import MaskHead, mask_targets, paste_mask
+from vistrials.models.mask_head import MaskHead, crop_mask, mask_targets, paste
 from vistrials.specs.model import MaskHeadSpec
 
 
@@ -94,7 +94,7 @@ def test_each_roi_reads_the_mask_of_its_own_truth() -> None:
 
 
 def pasted(probs: list[list[float]], box: tuple[int, int, int, int], threshold: float = 0.5) -> list[list[int]]:
-    return paste_mask(torch.tensor(probs), box, (4, 6), threshold).int().tolist()
+    return paste(*crop_mask(torch.tensor(probs), box, (4, 6), threshold), (4, 6)).int().tolist()
 
 
 def test_a_mask_fills_its_box_both_ends_included() -> None:

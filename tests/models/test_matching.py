@@ -40,7 +40,7 @@ def test_without_ground_truth_all_are_negative() -> None:
 
 def test_sample_respects_its_quota_and_fills_with_negatives() -> None:
     assigned = torch.tensor([1] * 10 + [0] * 50 + [-1] * 10)
-    positives, negatives = sample(assigned, SamplerSpec(num=16, positive_fraction=0.25))
+    ((positives, negatives),) = sample([assigned], SamplerSpec(num=16, positive_fraction=0.25))
     assert len(positives) == 4 and len(negatives) == 12
     assert (assigned[positives] > 0).all() and (assigned[negatives] == 0).all()
     assert positives.tolist() == sorted(positives.tolist())
@@ -78,12 +78,12 @@ def test_boxes_in_another_order_are_assigned_alike() -> None:
 
 
 def test_few_candidates_are_all_taken() -> None:
-    positives, negatives = sample(torch.tensor([0, 2, -1, 0, 1]), SamplerSpec(num=16, positive_fraction=0.5))
+    ((positives, negatives),) = sample([torch.tensor([0, 2, -1, 0, 1])], SamplerSpec(num=16, positive_fraction=0.5))
     assert positives.tolist() == [1, 4] and negatives.tolist() == [0, 3]
 
 
 def test_the_quota_is_rounded_down() -> None:
-    positives, negatives = sample(torch.tensor([1] * 10 + [0] * 10), SamplerSpec(num=7, positive_fraction=0.5))
+    ((positives, negatives),) = sample([torch.tensor([1] * 10 + [0] * 10)], SamplerSpec(num=7, positive_fraction=0.5))
     assert len(positives) == 3 and len(negatives) == 4
 
 
@@ -91,6 +91,22 @@ def test_a_sample_is_uniform() -> None:
     torch.manual_seed(0)
     counts = torch.zeros(10)
     for _ in range(2000):
-        counts[sample(torch.tensor([1] * 10), SamplerSpec(num=3, positive_fraction=1.0))[0]] += 1
+        counts[sample([torch.tensor([1] * 10)], SamplerSpec(num=3, positive_fraction=1.0))[0][0]] += 1
     # Each is drawn with p = .3: 600 of 2000, standard deviation sqrt(2000 * .3 * .7) = 20.5.
     assert ((counts - 600).abs() < 5 * 20.5).all()
+
+
+def test_images_are_sampled_one_after_the_other_and_apart() -> None:
+    spec = SamplerSpec(num=4, positive_fraction=0.5)
+    images = [torch.tensor([1] * 9 + [0] * 9), torch.zeros(0, dtype=torch.long), torch.tensor([-1, 2, 0, 3, 1, 0])]
+    torch.manual_seed(0)
+    together = sample(images, spec)
+    torch.manual_seed(0)
+    alone = [sample([image], spec)[0] for image in images]
+    assert all(
+        torch.equal(a, b)
+        for ours, theirs in zip(together, alone, strict=True)
+        for a, b in zip(ours, theirs, strict=True)
+    )
+    assert together[2][1].tolist() == [2, 5] and len(together[2][0]) == 2 and len(together[0][0]) == 2
+    assert sample([], spec) == []

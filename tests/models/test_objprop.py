@@ -255,6 +255,9 @@ def test_masks_at_inference_are_probabilities_of_the_labels_maps() -> None:
     assert not torch.allclose(probs[0], probs[1])
 
 
-def test_embeddings_are_compared_by_their_cosine_at_inference() -> None:
-    scores = small_model().match_scores(torch.tensor([[3.0, 4.0]]), torch.tensor([[10.0, 0.0]]))
-    assert scores.tolist() == [[0, pytest.approx(3 / 5)]]
+def test_embeddings_have_length_1_at_inference_and_are_compared_by_their_cosine() -> None:
+    model = small_model().eval()
+    levels = model.pyramid(torch.randn(1, 3, 64, 96))
+    embeddings = model.embed(levels, torch.tensor([[0.0, 0.0, 30.0, 40.0], [10.0, 10.0, 90.0, 60.0]]))
+    assert torch.allclose(embeddings.norm(dim=1), torch.ones(2))
+    assert torch.allclose(model.match_scores(embeddings, embeddings)[:, 1:].diagonal(), torch.ones(2))

@@ -29,13 +29,14 @@ SPIED = [
     (box_ops, "pairwise_iou"),
     (roi_features, "align"),
     (roi_features, "_interpolation"),
-    (roi_features, "roi_align"),
+    (roi_features, "_taps"),
+    (roi_features, "embedding_bag"),
     (attention_neck, "scaled_dot_product_attention"),
     (propagation_head, "box_cells"),
-    (propagation_head, "spatial_weight"),
+    (propagation_head, "attention_at_cells"),
     (track_head, "match_scores"),
     (online, "association_scores"),
-    (online, "paste_mask"),
+    (online, "crop_mask"),
     (rpn, "binary_cross_entropy_with_logits"),
     (rpn, "smooth_l1"),
     (box_head, "cross_entropy"),
@@ -45,7 +46,7 @@ SPIED = [
     (propagation_head, "binary_cross_entropy_with_logits"),
     (propagation_head, "softplus"),
 ]
-MULTIPLYING = {"scaled_dot_product_attention", "_interpolation", "forward of affinity"}
+MULTIPLYING = {"scaled_dot_product_attention", "_interpolation", "forward of affinity", "nearby_mass of affinity"}
 """What multiplies large matrices, which autocast would round on the way in."""
 
 Seen = dict[str, set[torch.dtype]]
@@ -71,8 +72,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
     for module, name in SPIED:
         monkeypatch.setattr(module, name, watch(name, getattr(module, name)))
-    forward = propagation_head.Affinity.forward
-    monkeypatch.setattr(propagation_head.Affinity, "forward", watch("forward of affinity", forward))
+    for name in ("forward", "nearby_mass"):
+        method = getattr(propagation_head.Affinity, name)
+        monkeypatch.setattr(propagation_head.Affinity, name, watch(f"{name} of affinity", method))
     return types
 
 
@@ -95,7 +97,7 @@ def _whole_model() -> ObjProp:
     return small_model(neck=NeckSpec(levels=(0, 1)))
 
 
-@pytest.mark.parametrize("separable", [True, False], ids=["matrix products", "torchvision"])
+@pytest.mark.parametrize("separable", [True, False], ids=["matrix products", "gathering"])
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16], ids=["bf16-mixed", "16-mixed"])
 def test_no_box_attention_or_loss_has_16_bits(
     seen: Seen, monkeypatch: pytest.MonkeyPatch, precision: torch.dtype, separable: bool
@@ -106,8 +108,11 @@ def test_no_box_attention_or_loss_has_16_bits(
         losses = _train(model, torch.float32)
         found = _track(model)
     assert any(o.propagated for objects in found for o in objects.values())
-    left_out = "roi_align" if separable else "_interpolation"
-    assert set(seen) == {name for _, name in SPIED if name != left_out} | {"forward of affinity"}
+    left_out = {"embedding_bag", "_taps"} if separable else {"_interpolation", "align"}
+    assert set(seen) == {name for _, name in SPIED if name not in left_out} | {
+        "forward of affinity",
+        "nearby_mass of affinity",
+    }
     assert {name: types for name, types in seen.items() if types != {torch.float32}} == {}
     assert {name: value.dtype for name, value in losses.items() if value.dtype != torch.float32} == {}
     assert {o.box.dtype for objects in found for o in objects.values()} == {torch.float32}

@@ -3,10 +3,11 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from tests.models.small import batch_of
 from tests.models.starts import assert_normal, assert_uniform, assert_zero
-from vistrials.models.propagation_head import PropagationHead, box_cells
+from vistrials.models.propagation_head import PropagationHead, attention_at_cells, box_cells
 from vistrials.specs.model import PropagationSpec, WeightedAffinitySpec
 
 
@@ -71,15 +72,6 @@ def test_mass_from_inside_and_outside_of_a_box() -> None:
     assert torch.allclose(background, 1 - expected)
 
 
-def test_the_spatial_weight_multiplies_after_the_softmax() -> None:
-    key, reference = torch.zeros(1, 1, 2), torch.zeros(1, 1, 2)  # affinity 1/2 everywhere
-    spatial = torch.tensor([[1.0, 0.5], [0.25, 1.0]])  # reference cells x key cells
-    box = torch.tensor([[0.0, 0.0, 8.0, 8.0]])
-    foreground, background = hand_head().attend(key, reference, box, labels(1), spatial=spatial)
-    assert foreground.tolist() == [[[1 / 2, 0.5 / 2]]]
-    assert background.tolist() == [[[0.25 / 2, 1 / 2]]]
-
-
 def test_each_object_is_attended_by_the_matrix_of_its_category() -> None:
     head = hand_head(affinity=WeightedAffinitySpec(scope="per_category"))
     with torch.no_grad():
@@ -88,6 +80,9 @@ def test_each_object_is_attended_by_the_matrix_of_its_category() -> None:
     boxes = torch.tensor([[0.0, 0.0, 8.0, 8.0]]).repeat(3, 1)
     foreground, _ = head.attend(key, reference, boxes, labels(2, 1, 2))
     assert torch.allclose(foreground[:, 0, 0], torch.tensor([1 / 2, 1 / 4, 1 / 2]))
+    nearby, background = head.attend_nearby(key, reference, boxes, labels(2, 1, 2))
+    assert torch.allclose(nearby[:, 0, 0], foreground[:, 0, 0])  # the own cell
+    assert torch.allclose(background[:, 0, 0], torch.tensor([1 / 2, 3 / 4, 1 / 2]) * math.exp(-1 / 64))
 
 
 def test_attention_at_pixels_is_read_at_the_centres_of_cells() -> None:
@@ -95,6 +90,15 @@ def test_attention_at_pixels_is_read_at_the_centres_of_cells() -> None:
     key = torch.tensor([[[2.0, 10.0]]])
     # Between pixels 3 and 4, and 11 and 12.
     assert hand_head().attended_features(key, attention).tolist() == [[[[2 * 3.5, 10 * 11.5]]]]
+
+
+def test_attention_at_cells_is_that_at_pixels_read_at_the_centres() -> None:
+    torch.manual_seed(0)
+    for size in ((1, 1), (1, 3), (4, 5)):
+        logits = 3 * torch.randn(2, *size, dtype=torch.float64)
+        pixels = interpolate(logits[:, None], scale_factor=8, mode="bilinear").sigmoid()
+        expected = interpolate(pixels, size=size, mode="bilinear")[:, 0]
+        assert torch.allclose(attention_at_cells(logits), expected, atol=1e-12)
 
 
 def test_maps_grow_to_pixels_and_follow_the_label() -> None:

@@ -1,9 +1,15 @@
+import math
+
 import pytest
 import torch
+from torchvision.ops import roi_align
 
 from vistrials.models import roi_features as module
 from vistrials.models.roi_features import align, roi_features
 from vistrials.specs.model import RoISpec
+
+WAYS = {"gathering": 0, "matrix products": 10**9}
+"""Up to how many cells matrices are multiplied."""
 
 
 def _rois(count: int) -> torch.Tensor:
@@ -13,18 +19,43 @@ def _rois(count: int) -> torch.Tensor:
     return torch.cat([corners.amin(1), corners.amax(1)], dim=1)
 
 
+def torchvision_align(features: torch.Tensor, rois: torch.Tensor, image_index: torch.Tensor, size: int, stride: int):
+    """Its aligned RoIAlign puts pixel centres at half-integers and ends at x2: half a cell further, and one pixel."""
+    half = 0.5 * stride
+    shifted = rois + rois.new_tensor([half, half, half + 1, half + 1])
+    rows = torch.cat([image_index[:, None].to(rois), shifted], dim=1)
+    return roi_align(features, rows, (size, size), spatial_scale=1 / stride, sampling_ratio=2, aligned=True)
+
+
+@pytest.mark.parametrize("limit", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("stride", [4, 8])
-def test_matrix_products_equal_torchvision(monkeypatch: pytest.MonkeyPatch, stride: int) -> None:
+def test_features_and_gradients_equal_torchvisions(monkeypatch: pytest.MonkeyPatch, stride: int, limit: int) -> None:
+    monkeypatch.setattr(module, "_MAX_SEPARABLE_CELLS", limit)
     features = torch.randn(2, 3, 64 // stride, 96 // stride, dtype=torch.float64, requires_grad=True)
     rois, image_index = _rois(40), torch.arange(40) % 2
     results = []
-    for limit in (0, 10**9):
-        monkeypatch.setattr(module, "_MAX_SEPARABLE_CELLS", limit)
-        pooled = align(features, rois, image_index, 7, stride)
+    for function in (align, torchvision_align):
+        pooled = function(features, rois, image_index, 7, stride)
         (gradient,) = torch.autograd.grad((pooled**2).sum(), features)
         results.append((pooled, gradient))
     assert torch.allclose(results[0][0], results[1][0], atol=1e-12)
     assert torch.allclose(results[0][1], results[1][1], atol=1e-12)
+
+
+def test_boxes_of_all_levels_and_images_are_gathered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_SEPARABLE_CELLS", 0)
+    torch.manual_seed(0)
+    levels = [torch.randn(2, 3, 128 // s, 160 // s, dtype=torch.float64) for s in (4, 8, 16, 32)]
+    boxes = [torch.cat([_rois(15), 3 * _rois(15)]), 2 * _rois(20)]
+    pooled = roi_features(levels, boxes, 7, RoISpec(finest_scale_px=20))
+    seen = set()
+    for i, (image, box) in enumerate([(i, box) for i, own in enumerate(boxes) for box in own]):
+        side = float(((box[2] - box[0] + 1) * (box[3] - box[1] + 1)).sqrt())
+        level = min(max(math.floor(math.log2(side / 20 + 1e-6)), 0), 3)
+        seen.add(level)
+        expected = torchvision_align(levels[level], box[None], torch.tensor([image]), 7, 4 * 2**level)[0]
+        assert torch.allclose(pooled[i], expected, atol=1e-12)
+    assert seen == {0, 1, 2, 3}
 
 
 def test_a_linear_ramp_is_sampled_at_the_centres_of_the_bins() -> None:
@@ -50,7 +81,7 @@ def test_images_keep_their_order() -> None:
     assert pooled.flatten().tolist() == [1, 1, 2]
 
 
-@pytest.mark.parametrize("limit", [0, 10**9], ids=["torchvision", "matrix products"])
+@pytest.mark.parametrize("limit", WAYS.values(), ids=WAYS)
 def test_a_box_of_one_cell_reads_that_cell_and_its_right_and_lower_neighbours(
     monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
@@ -61,7 +92,7 @@ def test_a_box_of_one_cell_reads_that_cell_and_its_right_and_lower_neighbours(
     assert pooled.item() == pytest.approx((10 + 20 + 30 + 40) / 4)
 
 
-@pytest.mark.parametrize("limit", [0, 10**9], ids=["torchvision", "matrix products"])
+@pytest.mark.parametrize("limit", WAYS.values(), ids=WAYS)
 def test_samples_outside_the_map_take_its_border_or_0(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     monkeypatch.setattr(module, "_MAX_SEPARABLE_CELLS", limit)
     features = torch.full((1, 1, 4, 4), 8.0, dtype=torch.float64)

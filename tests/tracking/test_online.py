@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from vistrials.formats import rle
 from vistrials.models.box_head import Detections
@@ -12,7 +13,7 @@ from vistrials.models.track_head import match_scores
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import PropagationSpec
 from vistrials.structures.frames import Frame
-from vistrials.tracking.online import OnlineTracker, track_video
+from vistrials.tracking.online import OnlineTracker, bounds, encode_masks, track_video
 
 SIZE = (32, 64)
 
@@ -43,7 +44,7 @@ class ScriptedNetwork(torch.nn.Module):
         return torch.ones(len(boxes), 2)
 
     def match_scores(self, embeddings, memory) -> Tensor:
-        return match_scores(embeddings, memory, normalised=True)
+        return match_scores(normalize(embeddings, dim=1), normalize(memory, dim=1))
 
     def mask_probs(self, levels, boxes, labels) -> Tensor:
         return torch.ones(len(boxes), 4, 4)
@@ -386,3 +387,28 @@ def test_videos_are_tracked_apart() -> None:
     (first,) = track_video(ScriptedNetwork(script), frames(2), 1, [1], InferenceSpec())
     (second,) = track_video(ScriptedNetwork(script), frames(2), 2, [1], InferenceSpec())
     assert (first.video_id, second.video_id) == (1, 2) and first.segmentations == second.segmentations
+
+
+def test_masks_leave_the_device_as_crops_and_are_those_of_whole_frames() -> None:
+    network = RecordingNetwork(
+        [[(4, 1, 0.9), (FAR, 2, 0.8), (60, 1, 0.7)], []], propagation=recording_propagation(half)
+    )
+    found = steps(network)
+    assert [o.crop.shape for o in found[0].values()] == [(10, 10), (10, 10), (10, 4)]  # the last one leaves the frame
+    for objects in found:
+        masks = [o.mask for o in objects.values()]
+        assert all(mask.shape == SIZE and mask.any() for mask in masks)
+        assert encode_masks(list(objects.values())) == [rle.encode(mask.numpy()) for mask in masks]
+    assert encode_masks([]) == []
+
+
+def half(stored: int) -> Tensor:
+    """Probabilities of a triangle in the left half."""
+    return torch.tril(torch.ones(32, 64))
+
+
+def test_bounds_are_inclusive_and_an_empty_mask_has_none() -> None:
+    mask = torch.zeros(5, 7, dtype=torch.bool)
+    mask[1, 6] = mask[3, 2] = True
+    assert bounds([mask, torch.zeros_like(mask), torch.ones_like(mask)]) == [(2, 1, 6, 3), None, (0, 0, 6, 4)]
+    assert bounds([]) == []

@@ -75,6 +75,14 @@ Format = Annotated[
         show_default=False,
     ),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="P",
+        show_default=False,
+        help="Arithmetic of inference (inference.precision): 32-true, bf16-mixed or 16-mixed.",
+    ),
+]
 Replace = Annotated[bool, typer.Option("--force", help="Replace files that exist already.")]
 Force = Annotated[bool, typer.Option("--force", help="Redo stages that are finished.")]
 

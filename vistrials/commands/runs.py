@@ -1,5 +1,6 @@
 """Run trials: run, train, infer, run-all."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from vistrials.commands.options import (
     Devices,
     Force,
     Overrides,
+    Precision,
     Profile,
     Results,
     Seed,
@@ -37,12 +39,19 @@ def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) ->
         device: Device = "auto",
         devices: Devices = 1,
         weights: Weights = None,
+        precision: Precision = None,
         overrides: Overrides = None,
         force: Force = False,
     ) -> None:
         from vistrials.specs.loading import load_trial
 
         changes, todo = all_overrides(data, weights, overrides), stages
+        if precision is not None:
+            if "infer" not in stages:
+                raise SpecError(
+                    f"--precision is that of inference, which {name} does not do; use --set train.precision=P"
+                )
+            changes.append(f"inference.precision={json.dumps(precision)}")
         if weights is not None and "train" not in stages:
             # To predict with weights from elsewhere is to train from them for no step.
             changes, todo = [*changes, "train.max_iters=0"], ("train", *stages)

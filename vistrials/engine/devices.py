@@ -70,6 +70,18 @@ def build_fabric(device: torch.device, precision: str, num_devices: int = 1) -> 
     )
 
 
+def inference_autocast(precision: str, device: torch.device) -> torch.autocast:
+    """The context in which inference runs under a precision of `InferenceSpec`.
+
+    Raises:
+        SpecError: the device does not have it.
+    """
+    if precision == "16-mixed" and device.type == "cpu":
+        raise SpecError("inference.precision: 16-mixed needs a GPU, found device cpu; use 32-true or bf16-mixed")
+    dtype = torch.float16 if precision == "16-mixed" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=precision != "32-true")
+
+
 def flush_denormals() -> None:
     """Make this process, and the threads it starts from now on, round denormal numbers to 0.
 

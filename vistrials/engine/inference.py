@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vistrials.data.frames import iter_frames
+from vistrials.engine.devices import inference_autocast
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
 from vistrials.formats.files import replacing
+from vistrials.models.folding import for_inference
 from vistrials.models.objprop import ObjProp
 from vistrials.specs.inference import InferenceSpec
 from vistrials.structures.frames import Frame
@@ -52,7 +54,7 @@ def infer(
     digest is thrown away. In the end the tracks, in the order of the videos, become one JSON list.
 
     Args:
-        model: with its weights, on its device; put into evaluation mode.
+        model: with its weights, on its device; left as it is.
         video_set: videos, with or without annotations.
         image_size_px: (long, short) edge that frames are fitted into.
         spec: thresholds and association.
@@ -64,8 +66,10 @@ def infer(
     Raises:
         Interrupted: stopped by a signal; finished videos are kept.
         DataError: a frame is missing or broken.
+        SpecError: the device does not have the precision.
     """
-    model.eval()
+    autocast = inference_autocast(spec.precision, next(model.parameters()).device)
+    model = for_inference(model)
     category_ids = [category.id for category in video_set.categories]
     finished = _open_partial(files.partial, digest)
     reporter.stage(title, sum(len(video) for video in video_set.videos))
@@ -76,7 +80,8 @@ def infer(
                 continue
             began = time.perf_counter()
             frames = _until_stopped(iter_frames(video_set, video, image_size_px), stop, number, video_set)
-            tracks = track_video(model, frames, video.id, category_ids, spec)
+            with autocast:
+                tracks = track_video(model, frames, video.id, category_ids, spec)
             seconds = time.perf_counter() - began
             row = {
                 "video_id": video.id,

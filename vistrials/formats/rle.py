@@ -113,6 +113,35 @@ def encode(mask: NDArray[Any]) -> Rle:
     return _rle(rows, columns, rle["counts"])
 
 
+def encode_crop(columns: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -> Rle:
+    """Encode one mask of which all foreground lies in a crop, in time of the crop's size.
+
+    Args:
+        columns: bool [w, h], the crop column by column.
+        top, left: where the crop's first row and column lie in the mask.
+        size: (height, width) of the mask; the crop lies within.
+
+    Returns:
+        {"size": [h, w], "counts": str}, as `encode` of the whole mask.
+    """
+    height, width = size
+    num_columns, num_rows = columns.shape
+    # With background above and below, no run of the crop goes on in its next column.
+    lined = np.zeros((num_columns, num_rows + 2), dtype=np.bool_)
+    lined[:, 1:-1] = columns
+    flat = lined.ravel()
+    column, row = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), num_rows + 2)
+    turns = (column + left) * height + row + top
+    # In a mask it does, where the crop has its height: there both turns fall on one pixel and are none.
+    twice = np.flatnonzero(turns[1:] == turns[:-1])
+    turns = np.delete(turns, np.concatenate([twice, twice + 1]))
+    counts = np.diff(turns, prepend=0, append=height * width)
+    if counts[-1] == 0 and len(counts) > 1:
+        counts = counts[:-1]
+    rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
+    return _rle(height, width, rle["counts"])
+
+
 def decode(rle: Rle) -> NDArray[np.uint8]:
     """Decode one run-length mask (compressed or not) to uint8 [H, W] of 0 and 1.
 

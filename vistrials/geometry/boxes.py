@@ -74,3 +74,27 @@ def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
     """
     widened = boxes + boxes.new_tensor([0, 0, 1, 1])
     return exclusive_nms(widened, scores, iou).sort().values
+
+
+def nms_within(boxes: Tensor, scores: Tensor, groups: Tensor, iou: float) -> Tensor:
+    """As `nms`, where boxes suppress others of their group only. Args: groups (N,) int64, ascending."""
+    if not _waits(boxes.device):
+        _, sizes = groups.unique_consecutive(return_counts=True)
+        starts = sizes.cumsum(0) - sizes
+        return torch.cat(
+            [
+                nms(boxes[start : start + size], scores[start : start + size], iou) + start
+                for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)
+            ]
+            or [groups[:0]]
+        )
+    # One call, groups far from each other, as each call waits for the device; in float64 the distance rounds nothing
+    # that float32 holds.
+    far = boxes.double()
+    far = far + (groups * (far.max() - far.min() + 2))[:, None] if len(far) else far
+    return nms(far, scores.double(), iou)
+
+
+def _waits(device: torch.device) -> bool:
+    """Whether a result of unknown length makes this process wait for the device."""
+    return device.type != "cpu"

@@ -1,9 +1,14 @@
 """Inter-frame affinity: which reference cells a key cell resembles."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from vistrials.specs.model import PlainAffinitySpec, WeightedAffinitySpec
+
+_ENTRIES_AT_ONCE = 1 << 20  # of the affinity: 4 MB in float32
+_NEXT_TO_NOTHING = 1e-12  # of an affinity of at most 1
 
 
 class Affinity(nn.Module):
@@ -34,11 +39,48 @@ class Affinity(nn.Module):
             label: category (1..K) of the object, read by `per_category`.
         Returns: (S, S), reference cells x key cells; columns sum to 1.
         """
-        x, r = key.flatten(1), reference.flatten(1)
-        weight = self._weight(sample, label)
-        if weight is not None:
-            x = weight @ x
+        x, r = self._queries(key, sample, label), reference.flatten(1)
         return (r.T @ x).softmax(dim=0)
+
+    def nearby_mass(
+        self, key: Tensor, reference: Tensor, inside: Tensor, sigma: float, label: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Affinity that key cells get from inside and outside of regions, less from afar; for inference.
+
+        Args:
+            key, reference: (C, H, W).
+            inside: (n, S), 1 on the reference cells of each region, else 0; of the features' type.
+            sigma: each entry counts exp(-d^2 / sigma^2), d the distance in cells between reference and key cell.
+            label: as in `forward`.
+        Returns: (n, S) each. A few rows of key cells at a time, so that the S x S matrix never exists.
+        """
+        height, width = key.shape[-2:]
+        x, r = self._queries(key, None, label).T, reference.flatten(1)
+        # Neither changes what a sum of this type can hold; denormal numbers would take three times as long.
+        least = 2 * math.log(torch.finfo(x.dtype).eps)
+        near_y, near_x = (
+            torch.where(near < _NEXT_TO_NOTHING, 0, near)
+            for near in (gaussian_of_distance(cells, sigma, x) for cells in (height, width))
+        )
+        regions = torch.cat([inside, torch.ones_like(inside[:1])]).T.contiguous()  # the last one is the whole frame
+        masses = x.new_empty(len(x), regions.shape[1])
+        rows_at_once = max(1, _ENTRIES_AT_ONCE // (width * len(x)))
+        for first in range(0, height, rows_at_once):
+            last = min(first + rows_at_once, height)
+            cells = slice(first * width, last * width)
+            weights = x[cells] @ r
+            weights.sub_(weights.amax(dim=1, keepdim=True)).clamp_(min=least).exp_()
+            total = weights.sum(dim=1, keepdim=True)
+            by_place = weights.view(last - first, width, height, width)
+            by_place.mul_(near_x[None, :, None, :]).mul_(near_y[first:last, None, :, None])
+            masses[cells] = (weights @ regions).div_(total)
+        foreground, whole = masses.T[:-1], masses.T[-1]
+        return foreground, whole - foreground
+
+    def _queries(self, key: Tensor, sample: int | None, label: int | None) -> Tensor:
+        """Key features (C, H, W), by W where there is one: (C, S)."""
+        weight = self._weight(sample, label)
+        return key.flatten(1) if weight is None else weight @ key.flatten(1)
 
     def _weight(self, sample: int | None, label: int | None) -> Tensor | None:
         if self.scope == "shared":
@@ -57,13 +99,11 @@ class Affinity(nn.Module):
         return None
 
 
-def spatial_weight(height: int, width: int, sigma: float, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """exp(-d^2 / sigma^2), d the distance in cells between reference and key cell: (S, S), S = height * width."""
-    y, x = torch.meshgrid(
-        torch.arange(height, device=device, dtype=dtype),
-        torch.arange(width, device=device, dtype=dtype),
-        indexing="ij",
-    )
-    y, x = y.flatten(), x.flatten()
-    squared_distance = (y[:, None] - y) ** 2 + (x[:, None] - x) ** 2
+def gaussian_of_distance(cells: int, sigma: float, like: Tensor) -> Tensor:
+    """exp(-d^2 / sigma^2) for the distances d between cells of an axis: (cells, cells), of the type of `like`.
+
+    The weight of a pair of cells is the product over both axes.
+    """
+    position = torch.arange(cells, device=like.device, dtype=like.dtype)
+    squared_distance = (position[:, None] - position) ** 2
     return torch.exp(-squared_distance / sigma**2)

@@ -49,15 +49,22 @@ class Detections:
         return len(self.scores)
 
 
-def sample_rois(proposals: Tensor, ground_truth: Tensor, assigner: AssignerSpec, sample_boxes: Sampler) -> SampledRoIs:
-    """Proposals (n, 4) assigned to ground truth (m, 4), the ground truth itself prepended, then sampled."""
-    ground_truth = ground_truth.to(proposals)
-    assigned = assign(proposals, ground_truth, assigner)
-    themselves = torch.arange(1, len(ground_truth) + 1, device=assigned.device)
-    assigned = torch.cat([themselves, assigned])
-    boxes = torch.cat([ground_truth, proposals])
-    positives, negatives = sample_boxes(boxes, ground_truth, assigned)
-    return SampledRoIs(boxes[torch.cat([positives, negatives])], assigned[positives] - 1)
+def sample_rois(
+    proposals: list[Tensor], ground_truth: list[Tensor], assigner: AssignerSpec, sample_boxes: Sampler
+) -> list[SampledRoIs]:
+    """Per image: proposals (n, 4) assigned to ground truth (m, 4), the ground truth itself prepended, then sampled."""
+    ground_truth = [truth.to(of_image) for truth, of_image in zip(ground_truth, proposals, strict=True)]
+    assigned = [
+        torch.cat([torch.arange(1, len(truth) + 1, device=of_image.device), assign(of_image, truth, assigner)])
+        for of_image, truth in zip(proposals, ground_truth, strict=True)
+    ]
+    boxes = [torch.cat(parts) for parts in zip(ground_truth, proposals, strict=True)]
+    return [
+        SampledRoIs(of_image[torch.cat([positives, negatives])], indices[positives] - 1)
+        for of_image, indices, (positives, negatives) in zip(
+            boxes, assigned, sample_boxes(boxes, ground_truth, assigned), strict=True
+        )
+    ]
 
 
 class BoxHead(nn.Module):
@@ -95,10 +102,7 @@ class BoxHead(nn.Module):
 
     def sample(self, proposals: list[Tensor], batch: FramePairBatch) -> list[SampledRoIs]:
         """The RoIs of every image that enter losses. Args: per image proposals (n, 4); the batch, for its boxes."""
-        return [
-            sample_rois(p, truth, self.spec.assigner, self.sample_boxes)
-            for p, truth in zip(proposals, batch.boxes, strict=True)
-        ]
+        return sample_rois(proposals, batch.boxes, self.spec.assigner, self.sample_boxes)
 
     def loss(self, logits: Tensor, deltas: Tensor, rois: list[SampledRoIs], batch: FramePairBatch) -> dict[str, Tensor]:
         """loss_cls, loss_bbox, both over the number of sampled RoIs, and acc, the fraction classified right.
@@ -112,7 +116,7 @@ class BoxHead(nn.Module):
             ]
         )
         count = max(len(targets), 1)
-        positives = targets.nonzero().flatten()
+        positives = _positions_of_positives(rois).to(targets.device)
         positive_boxes = torch.cat([r.positive_boxes for r in rois])
         truth = torch.cat([b.to(r.boxes)[r.truth_index] for r, b in zip(rois, batch.boxes, strict=True)])
         box_targets = box_ops.encode(positive_boxes, truth, self.spec.delta_stds)
@@ -143,25 +147,22 @@ class BoxHead(nn.Module):
         scores = logits.softmax(dim=1)
         boxes = box_ops.decode(proposals, deltas, self.spec.delta_stds, image_size) / scale
         boxes = boxes.unflatten(1, (-1, 4))
-        found_boxes, found_scores, found_labels = (
-            [boxes[:0, 0]],
-            [scores[:0, 0]],
-            [proposals.new_zeros(0, dtype=torch.long)],
-        )
-        for label in range(1, scores.shape[1]):
-            rows = (scores[:, label] > spec.score_threshold).nonzero().flatten()
-            if len(rows) == 0:
-                continue
-            rows = rows[box_ops.nms(boxes[rows, label], scores[rows, label], spec.nms_iou)]
-            found_boxes.append(boxes[rows, label])
-            found_scores.append(scores[rows, label])
-            found_labels.append(torch.full_like(rows, label))
-        all_boxes, all_scores, all_labels = (
-            torch.cat(found_boxes),
-            torch.cat(found_scores),
-            torch.cat(found_labels),
-        )
+        labels, rows = (spec.score_threshold < scores[:, 1:].T).nonzero().unbind(dim=1)  # class by class
+        labels = labels + 1
+        all_boxes, all_scores = boxes[rows, labels], scores[rows, labels]
+        kept = box_ops.nms_within(all_boxes, all_scores, labels, spec.nms_iou)
+        all_boxes, all_scores, all_labels = all_boxes[kept], all_scores[kept], labels[kept]
         if len(all_scores) > spec.max_detections:
             all_scores, order = all_scores.topk(spec.max_detections)
             all_boxes, all_labels = all_boxes[order], all_labels[order]
         return Detections(all_boxes, all_scores, all_labels)
+
+
+def _positions_of_positives(rois: list[SampledRoIs]) -> Tensor:
+    """Where the positives stand among the RoIs of all images, (p,) int64, without asking the device."""
+    positions: list[int] = []
+    first = 0
+    for r in rois:
+        positions += range(first, first + r.num_positives)
+        first += len(r.boxes)
+    return torch.tensor(positions, dtype=torch.long)

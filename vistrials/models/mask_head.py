@@ -6,7 +6,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, r
 
 from vistrials.models.box_head import SampledRoIs
 from vistrials.models.initialisation import kaiming_
-from vistrials.models.layers import convolutions
+from vistrials.models.layers import convolutions, map_of_label
 from vistrials.models.precision import widen
 from vistrials.specs.model import MaskHeadSpec
 from vistrials.structures.frames import FramePairBatch
@@ -35,8 +35,7 @@ class MaskHead(nn.Module):
         x = features
         for conv in self.convs:
             x = relu(conv(x))
-        maps = widen(self.logits(relu(self.upsample(x))))
-        return maps[:, 0] if self.spec.class_agnostic else maps[torch.arange(len(maps), device=maps.device), labels]
+        return widen(map_of_label(self.logits, relu(self.upsample(x)), labels))
 
     def rois(self, sampled: SampledRoIs) -> SampledRoIs:
         """The positives that enter loss_mask: all, or the first `max_rois` of a random order."""
@@ -99,17 +98,25 @@ def _taps(start: Tensor, extent: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return taps, weights
 
 
-def paste_mask(probs: Tensor, box: tuple[int, int, int, int], size: tuple[int, int], threshold: float) -> Tensor:
-    """A RoI's mask at frame resolution.
+def crop_mask(
+    probs: Tensor, box: tuple[int, int, int, int], size: tuple[int, int], threshold: float
+) -> tuple[Tensor, int, int]:
+    """A RoI's mask at frame resolution, within its box.
 
     Args: probs (m, m); box = integer-truncated x1, y1, x2, y2 in frame pixels; size (height, width).
-    Returns: (height, width) bool; resized bilinearly with half-pixel centres and replicated border.
+    Returns: (h, w) bool, the part of the box within the frame, and the row and column of the frame where it begins;
+        resized bilinearly with half-pixel centres and replicated border.
     """
     x1, y1, x2, y2 = box
     width, height = max(x2 - x1 + 1, 1), max(y2 - y1 + 1, 1)
     resized = interpolate(probs.float()[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]
-    mask = torch.zeros(size, dtype=torch.bool, device=probs.device)
-    top, left = max(y1, 0), max(x1, 0)
-    bottom, right = min(y1 + height, size[0]), min(x1 + width, size[1])
-    mask[top:bottom, left:right] = resized[top - y1 : bottom - y1, left - x1 : right - x1] > threshold
+    top, left = min(max(y1, 0), size[0]), min(max(x1, 0), size[1])
+    bottom, right = max(min(y1 + height, size[0]), top), max(min(x1 + width, size[1]), left)
+    return resized[top - y1 : bottom - y1, left - x1 : right - x1] > threshold, top, left
+
+
+def paste(crop: Tensor, top: int, left: int, size: tuple[int, int]) -> Tensor:
+    """A crop (h, w) on an empty frame of (height, width), its first pixel at row `top` and column `left`."""
+    mask = crop.new_zeros(size)
+    mask[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
     return mask

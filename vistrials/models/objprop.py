@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from vistrials.models.backbone import build_backbone
 from vistrials.models.box_head import BoxHead, Detections
@@ -109,12 +110,12 @@ class ObjProp(nn.Module):
 
     @torch.no_grad()
     def embed(self, levels: list[Tensor], boxes: Tensor) -> Tensor:
-        """Track embeddings (n, D) of boxes (n, 4) in network pixels of one frame."""
-        return self.track_head(self.box_features(levels, [boxes]))
+        """Track embeddings (n, D), L2-normalised, of boxes (n, 4) in network pixels of one frame."""
+        return normalize(self.track_head(self.box_features(levels, [boxes])), dim=1)
 
     def match_scores(self, embeddings: Tensor, memory: Tensor) -> Tensor:
-        """Test-time match scores (n, 1 + m) of embeddings (n, D) against memory (m, D)."""
-        return match_scores(embeddings, memory, normalised=True)
+        """Test-time match scores (n, 1 + m) of normalised embeddings (n, D) against memory (m, D)."""
+        return match_scores(embeddings, memory)
 
     @torch.no_grad()
     def mask_probs(self, levels: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:

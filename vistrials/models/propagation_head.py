@@ -1,19 +1,25 @@
 """Propagation head: objects of a reference frame carried to the key frame by inter-frame attention."""
 
+from itertools import accumulate
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, relu, softplus
 
-from vistrials.models.affinity import spatial_weight
+from vistrials.models.affinity import Affinity, gaussian_of_distance
 from vistrials.models.initialisation import kaiming_
-from vistrials.models.layers import convolutions
+from vistrials.models.layers import convolutions, map_of_label
 from vistrials.models.precision import widen, without_autocast
+from vistrials.models.propagation_windows import logits_in_windows
 from vistrials.models.variants import build_affinity
 from vistrials.specs.model import PropagationSpec
 from vistrials.structures.frames import FramePairBatch
 
 STRIDE = 8
 """Pixels per cell of the propagation features."""
+
+_MIN_WINDOWED = 10**8  # cells x channels^2: below, in the embedded data's network, windows cost more than they save
 
 _CHUNK = 16  # objects that go through the mask convolutions at once: bounds memory, 4 MB each and layer at 640 x 384
 
@@ -57,17 +63,22 @@ class PropagationHead(nn.Module):
         """
         nothing = (key.sum() + reference.sum()) * 0
         attn_losses, attended, labels, masks = [], [], [], []
+        counts = [len(of_image) for of_image in batch.instance_match]
+        matches = _split(torch.cat(batch.instance_match).tolist(), counts)  # one transfer for all images
         for image, (boxes, box_labels) in enumerate(zip(batch.reference_boxes, batch.reference_labels, strict=True)):
             if len(boxes) == 0:
                 continue
             logits = _attention_logits(*self.attend(key[image], reference[image], boxes, box_labels, sample=image))
-            match = _key_instance_of(batch.instance_match[image], len(boxes))
-            filled = _filled_boxes(batch.boxes[image], match, *logits.shape[-2:]).to(logits)
+            match = _key_instance_of(matches[image], len(boxes))
+            present = [row for row, instance in enumerate(match) if instance >= 0]
+            instances = torch.tensor([match[row] for row in present], dtype=torch.long, device=logits.device)
+            matched = torch.tensor(present, dtype=torch.long, device=logits.device)
+            filled = torch.zeros_like(logits)
+            filled[matched] = _filled(batch.boxes[image][instances].trunc(), *logits.shape[-2:]).to(logits)
             attn_losses.append((softplus(logits) - filled * logits).flatten(1).mean(dim=1))
-            matched = (match >= 0).nonzero().flatten()
             attended.append(self.attended_features(key[image], logits[matched].sigmoid()))
             labels.append(box_labels[matched])
-            masks.append(batch.masks[image][match[matched]])
+            masks.append(batch.masks[image][instances])
         if not attn_losses:
             return {"loss_propattn": nothing, "loss_propmask": nothing}
         loss_mask = nothing
@@ -80,13 +91,11 @@ class PropagationHead(nn.Module):
         }
 
     def attend(
-        self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor, sample: int | None = None,
-        spatial: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor, sample: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Affinity mass that key cells get from inside and from outside each reference box.
 
-        Args: key, reference (C', h, w); boxes (n, 4) in network pixels; labels (n,); sample as in `Affinity`;
-            spatial (S, S) multiplies the affinity after its softmax (inference).
+        Args: key, reference (C', h, w); boxes (n, 4) in network pixels; labels (n,); sample as in `Affinity`.
         Returns: foreground and background, (n, h, w) each.
         """
         height, width = key.shape[-2:]
@@ -94,15 +103,36 @@ class PropagationHead(nn.Module):
         with without_autocast(key):
             inside = box_cells(boxes, height, width).flatten(1).to(key)
             foreground, background = torch.empty_like(inside), torch.empty_like(inside)
-            groups = labels.unique() if self.affinity.per_category else [None]
-            for label in groups:
-                rows = slice(None) if label is None else labels == label
-                affinity = self.affinity(key, reference, sample, None if label is None else int(label))
-                if spatial is not None:
-                    affinity = affinity * spatial
+            for rows, label in self._sharing_affinity(labels):
+                affinity = self.affinity(key, reference, sample, label)
                 foreground[rows] = inside[rows] @ affinity
                 background[rows] = (1 - inside[rows]) @ affinity
         return foreground.reshape(-1, height, width), background.reshape(-1, height, width)
+
+    def attend_nearby(self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """`attend` as at inference: the affinity falls with the distance of the cells, after its softmax."""
+        height, width = key.shape[-2:]
+        with without_autocast(key):
+            inside = box_cells(boxes, height, width).flatten(1).to(key)
+            foreground, background = torch.empty_like(inside), torch.empty_like(inside)
+            for rows, label in self._sharing_affinity(labels):
+                foreground[rows], background[rows] = self._nearby_mass(key, reference, inside[rows], label)
+        return foreground.reshape(-1, height, width), background.reshape(-1, height, width)
+
+    def _nearby_mass(self, key: Tensor, reference: Tensor, inside: Tensor, label: int | None) -> tuple[Tensor, Tensor]:
+        """As `Affinity.nearby_mass`; of an affinity of the user's own from its whole matrix."""
+        sigma = self.spec.sigma_cells
+        if isinstance(self.affinity, Affinity):
+            return self.affinity.nearby_mass(key, reference, inside, sigma, label)
+        near = torch.kron(*(gaussian_of_distance(cells, sigma, key) for cells in key.shape[-2:]))
+        weighted = self.affinity(key, reference, None, label) * near
+        return inside @ weighted, (1 - inside) @ weighted
+
+    def _sharing_affinity(self, labels: Tensor) -> list[tuple[Tensor | slice, int | None]]:
+        """Rows of objects that have one affinity, and the label that it depends on."""
+        if not self.affinity.per_category:
+            return [(slice(None), None)]
+        return [(labels == label, label) for label in labels.unique().tolist()]
 
     def attended_features(self, key: Tensor, attention: Tensor) -> Tensor:
         """Key features (C', h, w) weighted by attention (n, H, W) at pixels, resized back. Returns: (n, C', h, w)."""
@@ -114,9 +144,8 @@ class PropagationHead(nn.Module):
         x = features
         for conv in self.mask_convs:
             x = relu(conv(x))
-        maps = widen(self.logits(relu(self.upsample(x))))
-        chosen = maps[:, :1] if self.spec.class_agnostic else maps[torch.arange(len(maps)), labels][:, None]
-        return interpolate(chosen, scale_factor=STRIDE // 2, mode="bilinear")[:, 0]
+        maps = widen(map_of_label(self.logits, relu(self.upsample(x)), labels))
+        return interpolate(maps[:, None], scale_factor=STRIDE // 2, mode="bilinear")[:, 0]
 
     @torch.no_grad()
     def propagate(self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
@@ -125,21 +154,59 @@ class PropagationHead(nn.Module):
         Args: key, reference (C', h, w); boxes (n, 4) in network pixels; labels (n,) in 1..K.
         Returns: (n, 8h, 8w).
         """
-        height, width = key.shape[-2:]
-        spatial = spatial_weight(height, width, self.spec.sigma_cells, key.device, key.dtype)
-        foreground, background = self.attend(key, reference, boxes, labels, spatial=spatial)
+        foreground, background = self.attend_nearby(key, reference, boxes, labels)
+        if key.device.type == "cpu" and key.numel() * len(key) >= _MIN_WINDOWED:
+            return self._propagate_in_windows(key, foreground, background, labels)
         probs = []
         for f, b, chunk_labels in zip(*(t.split(_CHUNK) for t in (foreground, background, labels)), strict=True):
-            features = self.attended_features(key, _attention_logits(f, b).sigmoid())
+            features = key[None] * attention_at_cells(f - b)[:, None]
             probs.append(self.mask_logits(features, chunk_labels).sigmoid())
         return torch.cat(probs)
+
+    def _propagate_in_windows(self, key: Tensor, foreground: Tensor, background: Tensor, labels: Tensor) -> Tensor:
+        maps = foreground.new_empty(len(labels), *(2 * side for side in key.shape[-2:]))
+        for rows, _ in self._sharing_affinity(labels):
+            inside, outside = foreground[rows], background[rows]
+            maps[rows] = logits_in_windows(
+                cast(list[nn.Conv2d], list(self.mask_convs)),
+                self.upsample,
+                self.logits,
+                key,
+                attention_at_cells(inside - outside),
+                attention_at_cells(-(inside[:1] + outside[:1]))[0],
+                inside,
+                labels[rows],
+            ).to(maps)
+        return interpolate(maps[:, None], scale_factor=STRIDE // 2, mode="bilinear")[:, 0].sigmoid()
+
+
+def attention_at_cells(logits: Tensor) -> Tensor:
+    """Sigmoid of logits (n, h, w) resized to pixels, and that resized back to cells, without the pixels: (n, h, w).
+
+    Back at the cells only the two pixels around each centre count, and they lie 1/16 of a cell from it.
+    """
+    points = [point for row in _beside_centres(logits, 1) for point in _beside_centres(row, 2)]
+    return torch.stack([point.sigmoid() for point in points]).mean(dim=0)
+
+
+def _beside_centres(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Linear interpolation along one axis 1/16 before and behind the centre of every cell, the border continued."""
+    last = x.shape[dim] - 1
+    before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, last)], dim)
+    behind = torch.cat([x.narrow(dim, 1, last), x.narrow(dim, last, 1)], dim)
+    share = 1 / (2 * STRIDE)
+    return torch.lerp(x, before, share), torch.lerp(x, behind, share)
 
 
 def box_cells(boxes: Tensor, height: int, width: int) -> Tensor:
     """Cells that boxes (n, 4) cover: rows y1 // 8 .. y2 // 8 - 1, columns likewise; (n, height, width) bool."""
-    x1, y1, x2, y2 = (boxes // STRIDE).unbind(dim=1)
-    rows = torch.arange(height, device=boxes.device)
-    columns = torch.arange(width, device=boxes.device)
+    return _filled(boxes // STRIDE, height, width)
+
+
+def _filled(corners: Tensor, height: int, width: int) -> Tensor:
+    """Rows y1 .. y2 - 1 and columns x1 .. x2 - 1 of whole-numbered corners (n, 4): (n, height, width) bool."""
+    x1, y1, x2, y2 = corners.unbind(dim=1)
+    rows, columns = (torch.arange(side, device=corners.device) for side in (height, width))
     in_rows = (rows >= y1[:, None]) & (rows < y2[:, None])
     in_columns = (columns >= x1[:, None]) & (columns < x2[:, None])
     return in_rows[:, :, None] & in_columns[:, None, :]
@@ -153,19 +220,15 @@ def _attention_logits(foreground: Tensor, background: Tensor) -> Tensor:
     return foreground - background
 
 
-def _key_instance_of(instance_match: Tensor, num_references: int) -> Tensor:
-    """For each reference box the index of its instance in the key frame, -1 where absent: (num_references,)."""
-    match = instance_match.new_full((num_references,), -1)
-    present = (instance_match > 0).nonzero().flatten()
-    match[instance_match[present] - 1] = present
+def _split(values: list[int], counts: list[int]) -> list[list[int]]:
+    ends = list(accumulate(counts))
+    return [values[end - count : end] for end, count in zip(ends, counts, strict=True)]
+
+
+def _key_instance_of(instance_match: list[int], num_references: int) -> list[int]:
+    """For each reference box the index of its instance in the key frame, -1 where absent."""
+    match = [-1] * num_references
+    for instance, reference in enumerate(instance_match):
+        if reference > 0:
+            match[reference - 1] = instance
     return match
-
-
-def _filled_boxes(boxes: Tensor, match: Tensor, height: int, width: int) -> Tensor:
-    """The boxes of matched instances, filled (integer-truncated corners, end exclusive): (n, H, W) bool."""
-    filled = torch.zeros(len(match), height, width, dtype=torch.bool, device=match.device)
-    for row, instance in enumerate(match.tolist()):
-        if instance >= 0:
-            x1, y1, x2, y2 = (int(v) for v in boxes[instance].tolist())
-            filled[row, y1:y2, x1:x2] = True
-    return filled

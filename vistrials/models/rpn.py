@@ -56,19 +56,23 @@ class RPN(nn.Module):
         Args: outputs of `forward`; (rows, columns) per level; the batch, of which boxes and image sizes are read.
         Source: docs/method.md, section 2.3; every image counts at least one positive and one negative in the divisor.
         """
-        all_anchors = torch.cat(grid_anchors(tuple(level_sizes), self.spec.anchors)).to(deltas[0])
         all_logits, all_deltas = torch.cat(logits, dim=1), torch.cat(deltas, dim=1)
+        sizes = tuple(level_sizes)
+        all_anchors = torch.cat(grid_anchors(sizes, self.spec.anchors, all_deltas.device, all_deltas.dtype))
+        usable = [anchors_inside(sizes, self.spec.anchors, size, all_anchors.device) for size in batch.image_sizes]
+        truths = [boxes.to(all_anchors) for boxes in batch.boxes]
+        assigned = [
+            assign(all_anchors[rows], truth, self.spec.assigner) for rows, truth in zip(usable, truths, strict=True)
+        ]
         loss_cls = all_logits.sum() * 0
         loss_bbox = all_deltas.sum() * 0
         divisor = 0
-        for image, (boxes, size) in enumerate(zip(batch.boxes, batch.image_sizes, strict=True)):
-            usable = anchor_ops.inside(all_anchors, size).nonzero().flatten()
-            boxes = boxes.to(all_anchors)
-            assigned = assign(all_anchors[usable], boxes, self.spec.assigner)
-            positives, negatives = self.sample(all_anchors[usable], boxes, assigned)
+        for image, (positives, negatives) in enumerate(
+            self.sample([all_anchors[rows] for rows in usable], truths, assigned)
+        ):
             divisor += max(len(positives), 1) + max(len(negatives), 1)
-            truth = boxes[assigned[positives] - 1]
-            positives, negatives = usable[positives], usable[negatives]
+            truth = truths[image][assigned[image][positives] - 1]
+            positives, negatives = usable[image][positives], usable[image][negatives]
             chosen = torch.cat([positives, negatives])
             objects = (torch.arange(len(chosen), device=chosen.device) < len(positives)).to(all_logits)
             loss_cls = loss_cls + binary_cross_entropy_with_logits(all_logits[image, chosen], objects, reduction="sum")
@@ -88,7 +92,7 @@ class RPN(nn.Module):
         image_sizes: list[tuple[int, int]],
     ) -> list[tuple[Tensor, Tensor]]:
         """Proposals and their scores per image, by descending score: (n, 4) inclusive corners, (n,)."""
-        anchors = [a.to(deltas[0]) for a in grid_anchors(tuple(level_sizes), self.spec.anchors)]
+        anchors = list(grid_anchors(tuple(level_sizes), self.spec.anchors, deltas[0].device, deltas[0].dtype))
         return [
             select_proposals(
                 [level[image].sigmoid() for level in logits],
@@ -120,17 +124,37 @@ def select_proposals(
             widths, heights = box_ops.sides(boxes)
             large = (widths >= spec.min_size_px) & (heights >= spec.min_size_px)
             boxes, best = boxes[large], best[large]
-        kept = box_ops.nms(boxes, best, spec.nms_iou)[: spec.num_after_nms]
-        kept_boxes.append(boxes[kept])
-        kept_scores.append(best[kept])
+        kept_boxes.append(boxes)
+        kept_scores.append(best)
     all_boxes, all_scores = torch.cat(kept_boxes), torch.cat(kept_scores)
+    levels = torch.cat([torch.full((len(b),), i, device=b.device) for i, b in enumerate(kept_boxes)])
+    kept = box_ops.nms_within(all_boxes, all_scores, levels, spec.nms_iou)
+    if spec.num_after_nms < spec.num_before_nms:
+        levels = levels[kept]
+        rank = torch.arange(len(kept), device=kept.device) - torch.searchsorted(levels, levels)
+        kept = kept[rank < spec.num_after_nms]
+    all_boxes, all_scores = all_boxes[kept], all_scores[kept]
     best, order = all_scores.topk(min(spec.max_num, len(all_scores)))
     return all_boxes[order], best
 
 
 @lru_cache(maxsize=32)
-def grid_anchors(level_sizes: tuple[tuple[int, int], ...], spec: AnchorSpec) -> tuple[Tensor, ...]:
-    """Anchors (N, 4) float64 of every level, strides 4, 8, 16, ..."""
+def grid_anchors(
+    level_sizes: tuple[tuple[int, int], ...],
+    spec: AnchorSpec,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> tuple[Tensor, ...]:
+    """Anchors (N, 4) of every level, strides 4, 8, 16, ..., on a device (the CPU where none is named)."""
     return tuple(
-        anchor_ops.level_anchors(height, width, 4 * 2**level, spec) for level, (height, width) in enumerate(level_sizes)
+        anchor_ops.level_anchors(height, width, 4 * 2**level, spec).to(device, dtype)
+        for level, (height, width) in enumerate(level_sizes)
     )
+
+
+@lru_cache(maxsize=128)
+def anchors_inside(
+    level_sizes: tuple[tuple[int, int], ...], spec: AnchorSpec, image_size: tuple[int, int], device: torch.device
+) -> Tensor:
+    """Indices (n,) of the anchors of all levels that lie wholly in an image of (height, width) before padding."""
+    return anchor_ops.inside(torch.cat(grid_anchors(level_sizes, spec)), image_size).nonzero().flatten().to(device)

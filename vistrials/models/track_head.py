@@ -48,7 +48,9 @@ class TrackHead(nn.Module):
             target = match[sampled.truth_index]
             if len(target) == 0 or (self.spec.skip_single_positive_match and len(target) == 1):
                 continue
-            scores = match_scores(k, r, normalised=self.spec.normalised) * self.spec.logit_scale
+            if self.spec.normalised:
+                k, r = normalize(k, dim=1), normalize(r, dim=1)
+            scores = match_scores(k, r) * self.spec.logit_scale
             total = total + cross_entropy(scores[: len(target)], target, reduction="sum") / len(k)
             correct = correct + (scores[: len(target)].detach().argmax(dim=1) == target).to(k).sum()
         num_positives = max(sum(r.num_positives for r in rois), 1)
@@ -58,13 +60,11 @@ class TrackHead(nn.Module):
         }
 
 
-def match_scores(detections: Tensor, memory: Tensor, *, normalised: bool = False) -> Tensor:
+def match_scores(detections: Tensor, memory: Tensor) -> Tensor:
     """Dot products of embeddings (n, D) and (m, D), column 0 the constant 0 of a new object. Returns: (n, 1 + m).
 
-    normalised: on L2-normalised embeddings, as published at test time.
+    Of L2-normalised embeddings at test time, as published, and under `normalised` in training too.
     """
-    if normalised:
-        detections, memory = normalize(detections, dim=1), normalize(memory, dim=1)
     with without_autocast(detections):
         scores = detections @ memory.T
     return torch.cat([scores.new_zeros(len(scores), 1), scores], dim=1)

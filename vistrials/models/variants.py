@@ -26,8 +26,9 @@ from vistrials.user_modules import build_custom
 
 HeadT = TypeVar("HeadT", bound=nn.Module)
 
-Sampler = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""boxes (N, 4), ground truth (M, 4), assigned (N,) as `assign` returns -> indices of positives and of negatives."""
+Sampler = Callable[[list[Tensor], list[Tensor], list[Tensor]], list[tuple[Tensor, Tensor]]]
+"""Per image boxes (N, 4), ground truth (M, 4), assigned (N,) as `assign` returns -> per image the indices of positives
+and of negatives."""
 
 
 def build_neck(spec: NeckSpec | CustomNeckSpec, channels: int, num_levels: int) -> nn.Module:
@@ -72,14 +73,14 @@ def build_sampler(spec: SamplerSpec, part: str) -> Sampler:
     parameters = ("boxes", "ground_truth", "assigned")
     sampler = build_custom(spec, part, object, arguments, "sample", parameters)
 
-    def call(boxes: Tensor, ground_truth: Tensor, assigned: Tensor) -> tuple[Tensor, Tensor]:
+    def sample_image(boxes: Tensor, ground_truth: Tensor, assigned: Tensor) -> tuple[Tensor, Tensor]:
         positives, negatives = sampler.sample(boxes, ground_truth, assigned)
         if not ((assigned[positives] > 0).all() and (assigned[negatives] == NEGATIVE).all()):
             expected = "indices of positives (assigned > 0) and of negatives (assigned == 0)"
             raise _wrong_output(spec, part, "sample", expected, "others")
         return positives, negatives
 
-    return call
+    return lambda *per_image: [sample_image(*of_image) for of_image in zip(*per_image, strict=True)]
 
 
 def build_head(head: type[HeadT], spec: Any, part: str, **arguments: Any) -> HeadT:

@@ -1,5 +1,7 @@
 """Detection and association at test time."""
 
+from typing import Literal
+
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from vistrials.specs.base import Fraction, Spec
@@ -31,6 +33,8 @@ class InferenceSpec(Spec):
     """Mask probability above which a pixel belongs to the object."""
     association: AssociationSpec = AssociationSpec()
     """Tracking."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Arithmetic of the network, boxes and tracking apart; 16-mixed needs a GPU, bf16-mixed is slow on many CPUs."""
     min_track_frames: PositiveInt = 2
     """Shorter tracks are dropped."""
     category_id_is_label: bool = False

@@ -1,7 +1,5 @@
 """Greedy association of a frame's detections with the objects in memory."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -47,21 +45,22 @@ def associate(scores: Tensor, next_id: int) -> tuple[list[int], dict[int, int]]:
     Returns: ids (n), DROPPED where a detection lost; and for every id that memory must update, its detection. A
         displaced earlier detection keeps its id; the later, better one is the one that memory takes.
     """
-    choices: Sequence[int] = scores.argmax(dim=1).tolist()
+    choices = scores.argmax(dim=1, keepdim=True)
+    # Both in one transfer; float64 holds either exactly.
+    chosen = torch.cat([choices.double(), scores.gather(1, choices).double()], dim=1).tolist()
     ids: list[int] = []
     source: dict[int, int] = {}
-    best = [-100.0] * (scores.shape[1] - 1)
-    for detection, choice in enumerate(choices):
-        if choice == 0:
+    best: dict[int, float] = {}
+    for detection, (choice, total) in enumerate(chosen):
+        known = int(choice) - 1
+        if known < 0:
             ids.append(next_id)
             source[next_id] = detection
             next_id += 1
-            continue
-        total = float(scores[detection, choice])
-        if total > best[choice - 1]:
-            best[choice - 1] = total
-            ids.append(choice - 1)
-            source[choice - 1] = detection
+        elif total > best.get(known, -100.0):
+            best[known] = total
+            ids.append(known)
+            source[known] = detection
         else:
             ids.append(DROPPED)
     return ids, source

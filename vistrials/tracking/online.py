@@ -7,37 +7,50 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torchvision.ops import masks_to_boxes
 
 from vistrials.data.transforms import pad_alone
 from vistrials.formats import rle
 from vistrials.models.box_head import Detections
-from vistrials.models.mask_head import paste_mask
+from vistrials.models.mask_head import crop_mask, paste
 from vistrials.models.objprop import ObjProp
 from vistrials.specs.inference import InferenceSpec
 from vistrials.structures.frames import Frame
 from vistrials.structures.tracks import PredictedTrack
 from vistrials.tracking.association import DROPPED, associate, association_scores
+from vistrials.tracking.memory import Memory
 
 
 @dataclass(slots=True)
 class TrackedObject:
-    """An object in one frame. box: (4,) inclusive corners in pixels of the frame; mask: (H, W) bool; label: 1..K."""
+    """An object in one frame.
+
+    box: (4,) inclusive corners in pixels of the frame; label: 1..K.
+    crop: (h, w) bool, the part of the mask from row `top` and column `left` on; the rest is empty.
+    size: (height, width) of the mask.
+    """
 
     box: Tensor
     label: int
     score: float
-    mask: Tensor
+    crop: Tensor
+    top: int
+    left: int
+    size: tuple[int, int]
     propagated: bool = False
 
+    @property
+    def mask(self) -> Tensor:
+        """The whole mask, (height, width) bool."""
+        return paste(self.crop, self.top, self.left, self.size)
 
-@dataclass(slots=True)
-class _Memory:
-    """What the tracker knows of every object so far; row = object id."""
 
-    embeddings: Tensor
-    boxes: Tensor
-    labels: Tensor
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What is kept of an object of a stored frame."""
+
+    box: Tensor
+    label: int
+    score: float
 
 
 @dataclass(slots=True)
@@ -45,7 +58,7 @@ class _Stored:
     """A past frame to propagate from."""
 
     features: Tensor
-    objects: dict[int, TrackedObject]
+    objects: dict[int, _Entry]
 
 
 class OnlineTracker:
@@ -59,7 +72,7 @@ class OnlineTracker:
         self.spec = spec
         head = model.propagation
         self.propagation = head if head is not None and head.spec.at_inference else None
-        self.memory: _Memory | None = None
+        self.memory: Memory | None = None
         self.history: deque[_Stored] = deque(maxlen=head.spec.history_frames if head is not None else 1)
         self.previous_levels: list[Tensor] | None = None
 
@@ -75,7 +88,8 @@ class OnlineTracker:
         if self.propagation is not None:
             features = self.propagation.extract(levels)[0]
             objects |= self._propagate(features, objects, frame)
-            self.history.append(_Stored(features, {i: _without_mask(o) for i, o in objects.items()}))
+            entries = {i: _Entry(o.box, o.label, o.score) for i, o in objects.items()}
+            self.history.append(_Stored(features, entries))
         if self.model.neck is not None:
             self.previous_levels = levels
         return objects
@@ -88,35 +102,33 @@ class OnlineTracker:
         kept = [i for i, object_id in enumerate(ids) if object_id != DROPPED]
         probs = self.model.mask_probs(levels, network_boxes[kept], detections.labels[kept])
         objects: dict[int, TrackedObject] = {}
-        for row, i in enumerate(kept):
-            box = detections.boxes[i]
-            corners = tuple(int(v) for v in box.tolist())
-            mask = paste_mask(probs[row], corners, frame.original_size, self.spec.mask_threshold)  # type: ignore[arg-type]
-            objects[ids[i]] = TrackedObject(box, int(detections.labels[i]), float(detections.scores[i]), mask)
+        columns = (detections.boxes, detections.scores[:, None], detections.labels[:, None])
+        on_host = torch.cat([column[kept].double() for column in columns], dim=1).tolist()
+        for i, prob, (x1, y1, x2, y2, score, label) in zip(kept, probs, on_host, strict=True):
+            corners = (int(x1), int(y1), int(x2), int(y2))
+            crop, top, left = crop_mask(prob, corners, frame.original_size, self.spec.mask_threshold)
+            objects[ids[i]] = TrackedObject(
+                detections.boxes[i], int(label), score, crop, top, left, frame.original_size
+            )
         return objects
 
     def _associate(self, embeddings: Tensor, detections: Detections) -> list[int]:
         boxes, labels = detections.boxes, detections.labels
         if self.memory is None:
-            self.memory = _Memory(embeddings, boxes, labels)
+            self.memory = Memory(embeddings, boxes, labels)
             return list(range(len(boxes)))
         memory = self.memory
         match = self.model.match_scores(embeddings, memory.embeddings)
         scores = association_scores(
             match, detections.scores, boxes, labels, memory.boxes, memory.labels, self.spec.association
         )
-        num_known = len(memory.boxes)
+        num_known = len(memory)
         ids, source = associate(scores, next_id=num_known)
         known = [object_id for object_id in source if object_id < num_known]
         new = [source[object_id] for object_id in source if object_id >= num_known]
-        updated_embeddings, updated_boxes = memory.embeddings.clone(), memory.boxes.clone()
-        updated_embeddings[known] = embeddings[[source[i] for i in known]]
-        updated_boxes[known] = boxes[[source[i] for i in known]]
-        self.memory = _Memory(
-            torch.cat([updated_embeddings, embeddings[new]]),
-            torch.cat([updated_boxes, boxes[new]]),
-            torch.cat([memory.labels, labels[new]]),  # the label of a known object is never updated
-        )
+        seen = [source[object_id] for object_id in known]
+        memory.update(known, embeddings[seen], boxes[seen])
+        memory.append(embeddings[new], boxes[new], labels[new])
         return ids
 
     def _propagate(
@@ -125,7 +137,7 @@ class OnlineTracker:
         """Objects of stored frames that were not detected in this one."""
         assert self.propagation is not None
         totals: dict[int, Tensor] = {}
-        entries: dict[int, list[TrackedObject]] = {}
+        entries: dict[int, list[_Entry]] = {}
         for stored in self.history:
             lost = {i: o for i, o in stored.objects.items() if i not in detected}
             if not lost:
@@ -136,17 +148,27 @@ class OnlineTracker:
             for (object_id, entry), prob in zip(lost.items(), probs, strict=True):
                 totals[object_id] = totals[object_id] + prob if object_id in totals else prob
                 entries.setdefault(object_id, []).append(entry)
-        propagated = {}
+        masks = []
         for object_id, total in totals.items():
-            past = entries[object_id]
-            mean = total / len(past)
+            mean = total / len(entries[object_id])
             if not self.propagation.spec.network_px_propagation:
                 mean = to_frame(mean[None], frame)[0]
-            mask = mean >= self.propagation.spec.mask_threshold
-            if mask.any():
-                score = sum(o.score for o in past) / len(past)
-                box = masks_to_boxes(mask[None])[0].to(mean)
-                propagated[object_id] = TrackedObject(box, past[-1].label, score, mask, propagated=True)
+            masks.append(mean >= self.propagation.spec.mask_threshold)
+        propagated = {}
+        for (object_id, past), mask, span in zip(entries.items(), masks, bounds(masks), strict=True):
+            if span is None:
+                continue
+            x1, y1, x2, y2 = span
+            propagated[object_id] = TrackedObject(
+                features.new_tensor(span),
+                past[-1].label,
+                sum(o.score for o in past) / len(past),
+                mask[y1 : y2 + 1, x1 : x2 + 1],
+                y1,
+                x1,
+                (mask.shape[0], mask.shape[1]),
+                propagated=True,
+            )
         return propagated
 
 
@@ -163,8 +185,8 @@ def track_video(
     num_frames = 0
     for frame in frames:
         objects = tracker.step(frame)
-        for object_id, tracked in objects.items():
-            growing.setdefault(object_id, _GrowingTrack()).add(num_frames, tracked)
+        for (object_id, tracked), mask in zip(objects.items(), encode_masks(list(objects.values())), strict=True):
+            growing.setdefault(object_id, _GrowingTrack()).add(num_frames, tracked, mask)
         num_frames += 1
     return [
         PredictedTrack(
@@ -181,12 +203,12 @@ def track_video(
 
 @dataclass(slots=True)
 class _GrowingTrack:
-    masks: dict[int, dict] = field(default_factory=dict)
+    masks: dict[int, rle.Rle] = field(default_factory=dict)
     labels: Counter[int] = field(default_factory=Counter)
     score_sum: float = 0.0
 
-    def add(self, frame: int, tracked: TrackedObject) -> None:
-        self.masks[frame] = rle.encode(tracked.mask.cpu().numpy())
+    def add(self, frame: int, tracked: TrackedObject, mask: rle.Rle) -> None:
+        self.masks[frame] = mask
         self.labels[tracked.label] += 1
         self.score_sum += tracked.score
 
@@ -200,8 +222,30 @@ class _GrowingTrack:
         return min(label for label, count in self.labels.items() if count == most)
 
 
-def _without_mask(tracked: TrackedObject) -> TrackedObject:
-    return TrackedObject(tracked.box, tracked.label, tracked.score, tracked.mask.new_zeros(0), tracked.propagated)
+def encode_masks(objects: Sequence[TrackedObject]) -> list[rle.Rle]:
+    """The masks of a frame's objects as run lengths; the crops leave the device together."""
+    if not objects:
+        return []
+    pixels = torch.cat([o.crop.T.flatten() for o in objects]).cpu().numpy()
+    encoded, first = [], 0
+    for o in objects:
+        height, width = o.crop.shape
+        columns = pixels[first : first + height * width].reshape(width, height)
+        encoded.append(rle.encode_crop(columns, o.top, o.left, o.size))
+        first += height * width
+    return encoded
+
+
+def bounds(masks: Sequence[Tensor]) -> list[tuple[int, int, int, int] | None]:
+    """x1, y1, x2, y2 of the pixels of each mask (H, W), inclusive; None of an empty one. The masks have one size."""
+    if not masks:
+        return []
+    occupied = torch.stack([torch.cat([mask.any(dim=1), mask.any(dim=0)]) for mask in masks]).cpu().numpy()
+    found: list[tuple[int, int, int, int] | None] = []
+    for mask, flags in zip(masks, occupied, strict=True):
+        rows, columns = flags[: len(mask)].nonzero()[0].tolist(), flags[len(mask) :].nonzero()[0].tolist()
+        found.append((columns[0], rows[0], columns[-1], rows[-1]) if rows else None)
+    return found
 
 
 def to_frame(probs: Tensor, frame: Frame) -> Tensor:

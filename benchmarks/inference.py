@@ -1,0 +1,285 @@
+"""Inference of the published network at 640 x 384 on the CPU: each part beside the plain way of computing it.
+
+Run: python -m benchmarks.inference [--rounds 3] [--threads 2] [--only propagation] [--write FILE.json]
+Both ways take turns in one process, so that their ratio means something on a machine that others use too; medians over
+the rounds. The plain ways stand in this file: explicit S x S matrices and every object over the whole frame,
+torchvision's RoIAlign, masks pasted and encoded at full size, a memory that is copied for every frame. Weights, pixels
+and features are random, of one seed, with ResNet-50, 40 categories and 256 channels. Of the plain propagation one
+stored frame is timed and multiplied by the number of stored frames. `--only bfloat16` times a frame in bfloat16, which
+takes minutes on a CPU without instructions for it.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, normalize, relu
+from torchvision.ops import roi_align
+
+from vistrials.formats import rle
+from vistrials.geometry import boxes as box_ops
+from vistrials.models import objprop
+from vistrials.models.folding import for_inference
+from vistrials.models.mask_head import crop_mask
+from vistrials.models.objprop import ObjProp, build_model
+from vistrials.models.propagation_head import PropagationHead, box_cells
+from vistrials.models.roi_features import STRIDES, roi_features
+from vistrials.specs.loading import load_trial
+from vistrials.specs.model import RoISpec
+from vistrials.structures.frames import Frame
+from vistrials.tracking.memory import Memory
+from vistrials.tracking.online import OnlineTracker, TrackedObject, encode_masks
+
+SIZE, PADDED, CELLS, NUM_CATEGORIES, CHANNELS = (360, 640), (384, 640), (48, 80), 40, 256
+FRAME_SIZE = (720, 1280)
+
+Row = dict[str, Any]
+
+
+def plain_roi_features(levels: list[Tensor], boxes: list[Tensor], size: int, spec: RoISpec) -> Tensor:
+    """`roi_features` by torchvision's RoIAlign, level by level."""
+    image_index = torch.cat([torch.full((len(b),), i) for i, b in enumerate(boxes)])
+    rois = torch.cat(boxes)
+    widths, heights = box_ops.sides(rois)
+    level_index = torch.log2((widths * heights).sqrt() / spec.finest_scale_px + 1e-6).floor()
+    level_index = level_index.clamp(0, spec.num_levels - 1).long()
+    pooled = levels[0].new_zeros(len(rois), levels[0].shape[1], size, size)
+    for i, stride in enumerate(STRIDES[: spec.num_levels]):
+        rows = (level_index == i).nonzero().flatten()
+        if len(rows):
+            half = 0.5 * stride
+            shifted = rois[rows] + rois.new_tensor([half, half, half + 1, half + 1])
+            numbered = torch.cat([image_index[rows, None].to(rois), shifted], dim=1)
+            aligned = roi_align(levels[i], numbered, (size, size), 1 / stride, sampling_ratio=2, aligned=True)
+            pooled = pooled.index_copy(0, rows, aligned)
+    return pooled
+
+
+def plain_propagate(head: PropagationHead, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
+    """`PropagationHead.propagate` with all matrices, at all pixels, with the maps of all categories."""
+    height, width = key.shape[-2:]
+    y, x = torch.meshgrid(torch.arange(height, dtype=key.dtype), torch.arange(width, dtype=key.dtype), indexing="ij")
+    y, x = y.flatten(), x.flatten()
+    squared_distance = (y[:, None] - y) ** 2 + (x[:, None] - x) ** 2
+    affinity = head.affinity(key, reference) * torch.exp(-squared_distance / head.spec.sigma_cells**2)
+    inside = box_cells(boxes, height, width).flatten(1).to(key)
+    foreground, background = (
+        interpolate(mass.reshape(-1, 1, height, width), scale_factor=8, mode="bilinear")[:, 0]
+        for mass in (inside @ affinity, (1 - inside) @ affinity)
+    )
+    features = head.attended_features(key, (foreground - background).sigmoid())
+    for conv in head.mask_convs:
+        features = relu(conv(features))
+    maps = head.logits(relu(head.upsample(features)))
+    chosen = maps[torch.arange(len(maps)), labels][:, None]
+    return interpolate(chosen, scale_factor=4, mode="bilinear")[:, 0].sigmoid()
+
+
+def plain_encode(objects: list[TrackedObject]) -> list[rle.Rle]:
+    """Every mask at the size of its frame."""
+    return [rle.encode(o.mask.numpy()) for o in objects]
+
+
+class PlainMemory:
+    """Raw embeddings and boxes, copied for every frame."""
+
+    def __init__(self, embeddings: Tensor, boxes: Tensor) -> None:
+        self.embeddings, self.boxes = embeddings, boxes
+
+    def update(self, ids: list[int], embeddings: Tensor, boxes: Tensor, new: Tensor, new_boxes: Tensor) -> Tensor:
+        known, known_boxes = self.embeddings.clone(), self.boxes.clone()
+        known[ids], known_boxes[ids] = embeddings, boxes
+        self.embeddings, self.boxes = torch.cat([known, new]), torch.cat([known_boxes, new_boxes])
+        return normalize(self.embeddings, dim=1)
+
+
+def random_model() -> ObjProp:
+    torch.manual_seed(0)
+    return build_model(load_trial("baseline", "youtube_vis_2019").model, NUM_CATEGORIES).eval()
+
+
+def alternate(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Median seconds of each way; they take turns, after one turn each that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            way()
+            if number:
+                seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(found) for name, found in seconds.items()}
+
+
+def measure_frame(rounds: int, precision: str = "float32") -> Row:
+    """A frame with 100 detections, propagation off, from pixels to run lengths."""
+    spec = load_trial("baseline", "youtube_vis_2019")
+    plain_model = random_model()
+    plain_model.propagation = None
+    model = for_inference(plain_model)
+    image = torch.randn(3, *SIZE, generator=torch.Generator().manual_seed(1))
+    counts = []
+
+    def track(network: ObjProp, encode: Callable[[list[TrackedObject]], list[rle.Rle]]) -> None:
+        objects = list(OnlineTracker(network, spec.inference).step(Frame(image, 0.5, FRAME_SIZE)).values())
+        counts.append(len(objects))
+        encode(objects)
+
+    def plain() -> None:
+        with patch.object(objprop, "roi_features", plain_roi_features):
+            track(plain_model, plain_encode)
+
+    def ours() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            track(model, encode_masks)
+
+    name = "a frame with {} detections, 1280 x 720 pixels" + (" (ours in bfloat16)" if precision == "bfloat16" else "")
+    return row(name.format(counts[-1] if counts else 100), alternate({"plain": plain, "ours": ours}, rounds))
+
+
+def measure_propagation(rounds: int, stored: int, objects: int) -> Row:
+    """Objects lost in this frame, propagated from each of the stored ones."""
+    head = random_model().propagation
+    assert head is not None
+    fast = for_inference(head)
+    generator = torch.Generator().manual_seed(2)
+    # Features of the size that a fresh head gives to pixels of one video: neighbouring frames resemble each other.
+    key = 0.3 * torch.randn(CHANNELS, *CELLS, generator=generator)
+    references = [key.roll(i + 1, 2) + 0.1 * torch.randn(key.shape, generator=generator) for i in range(min(stored, 8))]
+    corners = torch.rand(objects, 2, generator=generator) * torch.tensor([460.0, 220.0])
+    boxes = torch.cat([corners, corners + 60 + 100 * torch.rand(objects, 2, generator=generator)], dim=1)
+    labels = torch.arange(objects) % NUM_CATEGORIES + 1
+    with torch.inference_mode():
+        difference = plain_propagate(head, key, references[0], boxes, labels) - fast.propagate(
+            key, references[0], boxes, labels
+        )
+
+        def plain() -> None:
+            plain_propagate(head, key, references[0], boxes, labels)
+
+        def ours() -> None:
+            for i in range(stored):
+                fast.propagate(key, references[i % len(references)], boxes, labels)
+
+        seconds = alternate({"plain": plain, "ours": ours}, rounds)
+    seconds["plain"] *= stored
+    return row(f"propagation of {objects} objects from {stored} stored frames", seconds) | {
+        "max_difference": float(difference.abs().max())
+    }
+
+
+def _random_rois(count: int) -> Tensor:
+    generator = torch.Generator().manual_seed(3)
+    corners = torch.rand(count, 2, generator=generator) * torch.tensor([500.0, 250.0])
+    return torch.cat([corners, corners + 20 + 110 * torch.rand(count, 2, generator=generator)], dim=1)
+
+
+def measure_roi_features(rounds: int) -> list[Row]:
+    """1,000 RoIs of a pyramid in inference, and forward with backward of 512 in training."""
+    levels = [torch.randn(1, CHANNELS, PADDED[0] // s, PADDED[1] // s) for s in STRIDES]
+    last = [level.contiguous(memory_format=torch.channels_last) for level in levels]
+    rois, spec = [_random_rois(1000)], RoISpec()
+    with torch.inference_mode():
+        ways = {
+            "plain": lambda: plain_roi_features(levels, rois, 7, spec),
+            "ours": lambda: roi_features(last, rois, 7, spec),
+        }
+        difference = float((ways["plain"]() - ways["ours"]()).abs().max())
+        forward = row("RoI features of 1,000 RoIs, 7 x 7", alternate(ways, rounds)) | {"max_difference": difference}
+    training, few = [level.requires_grad_() for level in levels], [rois[0][:512]]
+
+    def step(function: Callable[..., Tensor]) -> None:
+        torch.autograd.grad(function(training, few, 7, spec).sum(), training, allow_unused=True)
+
+    seconds = alternate({"plain": lambda: step(plain_roi_features), "ours": lambda: step(roi_features)}, rounds)
+    return [forward, row("RoI features of 512 RoIs with their gradients", seconds)]
+
+
+def measure_masks(rounds: int) -> Row:
+    """100 masks of RoIs, resized into a frame and turned into run lengths."""
+    generator = torch.Generator().manual_seed(4)
+    probs = interpolate(torch.rand(100, 1, 4, 4, generator=generator), size=28, mode="bilinear")[:, 0]
+    boxes = [tuple(int(v) for v in box) for box in (2 * _random_rois(100)).tolist()]
+
+    def objects() -> list[TrackedObject]:
+        cropped = [crop_mask(p, box, FRAME_SIZE, 0.5) for p, box in zip(probs, boxes, strict=True)]  # type: ignore[arg-type]
+        return [TrackedObject(p, 1, 1.0, *crop, FRAME_SIZE) for p, crop in zip(probs, cropped, strict=True)]
+
+    assert plain_encode(objects()) == encode_masks(objects())
+    ways = {"plain": lambda: plain_encode(objects()), "ours": lambda: encode_masks(objects())}
+    return row("100 masks pasted and encoded at 1280 x 720", alternate(ways, rounds))
+
+
+def measure_memory(rounds: int) -> Row:
+    """A frame's update of a memory of 16,000 objects: 50 seen again, 50 new."""
+    embeddings, boxes, labels = torch.randn(16000, 1024), torch.rand(16000, 4), torch.ones(16000, dtype=torch.long)
+    plain, ours = PlainMemory(embeddings, boxes), Memory(normalize(embeddings, dim=1), boxes, labels)
+    ours.append(embeddings[:1], boxes[:1], labels[:1])  # has grown as far as it will
+    seen = list(range(0, 5000, 100))
+    found, own = torch.randn(50, 1024), torch.rand(50, 4)
+
+    def update() -> None:
+        ours.update(seen, normalize(found, dim=1), own)
+        ours.append(normalize(found, dim=1), own, labels[:50])
+
+    ways = {"plain": lambda: plain.update(seen, found, own, found, own), "ours": update}
+    return row("tracker's memory of 16,000 objects, a frame's update", alternate(ways, rounds))
+
+
+def row(name: str, seconds: dict[str, float]) -> Row:
+    return {"what": name, "ratio": seconds["plain"] / seconds["ours"]} | {
+        f"{way}_seconds": value for way, value in seconds.items()
+    }
+
+
+@contextmanager
+def threads(count: int) -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+PARTS: dict[str, Callable[[int], list[Row]]] = {
+    "frame": lambda rounds: [measure_frame(rounds)],
+    "bfloat16": lambda rounds: [measure_frame(rounds, "bfloat16")],
+    "propagation": lambda rounds: [measure_propagation(rounds, 8, 5), measure_propagation(rounds, 24, 10)],
+    "roi": measure_roi_features,
+    "masks": lambda rounds: [measure_masks(rounds)],
+    "memory": lambda rounds: [measure_memory(rounds)],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=[part for part in PARTS if part != "bfloat16"])
+    parser.add_argument("--write", type=Path)
+    arguments = parser.parse_args()
+    found: list[Row] = []
+    print("| what | plain | ours | ratio |\n|---|---:|---:|---:|")
+    with threads(arguments.threads):
+        for part in arguments.only:
+            for measured in PARTS[part](arguments.rounds):
+                found.append(measured)
+                plain, ours = (1000 * measured[f"{way}_seconds"] for way in ("plain", "ours"))
+                print(
+                    f"| {measured['what']} | {plain:,.1f} ms | {ours:,.1f} ms | {measured['ratio']:.1f} |", flush=True
+                )
+    if arguments.write is not None:
+        setting = {"threads": arguments.threads, "rounds": arguments.rounds, "torch": torch.__version__}
+        arguments.write.write_text(json.dumps(setting | {"rows": found}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
