@@ -257,7 +257,8 @@ def run_fold(clip: Clip, config: Config, fold: Fold, out: Path, device: str) -> 
     if config.earlier is not None:
         weights = load_json(fold._replace(config=config.earlier).figures(out))["weights"]
         settings.append(f"init.weights={json.dumps(weights)}")
-    settings += config.settings
+    # Beside weights a backbone to start from would be without effect.
+    settings += [own for own in config.settings if config.earlier is None or not own.startswith("init.backbone=")]
     if config.weights_of is not None:
         settings.append("train.max_iters=0")
     spec = load_trial(config.trial, config.profile, settings)
