@@ -32,7 +32,9 @@ def mentions() -> list[tuple[str, str]]:
 def with_setting(dotted: str, value: Any) -> dict[str, Any]:
     """A trial as nested mappings that has this setting, and of parts with kinds those that hold it."""
     trial: dict[str, Any] = {"name": "a", "profile": "b", "model": {"neck": {}}}
-    kinds = {"affinity": {"kind": "weighted"}} if dotted.split(".")[-1] in ("init", "scope") else {}
+    kinds = {"backbone": {"kind": "resnet"}}
+    if dotted.split(".")[-1] in ("init", "scope"):
+        kinds["affinity"] = {"kind": "weighted"}
     place = trial
     *parents, last = dotted.split(".")
     for name in parents:
