@@ -144,7 +144,8 @@ class BoxHead(nn.Module):
 
 def _positions_of_positives(rois: list[SampledRoIs]) -> Tensor:
     """Where the positives stand among the RoIs of all images, (p,) int64, without asking the device."""
-    positions, first = [], 0
+    positions: list[int] = []
+    first = 0
     for r in rois:
         positions += range(first, first + r.num_positives)
         first += len(r.boxes)
