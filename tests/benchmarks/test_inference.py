@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import inference
-from benchmarks.inference import PlainMemory, alternate, plain_encode, plain_propagate, plain_roi_features, row
+from benchmarks.inference import PlainMemory, Seconds, alternate, plain_encode, plain_propagate, plain_roi_features, row
 from vistrials.models import propagation_head, roi_features
 from vistrials.models.propagation_head import PropagationHead
 from vistrials.specs.model import PropagationSpec, RoISpec
@@ -54,19 +54,22 @@ def test_ways_take_turns_and_the_first_does_not_count(monkeypatch: pytest.Monkey
     turns: list[str] = []
     seconds = alternate({"plain": lambda: turns.append("plain"), "ours": lambda: turns.append("ours")}, rounds=2)
     assert turns == ["plain", "ours"] * 3 and set(seconds) == {"plain", "ours"}
-    assert row("work", {"plain": 3.0, "ours": 1.5})["ratio"] == 2
+    found = row("work", {"plain": Seconds(3.0, 8.0), "ours": Seconds(1.5, 2.0)})
+    assert (found["ratio_wall"], found["ratio_cpu"]) == (2, 4)
 
 
 def test_the_command_writes_what_it_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(
-        inference, "PARTS", {"masks": lambda rounds: [inference.row("work", {"plain": 2.0, "ours": 0.5})]}
+        inference,
+        "PARTS",
+        {"masks": lambda rounds: [inference.row("work", {"plain": Seconds(2, 3), "ours": Seconds(0.5, 1)})]},
     )
     monkeypatch.setattr(
         "sys.argv", ["inference", "--threads", "1", "--rounds", "1", "--write", str(tmp_path / "o.json")]
     )
     inference.main()
     (found,) = json.loads((tmp_path / "o.json").read_text())["rows"]
-    assert found == {"what": "work", "ratio": 4.0, "plain_seconds": 2.0, "ours_seconds": 0.5}
-    assert "| work | 2,000.0 ms | 500.0 ms | 4.0 |" in capsys.readouterr().out
+    assert found["ours"] == {"wall": 0.5, "cpu": 1} and found["ratio_wall"] == 4
+    assert "| work | 2,000.0 ms | 500.0 ms | 4.0 | 3,000.0 ms | 1,000.0 ms | 3.0 |" in capsys.readouterr().out
