@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 
 from vistrials.engine.devices import build_fabric, choose_device
+from vistrials.models.folding import for_inference
 from vistrials.models.objprop import build_model
 from vistrials.specs.loading import load_trial
 from vistrials.structures.frames import Frame, FramePairBatch
@@ -81,7 +82,7 @@ def measure(precision: str, device: torch.device, num_pairs: int, repeats: int) 
     memory = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else float("nan")
     total = sum(float(value.detach()) for name, value in losses.items() if name.startswith("loss_"))
 
-    tracker = OnlineTracker(model.eval(), spec.inference)
+    tracker = OnlineTracker(for_inference(model), spec.inference)
     frames = iter(torch.randn(repeats + 2, 3, *SIZE, generator=torch.Generator().manual_seed(2)).to(device))
     with fabric.autocast():
         seconds = seconds_of(lambda: tracker.step(Frame(next(frames), 1.0, SIZE)), repeats + 2, device)[2:]
