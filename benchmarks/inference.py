@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
@@ -42,6 +42,13 @@ SIZE, PADDED, CELLS, NUM_CATEGORIES, CHANNELS = (360, 640), (384, 640), (48, 80)
 FRAME_SIZE = (720, 1280)
 
 Row = dict[str, Any]
+
+
+class Seconds(NamedTuple):
+    """By the clock, which others slow down, and of the processor, all threads together."""
+
+    wall: float
+    cpu: float
 
 
 def plain_roi_features(levels: list[Tensor], boxes: list[Tensor], size: int, spec: RoISpec) -> Tensor:
@@ -106,16 +113,16 @@ def random_model() -> ObjProp:
     return build_model(load_trial("baseline", "youtube_vis_2019").model, NUM_CATEGORIES).eval()
 
 
-def alternate(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+def alternate(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Seconds]:
     """Median seconds of each way; they take turns, after one turn each that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():
-            began = time.perf_counter()
+            began, began_cpu = time.perf_counter(), time.process_time()
             way()
             if number:
-                seconds[name].append(time.perf_counter() - began)
-    return {name: statistics.median(found) for name, found in seconds.items()}
+                found[name].append((time.perf_counter() - began, time.process_time() - began_cpu))
+    return {name: Seconds(*map(statistics.median, zip(*of_way, strict=True))) for name, of_way in found.items()}
 
 
 def measure_frame(rounds: int, precision: str = "float32") -> Row:
@@ -169,7 +176,7 @@ def measure_propagation(rounds: int, stored: int, objects: int) -> Row:
                 fast.propagate(key, references[i % len(references)], boxes, labels)
 
         seconds = alternate({"plain": plain, "ours": ours}, rounds)
-    seconds["plain"] *= stored
+    seconds["plain"] = Seconds(*(stored * value for value in seconds["plain"]))
     return row(f"propagation of {objects} objects from {stored} stored frames", seconds) | {
         "max_difference": float(difference.abs().max())
     }
@@ -233,10 +240,9 @@ def measure_memory(rounds: int) -> Row:
     return row("tracker's memory of 16,000 objects, a frame's update", alternate(ways, rounds))
 
 
-def row(name: str, seconds: dict[str, float]) -> Row:
-    return {"what": name, "ratio": seconds["plain"] / seconds["ours"]} | {
-        f"{way}_seconds": value for way, value in seconds.items()
-    }
+def row(name: str, seconds: dict[str, Seconds]) -> Row:
+    ratios = {f"ratio_{kind}": getattr(seconds["plain"], kind) / getattr(seconds["ours"], kind) for kind in KINDS}
+    return {"what": name} | ratios | {way: value._asdict() for way, value in seconds.items()}
 
 
 @contextmanager
@@ -248,6 +254,8 @@ def threads(count: int) -> Any:
     finally:
         torch.set_num_threads(before)
 
+
+KINDS = Seconds._fields
 
 PARTS: dict[str, Callable[[int], list[Row]]] = {
     "frame": lambda rounds: [measure_frame(rounds)],
@@ -267,15 +275,17 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
     found: list[Row] = []
-    print("| what | plain | ours | ratio |\n|---|---:|---:|---:|")
+    print("| what | plain, wall | ours, wall | ratio | plain, CPU | ours, CPU | ratio |\n|---|" + 6 * "---:|")
     with threads(arguments.threads):
         for part in arguments.only:
             for measured in PARTS[part](arguments.rounds):
                 found.append(measured)
-                plain, ours = (1000 * measured[f"{way}_seconds"] for way in ("plain", "ours"))
-                print(
-                    f"| {measured['what']} | {plain:,.1f} ms | {ours:,.1f} ms | {measured['ratio']:.1f} |", flush=True
-                )
+                cells = [
+                    f"{1000 * measured['plain'][kind]:,.1f} ms | {1000 * measured['ours'][kind]:,.1f} ms "
+                    f"| {measured[f'ratio_{kind}']:.1f}"
+                    for kind in KINDS
+                ]
+                print(f"| {' | '.join([measured['what'], *cells])} |", flush=True)
     if arguments.write is not None:
         setting = {"threads": arguments.threads, "rounds": arguments.rounds, "torch": torch.__version__}
         arguments.write.write_text(json.dumps(setting | {"rows": found}, indent=2) + "\n", encoding="utf-8")

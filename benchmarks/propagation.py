@@ -29,6 +29,7 @@ from vistrials.evaluation.youtube_vis import evaluate
 from vistrials.formats.annotations import load_video_set
 from vistrials.formats.files import sha256_of
 from vistrials.formats.json_file import load_json, save_json_atomic
+from vistrials.models.folding import for_inference
 from vistrials.models.objprop import ObjProp, build_model
 from vistrials.runs.directory import RunDirectory
 from vistrials.specs.trial import TrialSpec
@@ -56,7 +57,7 @@ def load_model(directory: RunDirectory, spec: TrialSpec, num_categories: int, *,
     model_spec = spec.model.model_copy(update={"propagation": propagation})
     model = build_model(model_spec, num_categories)
     load_weights(model, directory.weights, allow_missing=False)
-    return model.eval()
+    return for_inference(model)
 
 
 def predict(model: ObjProp, video_set: VideoSet, spec: TrialSpec) -> list[Prediction]:
