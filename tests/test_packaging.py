@@ -32,5 +32,5 @@ def test_a_wheel_carries_trials_and_weights(tmp_path: Path) -> None:
     assert (tmp_path / "site" / "vistrials" / "py.typed").is_file()
     shipped = {path.name for path in (ROOT / "trials").rglob("*.yaml")}
     assert {path.name for path in (tmp_path / "site" / "vistrials" / "trials").rglob("*.yaml")} == shipped
-    weights = {path.name for path in (ROOT / "vistrials" / "weights").glob("*")}
-    assert {path.name for path in (tmp_path / "site" / "vistrials" / "weights").glob("*")} == weights
+    weights = {path.name for path in (ROOT / "vistrials" / "shipped").glob("*")}
+    assert {path.name for path in (tmp_path / "site" / "vistrials" / "shipped").glob("*")} == weights
