@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.data.builders import frame_pixels, small_document, write_set
 from vistrials.data import frames
-from vistrials.data.frames import FRAMES_AHEAD, decode_frame, iter_frames, load_frame, read_frame
+from vistrials.data.frames import FRAMES_AHEAD, decode_frame, iter_frames, prepare_frame, read_frame
 from vistrials.data.transforms import normalise
 from vistrials.errors import DataError
 from vistrials.formats.annotations import load_video_set
@@ -68,10 +68,10 @@ def test_errors_name_video_and_frame(video_set):
 def test_a_frame_for_the_network(video_set):
     video = video_set.videos[0]
     path = video_set.frames_dir / video.file_names[0]
-    same = load_frame(path, (64, 48))
+    same = prepare_frame(decode_frame(path), (64, 48))
     assert (same.scale, same.original_size) == (1.0, (48, 64))
     torch.testing.assert_close(same.image, normalise(decode_frame(path)), rtol=0, atol=0)
-    half = load_frame(path, (32, 32))
+    half = prepare_frame(decode_frame(path), (32, 32))
     assert (half.scale, half.original_size) == (0.5, (48, 64))
     assert half.image.shape == (3, 24, 32)
 
@@ -81,7 +81,7 @@ def test_iteration_keeps_the_order(video_set):
     found = list(iter_frames(video_set, video, (64, 48)))
     assert len(found) == 4
     for frame, name in zip(found, video.file_names, strict=True):
-        expected = load_frame(video_set.frames_dir / name, (64, 48))
+        expected = prepare_frame(decode_frame(video_set.frames_dir / name), (64, 48))
         torch.testing.assert_close(frame.image, expected.image, rtol=0, atol=0)
 
 

@@ -15,7 +15,7 @@ from vistrials.engine.reporting import SilentReporter
 from vistrials.formats.annotations import load_video_set
 from vistrials.specs.inference import InferenceSpec
 from vistrials.structures.frames import Frame
-from vistrials.structures.tracks import PredictedTrack
+from vistrials.structures.tracks import TrackResult
 from vistrials.structures.video import VideoSet
 
 
@@ -33,7 +33,7 @@ class FakeTracker:
         video_id: int,
         category_ids: list[int],
         spec: InferenceSpec,
-    ) -> list[PredictedTrack]:
+    ) -> list[TrackResult]:
         assert not model.training
         num_frames = 0
         for frame in frames:
@@ -42,7 +42,7 @@ class FakeTracker:
             if video_id == self.stop_at:
                 os.kill(os.getpid(), signal.SIGINT)
         self.videos.append(video_id)
-        return [PredictedTrack(video_id, c, 0.5 + c / 100, [None] * num_frames) for c in category_ids]
+        return [TrackResult(video_id, c, 0.5 + c / 100, [None] * num_frames) for c in category_ids]
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_no_tracks_at_all_are_an_empty_list(
     video_set: VideoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Blind(FakeTracker):
-        def __call__(self, *args: object) -> list[PredictedTrack]:
+        def __call__(self, *args: object) -> list[TrackResult]:
             return []
 
     rows, summary = predict(video_set, tmp_path, Blind(), monkeypatch)

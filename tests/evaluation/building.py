@@ -30,7 +30,7 @@ def truth(masks, video=1, category=1, crowd=0, areas=None):
         "category_id": category,
         "iscrowd": crowd,
         "segmentations": masks,
-        "areas": [mask and rle.area(mask) for mask in masks] if areas is None else areas,
+        "areas": [mask and int(rle.decode(mask).sum()) for mask in masks] if areas is None else areas,
     }
 
 

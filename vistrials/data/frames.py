@@ -60,16 +60,6 @@ def read_frame(video_set: VideoSet, video: Video, index: int) -> Tensor:
     return image
 
 
-def load_frame(path: Path, image_size_px: tuple[int, int]) -> Frame:
-    """Load one image file for the network.
-
-    Args:
-        path: the file.
-        image_size_px: (long edge, short edge) that it is fitted into.
-    """
-    return prepare_frame(decode_frame(path), image_size_px)
-
-
 def prepare_frame(image: Tensor, image_size_px: tuple[int, int]) -> Frame:
     """Resize and normalise a decoded frame.
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vistrials.data.augmentation import LabelledFrame, augment, flip_pair, tight_boxes
-from vistrials.data.frames import iter_frames as iter_frames  # part of this room's face
 from vistrials.data.frames import read_frame
 from vistrials.data.sampling import (
     KeyFrame,

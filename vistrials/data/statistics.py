@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vistrials.structures.tracks import LARGE_PX, SMALL_PX
 from vistrials.structures.video import AnnotatedTrack, Video, VideoSet
-
-SMALL_PX, LARGE_PX = 128, 256
-"""Sides of the squares that part small, medium and large tracks in the YouTube-VIS figures."""
 
 NUM_OVERLAP_BINS = 20
 _MAX_CELLS = 1 << 20

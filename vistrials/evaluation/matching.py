@@ -5,14 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vistrials.structures.tracks import LARGE_PX, SMALL_PX
+
 IOU_THRESHOLDS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10)
 """Track IoU that counts as found, T of them."""
 
 AREA_RANGES: dict[str, tuple[float, float]] = {
     "all": (0.0, 1e5**2),
-    "small": (0.0, 128.0**2),
-    "medium": (128.0**2, 256.0**2),
-    "large": (256.0**2, 1e5**2),
+    "small": (0.0, float(SMALL_PX**2)),
+    "medium": (float(SMALL_PX**2), float(LARGE_PX**2)),
+    "large": (float(LARGE_PX**2), 1e5**2),
 }
 """Bounds of a track's mean area in pixels, both inclusive: on a bound it belongs to two ranges; A of them."""
 

@@ -154,38 +154,6 @@ def decode(rle: Rle) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.repeat(foreground, runs.lengths).reshape(width, height).T)
 
 
-def area(rle: Rle) -> int:
-    """Count the foreground pixels of one run-length mask.
-
-    Raises:
-        DataError: the value is not a valid run-length mask.
-    """
-    return int(decode_runs([rle]).lengths[1::2].sum())
-
-
-def box(rle: Rle) -> tuple[int, int, int, int]:
-    """Find the tight box of one run-length mask.
-
-    Returns:
-        x, y, w, h in pixels (w and h count pixels: the last column is x + w - 1); all 0 for an empty mask.
-
-    Raises:
-        DataError: the value is not a valid run-length mask.
-    """
-    intervals = foreground_intervals(decode_runs([rle]))
-    if len(intervals.starts) == 0:
-        return 0, 0, 0, 0
-    height = int(intervals.sizes[0, 0])
-    first_column, first_row = np.divmod(intervals.starts, height)
-    last_column, last_row = np.divmod(intervals.ends - 1, height)
-    x, right = int(first_column.min()), int(last_column.max())
-    # A run that goes on in the next column holds the bottom of one column and the top of the next.
-    wraps = bool((first_column != last_column).any())
-    y = 0 if wraps else int(first_row.min())
-    bottom = height - 1 if wraps else int(last_row.max())
-    return x, y, right - x + 1, bottom - y + 1
-
-
 def decode_runs(
     segmentations: Sequence[Any],
     height: int | None = None,

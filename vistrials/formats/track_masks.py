@@ -65,6 +65,32 @@ def decode_track(segmentations: Sequence[Any], size: tuple[int, int], where: str
     return DecodedTrack(frames, tuple(faults), intervals, fits)
 
 
+def track_record(segmentations: Sequence[Any], size: tuple[int, int], *, is_crowd: bool = False) -> dict[str, Any]:
+    """The YouTube-VIS record of a track, but for ids and category.
+
+    Args:
+        segmentations: one per frame, None where absent; those without a pixel count as absent.
+        size: (height, width) of the video in pixels.
+    """
+    decoded = decode_track(segmentations, size, "")
+    bboxes: list[list[float] | None] = [None] * len(segmentations)
+    areas: list[float | None] = [None] * len(segmentations)
+    visible: list[Any] = [None] * len(segmentations)
+    for frame, area, box in zip(decoded.frames, decoded.areas.tolist(), decoded.boxes.tolist(), strict=True):
+        if area:
+            bboxes[frame], areas[frame], visible[frame] = box, float(area), segmentations[frame]
+    height, width = size
+    return {
+        "iscrowd": int(is_crowd),
+        "width": width,
+        "height": height,
+        "length": len(segmentations),
+        "bboxes": bboxes,
+        "areas": areas,
+        "segmentations": visible,
+    }
+
+
 def tight_boxes(intervals: Intervals) -> NDArray[np.float64]:
     """Tight boxes of N masks.
 

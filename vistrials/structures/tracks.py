@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+SMALL_PX, LARGE_PX = 128, 256
+"""Sides in pixels of squares: a track of at most that mean area is small, or of the other medium; above it is large."""
+
 
 @dataclass(frozen=True, slots=True)
-class PredictedTrack:
+class TrackResult:
     """One predicted object of one video.
 
     segmentations: per frame a compressed RLE {"size": [h, w], "counts": str} at the video's resolution, or None.

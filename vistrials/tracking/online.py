@@ -15,7 +15,7 @@ from vistrials.models.mask_head import crop_mask, paste
 from vistrials.models.objprop import ObjProp
 from vistrials.specs.inference import InferenceSpec
 from vistrials.structures.frames import Frame
-from vistrials.structures.tracks import PredictedTrack
+from vistrials.structures.tracks import TrackResult
 from vistrials.tracking.association import DROPPED, associate, association_scores
 from vistrials.tracking.memory import Memory
 
@@ -174,7 +174,7 @@ class OnlineTracker:
 
 def track_video(
     model: ObjProp, frames: Iterable[Frame], video_id: int, category_ids: Sequence[int], spec: InferenceSpec
-) -> list[PredictedTrack]:
+) -> list[TrackResult]:
     """The tracks of one video; masks become run lengths as soon as their frame is done.
 
     Args: frames in order; category_ids: id of label 1, 2, ...
@@ -189,7 +189,7 @@ def track_video(
             growing.setdefault(object_id, _GrowingTrack()).add(num_frames, tracked, mask)
         num_frames += 1
     return [
-        PredictedTrack(
+        TrackResult(
             video_id=video_id,
             category_id=label if spec.category_id_is_label else category_ids[label - 1],
             score=score,

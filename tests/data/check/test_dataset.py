@@ -4,12 +4,13 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from tests.data.builders import box_mask, frame_pixels, small_document, write_set
 from tests.formats.test_annotations import FAULTS, change
 from vistrials.data.check.dataset import check_dataset
 from vistrials.errors import DataError
-from vistrials.formats.rle import box, decode_runs, encode, foreground_intervals
+from vistrials.formats.rle import decode_runs, encode, foreground_intervals
 from vistrials.formats.track_masks import tight_boxes
 
 
@@ -260,7 +261,7 @@ def test_boxes_of_many_masks_at_once():
     masks = [rng.random((7, 5)) < p for p in (0, 0.02, 0.1, 0.5, 1) for _ in range(20)]
     rles = [encode(mask) for mask in masks]
     boxes = tight_boxes(foreground_intervals(decode_runs(rles)))
-    assert boxes.tolist() == [list(box(rle)) for rle in rles]
+    assert boxes.tolist() == [coco_mask.toBbox(rle).tolist() for rle in rles]
     for mask, (x, y, w, h) in zip(masks, boxes.astype(int).tolist(), strict=True):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         if len(rows):

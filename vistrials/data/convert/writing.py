@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from vistrials.errors import DataError
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json, save_json_atomic
-from vistrials.formats.rle import Rle, decode_runs, encode, foreground_intervals
-from vistrials.formats.track_masks import tight_boxes
+from vistrials.formats.rle import Rle, encode
+from vistrials.formats.track_masks import track_record
 from vistrials.structures.video import Category
 
 FRAMES_FOLDER = "JPEGImages"
@@ -292,27 +292,8 @@ def _place_frames(video: SourceVideo, folder: Path, copy: bool) -> list[str]:
 
 def _track_record(track: SourceTrack, video: SourceVideo) -> dict[str, Any] | None:
     """The YouTube-VIS record of a track, but for its ids; None if it has no pixel."""
-    frames = sorted(track.masks)
-    intervals = foreground_intervals(decode_runs([track.masks[frame] for frame in frames]))
-    num_frames = len(video.frames)
-    bboxes: list[list[float] | None] = [None] * num_frames
-    areas: list[int | None] = [None] * num_frames
-    segmentations: list[Rle | None] = [None] * num_frames
-    for frame, area, box in zip(frames, intervals.areas().tolist(), tight_boxes(intervals).tolist(), strict=True):
-        if area:
-            bboxes[frame], areas[frame], segmentations[frame] = box, area, track.masks[frame]
-    if not any(areas):
-        return None
-    height, width = video.size
-    return {
-        "iscrowd": int(track.is_crowd),
-        "width": width,
-        "height": height,
-        "length": num_frames,
-        "bboxes": bboxes,
-        "areas": areas,
-        "segmentations": segmentations,
-    }
+    record = track_record([track.masks.get(i) for i in range(len(video.frames))], video.size, is_crowd=track.is_crowd)
+    return record if any(record["areas"]) else None
 
 
 def _publish(draft: Path, out: Path, split: str) -> None:

@@ -26,6 +26,7 @@ from vistrials.data.synthetic.scene import HEIGHT, WIDTH, Scene, sample_occlusio
 from vistrials.data.synthetic.shapes import CATEGORY_NAMES
 from vistrials.errors import DataError
 from vistrials.formats.rle import encode
+from vistrials.formats.track_masks import track_record
 
 VERSION = 1  # raise with any change of pixels or annotations
 SPLITS = ("train", "minival", "occlusion")
@@ -245,27 +246,4 @@ def _annotate(category_id: int, masks: np.ndarray) -> dict[str, Any]:
         category_id: from 1.
         masks: [T, HEIGHT, WIDTH] bool, empty where absent.
     """
-    boxes: list[list[float] | None] = []
-    areas: list[float | None] = []
-    segmentations: list[dict[str, Any] | None] = []
-    for mask in masks:
-        columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-        if len(rows) == 0:
-            boxes.append(None)
-            areas.append(None)
-            segmentations.append(None)
-            continue
-        left, top = float(columns[0]), float(rows[0])
-        boxes.append([left, top, float(columns[-1]) - left + 1, float(rows[-1]) - top + 1])
-        areas.append(float(mask.sum()))
-        segmentations.append(encode(mask))
-    return {
-        "category_id": category_id,
-        "iscrowd": 0,
-        "width": WIDTH,
-        "height": HEIGHT,
-        "length": len(masks),
-        "bboxes": boxes,
-        "areas": areas,
-        "segmentations": segmentations,
-    }
+    return {"category_id": category_id} | track_record([encode(mask) for mask in masks], (HEIGHT, WIDTH))

@@ -1,7 +1,6 @@
 """Predicted and true tracks of one video and how they overlap frame by frame: all that error analysis looks at."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +16,7 @@ from vistrials.evaluation.reading import (
     PredictedTrack,
     TrueTrack,
     VideoInfo,
+    best_by_category,
     by_video,
     decode_masks,
     name_annotation,
@@ -162,8 +162,8 @@ def pair_by_falling_iou(ious: Floats, candidates: Bools, preferred: Bools | None
 def _read_video(
     video_id: int, info: VideoInfo, true: Sequence[TrueTrack], predicted: Sequence[PredictedTrack]
 ) -> VideoTracks:
-    # A stable sort: score ties keep file order.
-    predicted = _best_of_each_category(sorted(predicted, key=lambda track: -track.score))
+    best = [track for own in best_by_category(predicted, max(MAX_TRACKS)).values() for track in own]
+    predicted = sorted(best, key=lambda track: (-track.score, track.index))
     masks = decode_masks(predicted, info, name_prediction)
     true_masks = decode_masks(true, info, name_annotation)
     intersections, unions = frame_overlaps(masks, true_masks)
@@ -182,13 +182,3 @@ def _read_video(
         intersections=intersections,
         unions=unions,
     )
-
-
-def _best_of_each_category(tracks: Iterable[PredictedTrack]) -> list[PredictedTrack]:
-    seen: dict[int, int] = defaultdict(int)
-    kept = []
-    for track in tracks:
-        seen[track.category_id] += 1
-        if seen[track.category_id] <= max(MAX_TRACKS):
-            kept.append(track)
-    return kept
