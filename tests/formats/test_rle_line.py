@@ -35,9 +35,16 @@ def test_hand_worked_masks():
     assert non_empty(line) == [[1, 1 + 2], [2 * FRAME_STEP, 2 * FRAME_STEP + 6]]
 
 
-@given(st.lists(st.none() | MASKS, max_size=8))
-def test_intervals_are_those_of_the_careful_decoder(drawn):
-    masks = [None if mask is None else rle.encode(mask) for mask in drawn]
+def as_list(mask):
+    """An uncompressed run-length mask; an empty one begins with runs of 0 and ends with some, too."""
+    encoded = rle.encode(mask)
+    runs = rle.decode_runs([encoded]).lengths.tolist()
+    return encoded | {"counts": runs if mask.any() else [0, 0, *runs, 0]}
+
+
+@given(st.lists(st.none() | MASKS, max_size=8), st.sampled_from([rle.encode, as_list]))
+def test_intervals_are_those_of_the_careful_decoder(drawn, encode):
+    masks = [None if mask is None else encode(mask) for mask in drawn]
     sizes, areas, line = scan(*masks)
     present = [frame for frame, mask in enumerate(masks) if mask is not None]
     careful = rle.foreground_intervals(rle.decode_runs([masks[frame] for frame in present]))
@@ -60,6 +67,8 @@ MASK = '{"size": [2, 3], "counts": "123"}'  # runs of 1, 2 and 3
         f" [\t{MASK}\r\n] ",
         '[{"counts":"123","size":[2,3]}]',
         '[ { "size" : [ 2 , 3 ] , "counts" : "123" } ]',
+        '[{"size": [2, 3], "counts": [1, 2, 3]}]',
+        '[{"counts" : [ 1 , 2,3 ] , "size": [2, 3]}]',
     ],
 )
 def test_space_and_the_order_of_keys_do_not_matter(text):
@@ -100,7 +109,16 @@ def test_tracks_without_masks(text):
         '[{"size": [2, 3], "size": [2, 3]}]',
         '[{"counts": "123", "counts": "123"}]',
         '[{"size": [2, 3], "counts": "123", "id": 1}]',
-        '[{"size": [2, 3], "counts": [1, 2, 3]}]',
+        '[{"size": [2, 3], "counts": []}]',
+        '[{"size": [2, 3], "counts": [1, 2]}]',
+        '[{"size": [2, 3], "counts": [1, 2, 3, 1]}]',
+        '[{"size": [2, 3], "counts": [1, 2, -1, 4]}]',
+        '[{"size": [2, 3], "counts": [1, 2.0, 3]}]',
+        '[{"size": [2, 3], "counts": [01, 2, 3]}]',
+        '[{"size": [2, 3], "counts": [1, 2, 3,]}]',
+        '[{"size": [2, 3], "counts": [1, 2, 3}]',
+        '[{"size": [2, 3], "counts": [6, null]}]',
+        '[{"size": [2, 3], "counts": [999999999, 9]}]',
         '[{"size": [2, 3], "counts": "12"}]',
         '[{"size": [2, 3], "counts": ""}]',
         '[{"size": [0, 3], "counts": "123"}]',

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vistrials.evaluation.track_iou import TrackMasks
+from vistrials.formats.rle_line import FRAME_STEP
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -29,14 +30,12 @@ def frame_overlaps(predictions: Sequence[TrackMasks], truths: Sequence[TrackMask
     intersections = np.zeros((len(predictions), len(truths), F), dtype=np.int64)
     if not predictions or not truths:
         return intersections, intersections.copy()
-    stretch = max(int(track.sizes.prod(axis=1).max(initial=1)) for track in tracks)
-    owners = np.repeat(np.arange(len(predictions)), [len(track.frames) for track in predictions])
-    frames = np.concatenate([track.frames for track in predictions])
-    starts = np.concatenate([track.starts for track in predictions]) + frames * stretch
-    ends = np.concatenate([track.ends for track in predictions]) + frames * stretch
+    bounds = [track.bounds for track in predictions]
+    owners = np.repeat(np.arange(len(predictions)), [len(own) for own in bounds])
+    starts, ends = np.concatenate(bounds).T
+    frames = starts // FRAME_STEP
     for g, truth in enumerate(truths):
-        origins = truth.frames * stretch
-        count = _pixels_before(truth.starts + origins, truth.ends + origins)
+        count = _pixels_before(*truth.bounds.T)
         # Sums of weights are float64, which is exact for any number of pixels.
         sums = np.bincount(owners * F + frames, weights=count(ends) - count(starts), minlength=len(predictions) * F)
         intersections[:, g] = sums.reshape(-1, F).astype(np.int64)

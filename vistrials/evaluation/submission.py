@@ -6,6 +6,7 @@ put right without changing a figure is put right, and said.
 
 import dataclasses
 import os
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -36,6 +37,9 @@ from vistrials.formats.rle import to_rle
 
 RESULTS_NAME = "results.json"
 """The one file in the archive, as the YouTube-VIS and OVIS servers ask for."""
+
+_RUN_LIST = re.compile(rb'"counts"\s*:\s*\[')
+"""Of masks as JSON text: an uncompressed one."""
 
 _KEYS = ("video_id", "category_id", "score", "segmentations")
 
@@ -190,7 +194,8 @@ def _check_tracks(tracks: Sequence[PredictedTrack], video: VideoInfo) -> None:
 
 def _with_usual_masks(track: PredictedTrack) -> PredictedTrack:
     """The track with its masks unpacked, unless all are null or compressed: those go as they came."""
-    if isinstance(track.segmentations, msgspec.Raw) and scan_packed([track.segmentations])[0] is not None:
+    packed = track.segmentations
+    if isinstance(packed, msgspec.Raw) and not _RUN_LIST.search(packed) and scan_packed([packed])[0] is not None:
         return track
     return dataclasses.replace(track, segmentations=unpack(track.segmentations, name_prediction(track.index)))
 

@@ -45,19 +45,10 @@ class TrackMasks:
         return float(self.areas.sum() / present) if present else 0.0
 
     @property
-    def frames(self) -> Int64s:
-        """The frame that each non-empty foreground interval lies in, int64 [J], ascending."""
-        return self._intervals()[:, 0] // FRAME_STEP
-
-    @property
-    def starts(self) -> Int64s:
-        """Each non-empty interval's first pixel number (column * height + row) in its frame, int64 [J]."""
-        return self._intervals()[:, 0] % FRAME_STEP
-
-    @property
-    def ends(self) -> Int64s:
-        """One past each non-empty interval's last pixel number, int64 [J]."""
-        return self._intervals()[:, 1] - self.frames * FRAME_STEP
+    def bounds(self) -> Int64s:
+        """Start and end on the line of each non-empty interval, int64 [J, 2]."""
+        intervals = self.line.reshape(-1, 2)
+        return intervals[intervals[:, 0] < intervals[:, 1]]
 
     def of_length(self, num_frames: int) -> "TrackMasks":
         """The track over as many frames: cut there, or absent from where it ends."""
@@ -67,10 +58,6 @@ class TrackMasks:
         sizes, areas = np.zeros((num_frames, 2), dtype=np.int64), np.zeros(num_frames, dtype=np.int64)
         sizes[:kept], areas[:kept] = self.sizes[:kept], self.areas[:kept]
         return TrackMasks(sizes, areas, self.line[: np.searchsorted(self.line, num_frames * FRAME_STEP)])
-
-    def _intervals(self) -> Int64s:
-        intervals = self.line.reshape(-1, 2)
-        return intervals[intervals[:, 0] < intervals[:, 1]]
 
 
 def mean_nonzero(values: Any) -> float:

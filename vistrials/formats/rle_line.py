@@ -1,7 +1,8 @@
 """From the JSON text of a track's masks to intervals, compiled: the way of nearly every mask that is scored.
 
-Only the common form passes: a list of null and of {"size": [h, w], "counts": "run-length string"}. Of anything else,
-and of a faulty mask, `scan_tracks` says no more than that; `rle.decode_runs` takes all forms and says what is wrong.
+Only the common forms pass: a list of null and of {"size": [h, w], "counts": "run-length string" or [run, ..]}. Of
+anything else, and of a faulty mask, `scan_tracks` says no more than that; `rle.decode_runs` takes all forms and says
+what is wrong.
 
 In a string each run is the difference to the run two before, except the first three. It takes one character for each
 5 bits, lowest first: of the 6 bits of a character, 0x20 says that more follow, and 0x10 of the last is the sign.
@@ -21,7 +22,7 @@ FRAME_STEP = 2 * MAX_PIXELS
 
 _FIRST_CHAR = 48
 _CONTINUES, _DIGIT, _SIGN_BIT = 0x20, 0x1F, 4
-_MAX_SIZE_DIGITS = 9
+_MAX_DIGITS = 9
 _FAULT = -1
 
 _QUOTE, _COMMA, _COLON, _OPEN, _BACKSLASH, _CLOSE, _OPEN_OBJECT, _CLOSE_OBJECT = map(ord, '",:[\\]{}')
@@ -35,7 +36,7 @@ def scan_tracks(texts: Sequence[Any]) -> list[tuple[Int64s, Int64s, Int64s] | No
     """Decode the masks of tracks that are given as JSON text.
 
     Args:
-        texts: a buffer per track with a JSON list of F items, one per frame: null, or a compressed run-length mask.
+        texts: a buffer per track with a JSON list of F items, one per frame: null, or a run-length mask.
 
     Returns:
         For each track None if its list holds anything else, or a mask whose runs do not fill its size; otherwise
@@ -160,12 +161,17 @@ def _scan_mask(text: Bytes, at: int, origin: int, size: Int64s, line: Int64s, fi
         if after_size != _FAULT and not has_size:
             has_size = True
             at = _skip_char(text, _skip_char(text, after_size, _COLON), _OPEN)
-            at, size[0] = _read_number(text, at)
-            at, size[1] = _read_number(text, _skip_char(text, at, _COMMA))
+            at, size[0] = _read_number(text, at, False)
+            at, size[1] = _read_number(text, _skip_char(text, at, _COMMA), False)
             at = _skip_char(text, at, _CLOSE)
         elif num_pixels < 0:
-            at = _skip_char(text, _skip_char(text, _skip_word(text, at, _COUNTS), _COLON), _QUOTE)
-            at, filled, area, num_pixels = _read_runs(text, at, origin, line, filled)
+            at = _skip_char(text, _skip_word(text, at, _COUNTS), _COLON)
+            in_list = _skip_char(text, at, _OPEN)
+            if in_list != _FAULT:
+                at, filled, area, num_pixels = _read_run_list(text, in_list, origin, line, filled)
+            else:
+                at = _skip_char(text, at, _QUOTE)
+                at, filled, area, num_pixels = _read_runs(text, at, origin, line, filled)
         else:
             return _FAULT, filled, area
     at = _skip_char(text, at, _CLOSE_OBJECT)
@@ -215,15 +221,36 @@ def _read_runs(text: Bytes, at: int, origin: int, line: Int64s, filled: int) -> 
 
 
 @njit(nogil=True, cache=True)
-def _read_number(text: Bytes, at: int) -> tuple[int, int]:
+def _read_run_list(text: Bytes, at: int, origin: int, line: Int64s, filled: int) -> tuple[int, int, int, int]:
+    """Read runs in a list behind its opening bracket; as `_read_runs`."""
+    index = area = 0
+    place = origin
+    while at != _FAULT:
+        at, value = _read_number(text, at, True)
+        if at == _FAULT or place + value > origin + MAX_PIXELS:
+            return _FAULT, filled, area, 0
+        place += value
+        line[filled] = place
+        filled += 1
+        area += value & -(index & 1)
+        index += 1
+        end = _skip_char(text, at, _CLOSE)
+        if end != _FAULT:
+            return end, filled - (index & 1), area, place - origin
+        at = _skip_char(text, at, _COMMA)
+    return _FAULT, filled, area, 0
+
+
+@njit(nogil=True, cache=True)
+def _read_number(text: Bytes, at: int, may_be_zero: bool) -> tuple[int, int]:
     """Read digits; also their value."""
     at = first = _skip_space(text, at)
     value: Any = 0
-    while 0 <= at < len(text) and 48 <= text[at] <= 57 and at - first < _MAX_SIZE_DIGITS:
+    while 0 <= at < len(text) and 48 <= text[at] <= 57 and at - first < _MAX_DIGITS:
         value = 10 * value + np.int64(text[at]) - 48
         at += 1
-    # No size is 0, nor does a number in JSON begin with one.
-    if at == first or text[first] == 48:
+    # No size is 0, nor does a longer number in JSON begin with one.
+    if at == first or (text[first] == 48 and not (may_be_zero and at == first + 1)):
         return _FAULT, 0
     return at, value
 
