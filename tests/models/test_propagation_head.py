@@ -349,3 +349,26 @@ def test_a_shared_map_starts_like_one_among_all() -> None:
     head = PropagationHead(PropagationSpec(channels=600, num_mask_convs=1, class_agnostic=True), 1, 1)
     assert head.logits.weight.shape == (1, 600, 1, 1)
     assert_normal(head.logits.weight, math.sqrt(2 / 2))
+
+
+class PlainCopy(torch.nn.Module):
+    """The published affinity as a user's own class would have it: the whole matrix, nothing else."""
+
+    per_category = False
+
+    def forward(
+        self, key: torch.Tensor, reference: torch.Tensor, sample: int | None = None, label: int | None = None
+    ) -> torch.Tensor:
+        return (reference.flatten(1).T @ key.flatten(1)).softmax(dim=0)
+
+
+def test_an_affinity_of_ones_own_propagates_as_the_same_one_of_ours() -> None:
+    torch.manual_seed(0)
+    head = (
+        PropagationHead(PropagationSpec(channels=4, num_mask_convs=1), in_channels=4, num_categories=2).double().eval()
+    )
+    key, reference = torch.randn(2, 4, 6, 8, dtype=torch.float64)
+    boxes, labels = torch.tensor([[8.0, 8.0, 31.0, 23.0], [24.0, 0.0, 63.0, 47.0]]).double(), torch.tensor([1, 2])
+    ours = head.propagate(key, reference, boxes, labels)
+    head.affinity = PlainCopy()
+    assert torch.allclose(head.propagate(key, reference, boxes, labels), ours, rtol=0, atol=1e-9)
