@@ -75,6 +75,8 @@ USABLE: list[tuple[tuple[Any, ...], Any]] = [
     ((*TRACK, "areas"), ...),
     ((*TRACK, "bboxes"), None),
     ((*TRACK, "areas"), None),
+    ((*TRACK, "bboxes", 0), None),
+    ((*TRACK, "areas", 0), None),
     ((*TRACK, "iscrowd"), ...),
     ((*TRACK, "iscrowd"), None),
     ((*TRACK, "iscrowd"), True),
@@ -149,8 +151,10 @@ def test_evaluation_alone_takes_masks_of_another_size_as_the_official_program_do
 
 def test_boxes_and_areas_that_are_left_out_are_those_of_the_masks(tmp_path: Path) -> None:
     whole, bare = small_document(), small_document()
-    for track in bare["annotations"]:
+    for track in bare["annotations"][:2]:
         del track["bboxes"], track["areas"]
+    for track in bare["annotations"][2:]:
+        track["bboxes"][1] = track["areas"][0] = None
     found, expected = (build_video_set(document, tmp_path, "x.json").videos for document in (bare, whole))
     for ours, theirs in zip(found, expected, strict=True):
         for track, other in zip(ours.tracks, theirs.tracks, strict=True):

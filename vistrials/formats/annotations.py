@@ -30,7 +30,7 @@ def load_video_set(annotations: Path, frames_dir: Path, require_annotations: boo
 
     Returns:
         Videos, categories and tracks in file order; segmentations as the file has them, None where absent; boxes and
-        areas that a track leaves out are those of its masks.
+        areas that a track leaves out, as a whole or in some frames, are those of its masks.
 
     Raises:
         DataError: the file, its structure or a mask is broken; the message names the video, annotation or category.
@@ -104,15 +104,16 @@ def _read_track(record: Record, size: tuple[int, int], source: str) -> Annotated
     decoded = decode_track(segmentations, size, name_track(record))
     if decoded.faults:
         raise DataError(f"{source}: {decoded.faults[0]}")
-    bboxes, areas = record.get("bboxes"), record.get("areas")
-    if bboxes is None:
-        bboxes = [None] * len(segmentations)
-        for frame, box in zip(decoded.frames, decoded.boxes.tolist(), strict=True):
-            bboxes[frame] = box
-    if areas is None:
-        areas = [None] * len(segmentations)
-        for frame, area in zip(decoded.frames, decoded.areas.tolist(), strict=True):
-            areas[frame] = area
+    bboxes, areas = (_of_every_frame(record.get(key), len(segmentations)) for key in ("bboxes", "areas"))
+    if any(bboxes[frame] is None or areas[frame] is None for frame in decoded.frames):
+        for frame, box, area in zip(decoded.frames, decoded.boxes.tolist(), decoded.areas.tolist(), strict=True):
+            bboxes[frame] = box if bboxes[frame] is None else bboxes[frame]
+            areas[frame] = area if areas[frame] is None else areas[frame]
     return AnnotatedTrack(
         record["id"], record["category_id"], bool(record.get("iscrowd")), bboxes, areas, segmentations
     )
+
+
+def _of_every_frame(values: list[Any] | None, num_frames: int) -> list[Any]:
+    """A list of its own, of nothing where the file has none."""
+    return [None] * num_frames if values is None else list(values)

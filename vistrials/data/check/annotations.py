@@ -63,7 +63,7 @@ def _track_findings(track: Record, video: Record | None) -> Iterator[Finding]:
 def _box_findings(bbox: Any, segmentation: Any, size: tuple[int, int] | None, where: str) -> Iterator[Finding]:
     if bbox is None:
         if not is_absent(segmentation):
-            yield error("mask without box", where, "the box is null; expected one, as there is a mask")
+            yield warning("mask without box", where, "the box is null; that of the mask is used")
         return
     if not is_bbox(bbox):
         return
@@ -80,7 +80,7 @@ def _box_findings(bbox: Any, segmentation: Any, size: tuple[int, int] | None, wh
 
 def _area_findings(area: Any, segmentation: Any, where: str) -> Iterator[Finding]:
     if area is None and not is_absent(segmentation):
-        yield error("mask without area", where, "the area is null; expected pixels, as there is a mask")
+        yield warning("mask without area", where, "the area is null; that of the mask is used")
     elif is_finite_number(area) and area > 0 and is_absent(segmentation):
         yield error("area without mask", where, f"area {area}; expected null, as there is no mask")
 
