@@ -68,8 +68,9 @@ def check_data_command(
     """Find everything that is wrong with a data set."""
     from vistrials.commands.display import progress_bar, show_table, show_text
     from vistrials.data.check.dataset import check_dataset
+    from vistrials.data.check.splits import find_between
 
-    sound = True
+    sound, reports = True, []
     for annotations, frames_dir in _annotation_files(path, frames, profile):
         with progress_bar("frames") as progress:
             report = check_dataset(annotations, frames_dir, not no_annotations, progress)
@@ -82,6 +83,11 @@ def check_data_command(
             rows = [(p.severity, str(p.count), p.kind, "\n".join(p.examples)) for p in report.problems]
             show_table(None, ("", "count", "what", "first"), rows)
         sound &= report.ok
+        reports.append(report)
+    between = [finding for report in reports[1:] for finding in find_between(reports[0], report)]
+    if between:
+        show_table(None, ("", "what", "where"), [(f.severity, f.kind, str(f)) for f in between])
+        sound &= all(finding.severity != "error" for finding in between)
     if not sound:
         raise typer.Exit(EXIT_FAULTS_FOUND)
 

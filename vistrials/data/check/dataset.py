@@ -10,7 +10,7 @@ from vistrials.data.check.annotations import count_masks, find_contradictions
 from vistrials.data.check.report import Findings, Problem, Report
 from vistrials.errors import DataError
 from vistrials.formats.annotation_faults import Record, find_faults, num_frames_of, records, size_of
-from vistrials.formats.annotations import build_video_set
+from vistrials.formats.annotations import build_video_set, category_name
 from vistrials.formats.findings import Finding, error
 from vistrials.formats.json_file import load_json
 from vistrials.machine import num_cores
@@ -57,6 +57,11 @@ def check_dataset(
         num_tracks=_count(document, "annotations"),
         num_masks=count_masks(document),
         num_frames_read=num_frames_read,
+        category_names=tuple(category_name(record) for record in records(document, "categories")),
+        frames_by_video={
+            video["id"]: frozenset(str(Path(frames_dir or "") / name) for name in video["file_names"])
+            for video in videos
+        },
         problems=findings.problems(),
     )
 

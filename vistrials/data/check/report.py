@@ -34,6 +34,8 @@ class Report:
         annotations: the file.
         num_videos, num_frames, num_categories, num_tracks, num_masks: what it holds.
         num_frames_read: frames decoded (0 where frames were not looked at; a file counts once).
+        category_names: in the order of the file.
+        frames_by_video: where the frames of each video lie, by the video's id.
         problems: what is wrong.
     """
 
@@ -44,6 +46,8 @@ class Report:
     num_tracks: int
     num_masks: int
     num_frames_read: int
+    category_names: tuple[str, ...]
+    frames_by_video: dict[int, frozenset[str]]
     problems: tuple[Problem, ...]
 
     @property
