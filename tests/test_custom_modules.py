@@ -101,11 +101,14 @@ def test_the_example_trains_and_its_folder_alone_repeats_the_run(example: Path, 
     assert tampered.exit_code == 2 and "mean_neck.py has changed: expected sha256" in tampered.stderr
 
 
-def test_a_broken_class_is_refused_before_anything_is_thrown_away(example: Path, tmp_path: Path) -> None:
-    assert run("train", example, tmp_path / "results").exit_code == 0
+@pytest.mark.parametrize("start", [[], ["--set", "init={weights: null, from: null, backbone: random}"]])
+def test_a_broken_class_is_refused_before_anything_is_thrown_away(
+    example: Path, tmp_path: Path, start: list[str]
+) -> None:
+    assert run("train", example, tmp_path / "results", *start).exit_code == 0
     weights = tmp_path / "results" / "smoke" / "mean_neck" / "seed0" / "weights.safetensors"
     (example.parent / "mean_neck.py").write_text(NECK.replace("gain: float", "gian: float"))
-    refused = run("run", example, tmp_path / "results", "--force")
+    refused = run("run", example, tmp_path / "results", "--force", *start)
     assert refused.exit_code == 2 and "unexpected keyword argument 'gain'" in refused.stderr
     assert weights.exists()
 
