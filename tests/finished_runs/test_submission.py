@@ -127,6 +127,8 @@ def test_mistakes_are_one_line_and_write_nothing(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     run = make_run(tmp_path, [predicted(4, 5, 0.9)], annotated=False).path
     Path("nan.json").write_text(json.dumps([ROWS[0] | {"score": float("nan")}]))
+    Path("object.json").write_text('{"results": []}')
+    Path("numbers.json").write_text("[3]")
     Path("cut.json").write_text(json.dumps(ROWS)[:-5])
     server = ("--gt", "data/valid.json")
     for arguments, message in (
@@ -134,6 +136,8 @@ def test_mistakes_are_one_line_and_write_nothing(tmp_path: Path, monkeypatch: py
         (("nan.json", *server), "predictions[0]: score is nan; expected a finite number"),
         (("cut.json", *server), "cut.json: JSON cut short"),
         (("none.json", *server), "none.json: no such file"),
+        (("object.json", *server), "predictions are an object; expected a list"),
+        (("numbers.json", *server), "predictions[0]: is 3; expected an object"),
         (("nan.json",), "nan.json: a predictions file needs its annotations: --gt FILE"),
         (("nan.json", *server, "--split", "valid"), "nan.json: --split: expected only with a run"),
         (("basline",), "no trial 'basline'; did you mean 'baseline'?"),
