@@ -17,8 +17,8 @@ from vistrials.evaluation.hota import (
     compute_tracking_figures,
     count_tracking,
     evaluate_tracking,
-    evaluate_tracking_files,
 )
+from vistrials.evaluation.track_files import naming_files, read_files
 from vistrials.formats.json_file import load_json, save_json_atomic
 
 MASK, OTHER = strip(0, 10), strip(50, 60)
@@ -237,7 +237,7 @@ def test_videos_ids_and_scores_do_not_matter():
 
 
 def test_odd_masks_have_figures(adversarial):
-    result = evaluate_tracking_files(adversarial / "gt.json.gz", adversarial / "dt.json.gz")
+    result = evaluate_tracking(*read_files(adversarial / "gt.json.gz", adversarial / "dt.json.gz"))
     assert all(0 < value < 1 for value in result.class_averaged.values())
 
 
@@ -245,7 +245,10 @@ def test_what_cannot_be_used_is_named_with_its_file(tmp_path):
     gt, pred = tmp_path / "gt.json", tmp_path / "pred.json"
     save_json_atomic(gt, ground_truth([truth([MASK])]))
     save_json_atomic(pred, [prediction([{"size": [1, 100], "counts": [3]}], 0.5)])
-    with pytest.raises(
-        DataError, match=r"pred.json against .*gt.json: predictions\[0\] segmentations\[0\]: the runs sum"
+    with (
+        pytest.raises(
+            DataError, match=r"pred.json against .*gt.json: predictions\[0\] segmentations\[0\]: the runs sum"
+        ),
+        naming_files(gt, pred),
     ):
-        evaluate_tracking_files(gt, pred)
+        evaluate_tracking(*read_files(gt, pred))

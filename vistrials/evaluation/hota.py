@@ -4,7 +4,6 @@ As in the YouTube-VIS form of TrackEval: categories are evaluated apart, frames 
 every prediction counts the same whatever its score. Counts of videos and categories add up; figures are their ratios.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -25,7 +24,6 @@ from vistrials.evaluation.reading import (
     read_ground_truth,
     read_predictions,
 )
-from vistrials.evaluation.track_files import naming_files, read_files
 from vistrials.evaluation.track_iou import TrackMasks
 
 ALPHAS: NDArray[np.float64] = np.arange(1, 20) / 20
@@ -93,19 +91,6 @@ class TrackingEvaluation:
     detection_averaged: dict[str, float]
     per_category: dict[int, dict[str, float]]
     num_predictions: int
-
-
-def evaluate_tracking_files(
-    gt_path: str | os.PathLike[str], pred_path: str | os.PathLike[str], *, min_score: float | None = None
-) -> TrackingEvaluation:
-    """Evaluate a predictions file against an annotation file (.json or .json.gz each); see `evaluate_tracking`.
-
-    Raises:
-        DataError: a file cannot be read, or holds an entry that cannot be used; names file and entry.
-    """
-    truth, predicted = read_files(gt_path, pred_path)
-    with naming_files(gt_path, pred_path):
-        return evaluate_tracking(truth, predicted, min_score=min_score)
 
 
 def evaluate_tracking(ground_truth: Any, predictions: Any, *, min_score: float | None = None) -> TrackingEvaluation:
