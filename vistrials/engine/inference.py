@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vistrials.data.frames import iter_frames
 from vistrials.engine.devices import inference_autocast
+from vistrials.engine.freed_memory import keep_freed_memory
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
 from vistrials.formats.files import replacing
@@ -73,7 +74,7 @@ def infer(
     category_ids = [category.id for category in video_set.categories]
     finished = _open_partial(files.partial, digest)
     reporter.stage(title, sum(len(video) for video in video_set.videos))
-    with StopRequest() as stop, open(files.partial, "a", encoding="utf-8") as partial:
+    with keep_freed_memory(), StopRequest() as stop, open(files.partial, "a", encoding="utf-8") as partial:
         for number, video in enumerate(video_set.videos):
             if number < finished:
                 reporter.advance(len(video))

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from vistrials.engine.freed_memory import keep_freed_memory
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.loss_log import LossLog
 from vistrials.engine.optimisation import build_optimizer, learning_rate_factor, total_iterations
@@ -98,7 +99,7 @@ def fit(
     reporter.advance(start)
     means = RunningMeans(SHOWN_MEAN_ITERS)
 
-    with StopRequest() as stop, _open_log(fabric, files, start) as log:
+    with keep_freed_memory(), StopRequest() as stop, _open_log(fabric, files, start) as log:
         batches = _until_stopped(loader, stop)
         for done in range(start, total_iters):
             step_began = time.perf_counter()
