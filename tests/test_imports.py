@@ -24,7 +24,7 @@ ROWS = [
     {"formats", "user_modules"},
     {"structures"},
     {"specs", "geometry"},
-    {"errors", "machine"},
+    {"errors", "machine", "freed_memory"},
 ]
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 NO_TORCH = {"specs", "formats", "evaluation", "reports", "errors"}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from vistrials.data.frames import iter_frames
 from vistrials.engine.devices import inference_autocast
-from vistrials.engine.freed_memory import keep_freed_memory
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
 from vistrials.formats.files import replacing
+from vistrials.freed_memory import keep_freed_memory
 from vistrials.models.folding import for_inference
 from vistrials.models.objprop import ObjProp
 from vistrials.specs.inference import InferenceSpec

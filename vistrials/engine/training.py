@@ -14,7 +14,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from vistrials.engine.freed_memory import keep_freed_memory
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.loss_log import LossLog
 from vistrials.engine.optimisation import build_optimizer, learning_rate_factor, total_iterations
@@ -22,6 +21,7 @@ from vistrials.engine.reporting import Reporter
 from vistrials.engine.seeding import seed_step
 from vistrials.engine.training_state import TrainingState, load_checkpoint, save_checkpoint
 from vistrials.errors import VistrialsError
+from vistrials.freed_memory import keep_freed_memory
 from vistrials.specs.training import TrainSpec
 
 SHOWN_MEAN_ITERS = 50

@@ -42,6 +42,7 @@ from vistrials.evaluation.reading import (
 )
 from vistrials.evaluation.track_files import naming_files, read_files
 from vistrials.evaluation.track_iou import TrackMasks, track_iou
+from vistrials.freed_memory import keep_freed_memory
 from vistrials.machine import num_cores
 
 Track = TrueTrack | PredictedTrack
@@ -137,8 +138,7 @@ def evaluate(ground_truth: Any, predictions: Any, *, strict: bool = False) -> Ev
     truth = read_ground_truth(ground_truth)
     predicted = read_predictions(predictions, truth)
     true_by_video, predicted_by_video = by_video(truth.tracks), by_video(predicted)
-    _let_freed_memory_be_used_again()
-    with ThreadPoolExecutor(_num_threads()) as threads:
+    with keep_freed_memory(), ThreadPoolExecutor(_num_threads()) as threads:
         scored = list(
             threads.map(
                 lambda video_id: _score_video(
@@ -224,15 +224,6 @@ def _decode(tracks: Sequence[Track], video: VideoInfo, name: Callable[[int], str
 def _num_threads() -> int:
     """Array operations and interpolation run side by side; more than a few threads would wait for Python."""
     return min(4, num_cores())
-
-
-def _let_freed_memory_be_used_again() -> None:
-    """Free a large array, from which glibc learns to keep what is freed instead of returning it to the system.
-
-    Every array of a few megabytes would otherwise be fetched anew, page by page, which takes several times as long
-    as the sums on it. Elsewhere this does nothing.
-    """
-    np.empty((1 << 25) - (1 << 16), dtype=np.uint8)
 
 
 def _recall_per_video(matches: Iterable[Matches]) -> dict[int, float]:

@@ -1,4 +1,4 @@
-"""What the C library does with the memory of freed tensors while a network runs on the CPU."""
+"""What the C library does with freed memory while large arrays come and go. No torch here."""
 
 import ctypes
 import sys
@@ -18,11 +18,11 @@ _THRESHOLD_BY_DEFAULT = 32 * 2**20
 
 @contextmanager
 def keep_freed_memory() -> Iterator[None]:
-    """Within it memory of freed tensors is used again instead of going back to the system.
+    """Within it freed memory is used again instead of going back to the system.
 
     By default glibc returns every block above 32 MiB when it is freed and asks for it anew, and the system clears it
-    page by page: for the first stages of a network that takes longer than their arithmetic. At the end all that is
-    free goes back. Elsewhere than on Linux with glibc nothing happens.
+    page by page: for the first stages of a network, or sums on masks, that takes longer than the arithmetic. At the
+    end all that is free goes back. Elsewhere than on Linux with glibc nothing happens.
     """
     glibc = _glibc()
     if glibc is None:

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from vistrials.engine.freed_memory import keep_freed_memory
+from vistrials.freed_memory import keep_freed_memory
 
 MIB = 2**20
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's setting")
