@@ -164,22 +164,30 @@ def mean(counts: Counts) -> float | None:
 def _overlap_rates(boxes: Floats) -> Floats:
     """As `box_overlap_rates`, of (F, M, 4) boxes of which the empty ones are padding."""
     # The edges of all boxes cut a frame into cells, each wholly inside or outside of every box.
-    low_x, low_y = boxes[..., 0], boxes[..., 1]
-    high_x, high_y = low_x + boxes[..., 2], low_y + boxes[..., 3]
-    widths, inside_x = _slices(low_x, high_x)
-    heights, inside_y = _slices(low_y, high_y)
-    num_boxes = np.einsum("fmi,fmj->fij", inside_x, inside_y)
-    cells = widths[:, :, None] * heights[:, None, :]
+    widths, left, right = _slices(boxes[..., 0], boxes[..., 2])
+    heights, top, bottom = _slices(boxes[..., 1], boxes[..., 3])
+    num_frames, num_edges = len(boxes), 2 * boxes.shape[1]
+    # A box adds one to the cells from its first corner on and takes it back beyond its last ones.
+    corners = [(top, left, 1.0), (bottom, right, 1.0), (top, right, -1.0), (bottom, left, -1.0)]
+    frames = np.arange(num_frames)[:, None]
+    places = [((frames * num_edges + rows) * num_edges + columns).ravel() for rows, columns, _ in corners]
+    changes = np.repeat([change for _, _, change in corners], left.size)
+    steps = np.bincount(np.concatenate(places), changes, minlength=num_frames * num_edges**2)
+    num_boxes = steps.reshape(num_frames, num_edges, num_edges).cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1]
+    cells = heights[:, :, None] * widths[:, None, :]
     union = (cells * (num_boxes > 0.5)).sum((1, 2))
     twice = (cells * (num_boxes > 1.5)).sum((1, 2))
     return np.divide(twice, union, out=np.zeros_like(union), where=union > 0)
 
 
-def _slices(low: Floats, high: Floats) -> tuple[Floats, NDArray[np.float32]]:
-    """Along one axis: the widths (F, 2M - 1) between edges, and 1 where a box covers them (F, M, 2M - 1)."""
-    edges = np.sort(np.concatenate([low, high], axis=1), axis=1)
-    covers = (low[:, :, None] <= edges[:, None, :-1]) & (high[:, :, None] >= edges[:, None, 1:])
-    return np.diff(edges, axis=1), covers.astype(np.float32)
+def _slices(low: Floats, extent: Floats) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+    """Along one axis: the widths (F, 2M - 1) between edges, and the numbers (F, M) of each box's two edges."""
+    edges = np.concatenate([low, low + extent], axis=1)
+    order = edges.argsort(axis=1, kind="stable")
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(edges.shape[1])[None], axis=1)
+    num_boxes = low.shape[1]
+    return np.diff(np.take_along_axis(edges, order, axis=1), axis=1), ranks[:, :num_boxes], ranks[:, num_boxes:]
 
 
 def _boxes_and_areas(tracks: list[AnnotatedTrack], num_frames: int) -> tuple[Floats, Floats]:
