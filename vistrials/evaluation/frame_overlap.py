@@ -1,12 +1,12 @@
 """Overlap of tracks frame by frame, from run-length masks: intersections are exact integers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vistrials.evaluation.track_iou import TrackMasks
-from vistrials.formats.rle_line import FRAME_STEP
+from vistrials.evaluation.track_iou import TrackMasks, joined
+from vistrials.formats.rle_line import count_shared_by_frame
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -27,18 +27,11 @@ def frame_overlaps(predictions: Sequence[TrackMasks], truths: Sequence[TrackMask
     """
     tracks = [*predictions, *truths]
     F = max((len(track.areas) for track in tracks), default=0)
-    intersections = np.zeros((len(predictions), len(truths), F), dtype=np.int64)
     if not predictions or not truths:
-        return intersections, intersections.copy()
-    bounds = [track.bounds for track in predictions]
-    owners = np.repeat(np.arange(len(predictions)), [len(own) for own in bounds])
-    starts, ends = np.concatenate(bounds).T
-    frames = starts // FRAME_STEP
-    for g, truth in enumerate(truths):
-        count = _pixels_before(*truth.bounds.T)
-        # Sums of weights are float64, which is exact for any number of pixels.
-        sums = np.bincount(owners * F + frames, weights=count(ends) - count(starts), minlength=len(predictions) * F)
-        intersections[:, g] = sums.reshape(-1, F).astype(np.int64)
+        nothing = np.zeros((len(predictions), len(truths), F), dtype=np.int64)
+        return nothing, nothing.copy()
+    lines, true_lines = ([track.line for track in side] for side in (predictions, truths))
+    intersections = count_shared_by_frame(*joined(lines), *joined(true_lines), F)
     heights, widths = (by_frame([track.sizes[:, side] for track in predictions], F)[:, None] for side in (0, 1))
     true_heights, true_widths = (by_frame([track.sizes[:, side] for track in truths], F) for side in (0, 1))
     other_size = (heights != true_heights) | (widths != true_widths)
@@ -70,15 +63,3 @@ def by_frame(tracks: Sequence[Ints], num_frames: int) -> Ints:
 def ratio(parts: Ints, wholes: Ints) -> Floats:
     """Parts / wholes, 0 where the whole is 0."""
     return np.divide(parts, wholes, out=np.zeros(wholes.shape), where=wholes > 0)
-
-
-def _pixels_before(starts: Ints, ends: Ints) -> Callable[[Ints], Ints]:
-    """How many pixels of disjoint ascending intervals lie before a point, as a function of points."""
-    total = np.concatenate([[0], np.cumsum(ends - starts)])
-    last_ends = np.concatenate([[0], ends])
-
-    def count(points: Ints) -> Ints:
-        begun = np.searchsorted(starts, points, side="right")
-        return total[begun] - np.where(begun > 0, np.maximum(last_ends[begun] - points, 0), 0)
-
-    return count

@@ -183,10 +183,10 @@ def track_iou(predictions: Sequence[TrackMasks], truths: Sequence[TrackMasks]) -
 def _intersections(predictions: Sequence[Int64s], truths: Sequence[Int64s]) -> Int64s:
     """Pixels that both lines hold, int64 [D, G]."""
     # In one call for all pairs: other threads work meanwhile, and few calls hold them up less than many.
-    return count_shared_by_pairs(*_joined(predictions), *_joined(truths))
+    return count_shared_by_pairs(*joined(predictions), *joined(truths))
 
 
-def _joined(lines: Sequence[Int64s]) -> tuple[Int64s, Int64s]:
+def joined(lines: Sequence[Int64s]) -> tuple[Int64s, Int64s]:
     """The lines one after the other, and where each ends."""
     return np.concatenate(lines), np.cumsum([len(line) for line in lines])
 

@@ -82,6 +82,37 @@ def count_shared_by_pairs(lines: Int64s, ends: Int64s, others: Int64s, other_end
 
 
 @njit(nogil=True, cache=True)
+def count_shared_by_frame(lines: Int64s, ends: Int64s, others: Int64s, other_ends: Int64s, num_frames: int) -> Int64s:
+    """As `count_shared_by_pairs`, frame by frame: int64 [D, G, F]."""
+    firsts, other_firsts = _first_of_frames(lines, ends, num_frames), _first_of_frames(others, other_ends, num_frames)
+    shared = np.zeros((len(ends), len(other_ends), num_frames), dtype=np.int64)
+    for d in range(len(ends)):
+        for g in range(len(other_ends)):
+            for f in range(num_frames):
+                line = lines[firsts[d, f] : firsts[d, f + 1]]
+                other = others[other_firsts[g, f] : other_firsts[g, f + 1]]
+                # Most objects are not even in the same columns.
+                if len(line) and len(other) and line[0] < other[-1] and other[0] < line[-1]:
+                    shared[d, g, f] = _count_shared(line, other)
+    return shared
+
+
+@njit(nogil=True, cache=True)
+def _first_of_frames(lines: Int64s, ends: Int64s, num_frames: int) -> Int64s:
+    """Where in `lines` the intervals of each list and frame begin, int64 [D, F + 1]; last where the list ends."""
+    firsts = np.empty((len(ends), num_frames + 1), dtype=np.int64)
+    at = 0
+    for d in range(len(ends)):
+        for f in range(num_frames):
+            while at < ends[d] and lines[at] < f * FRAME_STEP:
+                at += 2
+            firsts[d, f] = at
+        at = ends[d]
+        firsts[d, num_frames] = at
+    return firsts
+
+
+@njit(nogil=True, cache=True)
 def _count_shared(line: Int64s, other: Int64s) -> int:
     shared = i = j = 0
     while i < len(line) and j < len(other):

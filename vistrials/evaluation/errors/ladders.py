@@ -6,7 +6,7 @@ import numpy as np
 
 from vistrials.evaluation.errors.causes import ON_IOU
 from vistrials.evaluation.errors.kinds import BACKGROUND_IOU, best_truths
-from vistrials.evaluation.errors.overlap import Bools, Ints, VideoTracks
+from vistrials.evaluation.errors.overlap import COVER_IOU, Bools, Ints, VideoTracks
 from vistrials.evaluation.matching import UNMATCHED
 
 
@@ -54,23 +54,28 @@ def perfect_identities(video: VideoTracks) -> VideoTracks:
 
 def _link(video: VideoTracks, category: np.int64) -> Ints:
     """New tracks of one category: the predicted track that each mask comes from, int64 [tracks, F], or UNMATCHED."""
-    D, G, _ = video.intersections.shape
-    places = np.arange(D)
-    is_member: Bools = video.categories == category
-    is_pair = is_member[:, None] & (video.truth_categories == category) & ~video.is_crowd
-    ious = np.where(is_pair[..., None], video.frame_ious, 0.0)
-    lies_on = (ious > ON_IOU) & (ious.argmax(axis=1)[:, None] == np.arange(G)[:, None])
-    own, own_ious = best_truths(video.ious.T, is_pair.T)
-    is_own = (own == places[:, None]) & (own_ious >= BACKGROUND_IOU)
-    # Lower goes first. Predictions come by falling score.
-    by_score = 1 + places[:, None, None]
-    turns = np.where(lies_on & is_own[..., None], 0, np.where(lies_on & video.covers, by_score, D + 1))
-    of_truth = np.where(turns.min(axis=0) <= D, turns.argmin(axis=0), UNMATCHED)
-    is_left = (video.areas > 0) & is_member[:, None] & ~(of_truth == by_score - 1).any(axis=1)
-    for d in np.flatnonzero(is_own.any(axis=1)).tolist():
-        home = of_truth[np.where(is_own[d], video.ious[d], -1.0).argmax()]
-        goes_along = is_left[d] & (home == UNMATCHED)
-        home[goes_along] = d
-        is_left[d, goes_along] = False
+    members = np.flatnonzero(video.categories == category)
+    truths = np.flatnonzero((video.truth_categories == category) & ~video.is_crowd)
+    is_left: Bools = video.areas[members] > 0
+    places = np.arange(len(members))
+    of_truth = np.full((len(truths), is_left.shape[1]), UNMATCHED)
+    if len(truths):
+        own_pairs = np.ix_(members, truths)
+        ious = video.frame_ious[own_pairs]
+        lies_on = (ious > ON_IOU) & (ious.argmax(axis=1)[:, None] == np.arange(len(truths))[:, None])
+        track_ious = video.ious[own_pairs]
+        own, own_ious = best_truths(track_ious.T, np.ones(track_ious.T.shape, dtype=bool))
+        is_own = (own == places[:, None]) & (own_ious >= BACKGROUND_IOU)
+        # Lower goes first. Predictions come by falling score.
+        by_score, nobody = 1 + places[:, None, None], len(members) + 1
+        turns = np.where(lies_on & is_own[..., None], 0, np.where(lies_on & (ious >= COVER_IOU), by_score, nobody))
+        of_truth = np.where(turns.min(axis=0) < nobody, turns.argmin(axis=0), UNMATCHED)
+        is_left &= ~(of_truth == by_score - 1).any(axis=1)
+        for d in np.flatnonzero(is_own.any(axis=1)).tolist():
+            home = of_truth[np.where(is_own[d], track_ious[d], -1.0).argmax()]
+            goes_along = is_left[d] & (home == UNMATCHED)
+            home[goes_along] = d
+            is_left[d, goes_along] = False
     tracks = np.concatenate([of_truth, np.where(is_left, places[:, None], UNMATCHED)])
-    return tracks[(tracks != UNMATCHED).any(axis=1)]
+    tracks = tracks[(tracks != UNMATCHED).any(axis=1)]
+    return np.where(tracks == UNMATCHED, UNMATCHED, members[tracks])
