@@ -86,10 +86,14 @@ def _list_sets() -> None:
 def _ask_for_consent(yes: bool) -> None:
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not _is_asked_at_a_terminal():
         raise DataError("data get: nobody to ask whether the licence is accepted; accept it with --yes")
     if not typer.confirm("Accept the licence and go on?", err=True):
         raise DataError("data get: the licence was not accepted; nothing was downloaded")
+
+
+def _is_asked_at_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 class _Shown:

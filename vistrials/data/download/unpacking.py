@@ -117,6 +117,9 @@ def _opened(archive: Path) -> Iterator[tuple[list[_Entry], Callable[[_Entry], IO
                 return file
 
             yield entries, read
+            # The check sums of gzip and others stand behind the last file, where tarfile does not look.
+            if tape.fileobj is not None:
+                tape.fileobj.read(FREE_BYTES)
     else:
         with open(archive, "rb") as file:
             beginning = file.read(12)
