@@ -1,5 +1,6 @@
 """More data to train on, published or made from one's own: data get, data pseudo."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -105,3 +106,50 @@ class _Shown:
         self.message = display.RichReporter().message
         self.bytes_bar = display.bytes_bar
         self.bar = display.progress_bar
+
+
+@app.command("pseudo")
+def pseudo_command(
+    clips: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CLIP...", help="Folders in YouTube-VIS form, or annotation files; the more the better."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="New or empty folder, or one with other splits.")
+    ],
+    videos: Annotated[int, typer.Option(min=1, help="How many pseudo videos.")] = 20,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of each.")] = 20,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="Their size in pixels (default: that of the clips).", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other videos.")] = 0,
+    originals: Annotated[
+        bool, typer.Option("--originals/--no-originals", help="Put the videos of the clips before them.")
+    ] = True,
+) -> None:
+    """Make training videos from few annotated ones: occluders pasted, camera moved, time turned, colours changed."""
+    from vistrials.commands.display import progress_bar, show_text
+    from vistrials.data.pseudo.clips import load_clips
+    from vistrials.data.pseudo.dataset import write_pseudo_set
+
+    pixels = None if size is None else _parse_size(size)
+    loaded = load_clips(clips)
+    with progress_bar("videos") as progress:
+        made = write_pseudo_set(
+            loaded, out, videos, frames, size=pixels, seed=seed, originals=originals, progress=progress
+        )
+    show_text(
+        f"{made.annotations}: {made.num_videos} videos, {made.num_frames} frames, "
+        f"{made.num_tracks} tracks, {made.num_masks} masks"
+    )
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    """Height and width of WIDTHxHEIGHT."""
+    found = re.fullmatch(r"([1-9]\d{1,4})x([1-9]\d{1,4})", text)
+    if found is None:
+        raise DataError(f"--size {text}: expected WIDTHxHEIGHT in pixels, such as 432x240")
+    return int(found[2]), int(found[1])
