@@ -81,7 +81,7 @@ def _originals(clips: Clips) -> Iterator[SourceVideo]:
             )
             for number, track in enumerate(video.tracks)
         ]
-        yield SourceVideo(name, [video_set.frames_dir / name for name in video.file_names], size, tracks)
+        yield SourceVideo(name, [video_set.frames_dir / file for file in video.file_names], size, tracks)
 
 
 def _pseudo(
