@@ -98,6 +98,7 @@ def test_two_versions_are_never_glued_together(tmp_path, waits, trusts_ranges):
 
         fetch(site, tmp_path / "a.zip", news=change)
     assert (tmp_path / "a.zip").read_bytes() == other
+    assert len(site.ranges) == (3 if trusts_ranges else 2)  # a server that keeps to the rules is asked once more
 
 
 def test_a_part_of_another_address_is_not_continued(tmp_path, waits):

@@ -70,6 +70,7 @@ def test_the_same_seed_gives_the_same_bytes_and_a_video_depends_on_its_number_al
         write_pseudo_set(clips, tmp_path / name, number, 4, seed=seed, originals=False)
     a, b, c, d = (content_of(tmp_path / name) for name in "abcd")
     assert a == b and a != c
+    assert a["JPEGImages/pseudo_00001/00000.jpg"] != a["JPEGImages/pseudo_00002/00000.jpg"]
     assert all(d[name] == content for name, content in a.items() if name != "train.json") and len(d) > len(a)
 
 
