@@ -51,9 +51,9 @@ def get_command(
     from vistrials.data.split import describe_use
 
     reporter = RichReporter()
-    needed = bytes_needed(public_set, found)
+    needed = bytes_needed(public_set, found, out)
     free = check_room(out, needed or 0)
-    size = "a size that its server will say" if needed is None else f"{needed / 1e9:.2f} GB on the way"
+    size = "a size that its server will say" if needed is None else f"{needed / 1e9:.2f} GB needed on the way"
     licence = public_set.licence or "no statement on record"
     reporter.message(f"{public_set.title} ({public_set.home})")
     reporter.message(f"licence: {licence}; read {public_set.licence_source}")

@@ -180,6 +180,31 @@ def test_an_interruption_at_any_stage_is_continued(davis, tmp_path, monkeypatch,
     assert len(load_video_set(tmp_path / "out/train.json", tmp_path).videos) == 2
 
 
+def test_an_interruption_while_files_are_moved_is_continued(tmp_path, monkeypatch):
+    write_split(tmp_path / "a", "train", "train.json", 1, 2)
+    archive = zipped(tmp_path / "a", tmp_path / "a.zip")
+    arguments = ("data", "get", "ovis", "-o", tmp_path / "out", "--yes", "--from", archive)
+
+    def interrupted(unpacked: Path, out: Path) -> None:
+        (unpacked / "train").rename(tmp_path / "gone")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(getting, "arrange_youtube_vis", interrupted)
+        assert vistrials(*arguments).exit_code == 130
+    assert vistrials(*arguments).exit_code == 0
+    assert len(list((tmp_path / "out/train/JPEGImages").rglob("*.png"))) == 4
+
+
+def test_what_is_there_needs_no_room_again(davis, tmp_path):
+    source = getting.Source(None, davis)
+    whole = getting.bytes_needed(catalogue.SETS[0], [source], tmp_path / "out")
+    assert whole == round(1.2 * davis.stat().st_size)
+    (tmp_path / "out.partial/unpacked").mkdir(parents=True)
+    (tmp_path / "out.partial/unpacked/a").write_bytes(bytes(1000))
+    assert getting.bytes_needed(catalogue.SETS[0], [source], tmp_path / "out") == whole - 1000
+
+
 def test_two_calls_at_once_do_not_disturb_each_other(davis, tmp_path):
     from filelock import FileLock
 

@@ -71,8 +71,8 @@ def find_sources(public_set: PublicSet, given: Sequence[str]) -> list[Source]:
     return [_source(text) for text in given]
 
 
-def bytes_needed(public_set: PublicSet, sources: Sequence[Source]) -> int | None:
-    """Bytes of disk that `get_set` takes, as far as sizes are known beforehand; None where they are not."""
+def bytes_needed(public_set: PublicSet, sources: Sequence[Source], out: Path) -> int | None:
+    """Bytes of disk that `get_set` takes beyond those that it took already; None where sizes are not known yet."""
     needed = 0.0
     for source in sources:
         if source.path is not None:
@@ -81,7 +81,8 @@ def bytes_needed(public_set: PublicSet, sources: Sequence[Source]) -> int | None
             needed += public_set.size * (1 + UNPACKED_PER_BYTE)
         else:
             return None
-    return round(needed)
+    taken = sum(path.stat().st_size for path in _work_folder(out).rglob("*") if path.is_file())
+    return max(0, round(needed) - taken)
 
 
 def check_room(folder: Path, needed: int) -> int:
@@ -125,7 +126,7 @@ def get_set(
     if sha256 is not None and len(sources) != 1:
         raise DataError(f"--sha256 is for one file, found {len(sources)}; leave it out and compare what is shown")
     out = out.absolute()
-    work = out.with_name(f"{out.name}.partial")
+    work = _work_folder(out)
     work.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(work / ".lock", timeout=0):
@@ -136,6 +137,10 @@ def get_set(
         raise KeyboardInterrupt(f"interrupted; what is there is kept in {work}, the same command continues") from None
     shutil.rmtree(work, ignore_errors=True)
     return done
+
+
+def _work_folder(out: Path) -> Path:
+    return out.absolute().with_name(f"{out.name}.partial")
 
 
 def _get(
