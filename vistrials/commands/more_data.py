@@ -37,7 +37,14 @@ def get_command(
 ) -> None:
     """Download a published data set, check it, unpack it, convert it and split it."""
     from vistrials.data.download.catalogue import find_set
-    from vistrials.data.download.getting import bytes_needed, check_room, check_target, find_sources, get_set
+    from vistrials.data.download.getting import (
+        bytes_needed,
+        check_room,
+        check_target,
+        describe_bytes,
+        find_sources,
+        get_set,
+    )
 
     if name is None:
         _list_sets()
@@ -53,11 +60,11 @@ def get_command(
     reporter = RichReporter()
     needed = bytes_needed(public_set, found, out)
     free = check_room(out, needed or 0)
-    size = "a size that its server will say" if needed is None else f"{needed / 1e9:.2f} GB needed on the way"
+    size = "a size that its server will say" if needed is None else f"{describe_bytes(needed)} needed on the way"
     licence = public_set.licence or "no statement on record"
     reporter.message(f"{public_set.title} ({public_set.home})")
     reporter.message(f"licence: {licence}; read {public_set.licence_source}")
-    reporter.message(f"disk: {size}, {free / 1e9:.2f} GB free")
+    reporter.message(f"disk: {size}, {describe_bytes(free)} free")
     _ask_for_consent(yes)
     done = get_set(public_set, out, found, _Shown(), sha256)
     show_text(str(done.folder))
@@ -70,12 +77,13 @@ def get_command(
 def _list_sets() -> None:
     from vistrials.commands.display import show_table
     from vistrials.data.download.catalogue import SETS
+    from vistrials.data.download.getting import describe_bytes
 
     rows = [
         (
             one.name,
             one.title,
-            "–" if one.size is None else f"{one.size / 1e9:.2f} GB",
+            "–" if one.size is None else describe_bytes(one.size),
             one.licence or f"see {one.licence_source}",
             one.address or f"--from: {one.how} ({one.home})",
         )

@@ -155,7 +155,7 @@ def test_a_short_disk_is_said_before_anything_is_asked(known, tmp_path, monkeypa
     with serve(Site(b"x" * 10**6)) as site:
         monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2 * 10**6))
         own = vistrials("data", "get", "davis2017", "-o", tmp_path / "out", "--yes", "--from", site.address)
-    assert own.exit_code == 2 and "0.00 GB of disk needed" in own.stderr
+    assert own.exit_code == 2 and "2.2 MB of disk needed, 2.0 MB free" in own.stderr
     assert not list(tmp_path.rglob("*.part"))
 
 

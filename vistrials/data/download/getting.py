@@ -95,10 +95,15 @@ def check_room(folder: Path, needed: int) -> int:
     free = shutil.disk_usage(there).free
     if free < needed:
         raise DataError(
-            f"{folder}: {needed / 1e9:.2f} GB of disk needed, {free / 1e9:.2f} GB free; make room or choose another "
-            "folder with -o; nothing is lost, the same command continues"
+            f"{folder}: {describe_bytes(needed)} of disk needed, {describe_bytes(free)} free; make room or choose "
+            "another folder with -o; nothing is lost, the same command continues"
         )
     return free
+
+
+def describe_bytes(number: int) -> str:
+    """832766765 -> 0.83 GB; 1548390 -> 1.5 MB."""
+    return f"{number / 1e9:.2f} GB" if number >= 1e8 else f"{number / 1e6:.1f} MB"
 
 
 def check_target(out: Path) -> None:
