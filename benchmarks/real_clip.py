@@ -49,6 +49,7 @@ class Config(NamedTuple):
         settings: as after --set.
         weights_of: another configuration, whose weights are taken as they are; only inference differs then.
         start_from: another configuration, whose weights the training starts from.
+        pseudo: how many pseudo videos are made of the fold's training frames and trained on beside them.
         note: in the table.
     """
 
@@ -58,6 +59,7 @@ class Config(NamedTuple):
     settings: tuple[str, ...]
     weights_of: str | None
     start_from: str | None
+    pseudo: int
     note: str
 
     @property
@@ -89,7 +91,7 @@ class Fold(NamedTuple):
         return out / self.config / f"fold{self.number}"
 
 
-_KEYS = {"trial", "profile", "set", "weights_of", "start_from", "note"}
+_KEYS = {"trial", "profile", "set", "weights_of", "start_from", "pseudo", "note"}
 
 
 def load_configs(path: Path) -> dict[str, Config]:
@@ -115,7 +117,8 @@ def load_configs(path: Path) -> dict[str, Config]:
             profile = str(path.parent / profile)
         settings = (*(below.settings if below else ()), *(str(setting) for setting in values.get("set", ())))
         trial = str(values.get("trial", below.trial if below else "masktrack_rcnn"))
-        configs[name] = Config(name, trial, profile, settings, weights_of, start_from, str(values.get("note", "")))
+        pseudo, note = int(values.get("pseudo", 0)), str(values.get("note", ""))
+        configs[name] = Config(name, trial, profile, settings, weights_of, start_from, pseudo, note)
     return configs
 
 
@@ -229,6 +232,19 @@ def write_fold(clip: Clip, fold: int, root: Path) -> None:
     save_json_atomic(root / "valid.json", _cut(clip.document, [scored]))
 
 
+def write_pseudo(clip: Clip, config: Config, fold: Fold, out: Path) -> Path:
+    """Make pseudo videos of a fold's train.json, behind the fold's own; the annotation file of both."""
+    from vistrials.data.pseudo.clips import Clips
+    from vistrials.data.pseudo.dataset import write_pseudo_set
+    from vistrials.formats.annotations import load_video_set
+
+    folder = (out / "data" / f"{fold.config}-fold{fold.number}-seed{fold.seed}").resolve()
+    if not folder.exists():
+        train = load_video_set(out / "data" / f"fold{fold.number}" / "train.json", clip.frames_dir)
+        write_pseudo_set(Clips([train]), folder, config.pseudo, HELD_OUT_FRAMES, seed=fold.seed)
+    return folder / "train.json"
+
+
 def _cut(document: dict[str, Any], parts: Sequence[range]) -> dict[str, Any]:
     videos, annotations = [], []
     (video,) = document["videos"]
@@ -252,7 +268,12 @@ def run_fold(clip: Clip, config: Config, fold: Fold, out: Path, device: str) -> 
     data = (out / "data" / f"fold{fold.number}").resolve()
     write_fold(clip, fold.number, data)
     frames = json.dumps([str(clip.frames_dir)])
-    source = f"kind: files, root: {json.dumps(str(data))}, train_frames: {frames}, valid_frames: {frames}"
+    source = f"kind: files, root: {json.dumps(str(data))}, valid_frames: {frames}"
+    if config.pseudo:
+        made = write_pseudo(clip, config, fold, out)
+        source += f", train_annotations: {json.dumps([str(made)])}"
+        frames = json.dumps([str(made.parent / "JPEGImages")])
+    source += f", train_frames: {frames}"
     settings = [f"data.source={{{source}}}", "data.splits=[valid]"]
     if config.earlier is not None:
         weights = load_json(fold._replace(config=config.earlier).figures(out))["weights"]

@@ -115,6 +115,26 @@ def test_a_configuration_comes_after_those_whose_weights_it_takes(tmp_path: Path
         load_configs(path)
 
 
+def test_pseudo_videos_are_made_of_the_frames_to_train_on_alone(tmp_path: Path) -> None:
+    folder = write(tmp_path / "clip", train=piece(0, 12, [0, 20]), valid=piece(12, 11, [0, 20]))
+    for number in range(23):
+        path = folder / "JPEGImages" / "clip" / f"{number:05d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Held out are frames 0 to 19: a fold that looked at them would find white.
+        pixels = np.full((HEIGHT, WIDTH, 3), 255 if number < 20 else 60, np.uint8)
+        Image.fromarray(pixels).save(path)
+    config = load_configs(CONFIGS)["pseudo"]._replace(pseudo=3)
+    fold = real_clip.Fold("pseudo", 0, 0)
+    clip = load_clip(folder)
+    write_fold(clip, 0, tmp_path / "out" / "data" / "fold0")
+    made = real_clip.write_pseudo(clip, config, fold, tmp_path / "out")
+    videos = load_json(made)["videos"]
+    assert [video["length"] for video in videos] == [3, 20, 20, 20]
+    frames = [made.parent / "JPEGImages" / name for video in videos for name in video["file_names"]]
+    assert max(np.asarray(Image.open(frame)).max() for frame in frames) < 200
+    assert real_clip.write_pseudo(clip, config, fold, tmp_path / "out") == made
+
+
 def test_figures_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> None:
     (config,) = choose_configs(load_configs(CONFIGS), ["laptop"], [])
     fold = real_clip.Fold("laptop", 0, 0)

@@ -66,6 +66,13 @@ def check_data_command(
     ] = False,
 ) -> None:
     """Find everything that is wrong with a data set."""
+    check_and_show(path, frames, profile, no_annotations)
+
+
+def check_and_show(
+    path: Path, frames: Path | None = None, profile: str | None = None, no_annotations: bool = False
+) -> None:
+    """Check the splits of a data set and show what is found; exits where an error is."""
     from vistrials.commands.display import progress_bar, show_table, show_text
     from vistrials.data.check.dataset import check_dataset
     from vistrials.data.check.splits import find_between

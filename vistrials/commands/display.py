@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -94,6 +96,27 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
     with _bars() as bars:
         task = bars.add_task(escape(name), total=None, values="")
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def bytes_bar(name: str, seconds_between_lines: float = 30) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar for functions that call progress(bytes done, bytes in all or None); a line now and then elsewhere."""
+    if sys.stderr.isatty():
+        columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        with Progress(TextColumn("{task.description}"), BarColumn(bar_width=24), *columns, console=err) as bars:
+            task = bars.add_task(escape(name), total=None)
+            yield lambda done, total: bars.update(task, completed=done, total=total)
+        return
+    shown = time.monotonic()
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= seconds_between_lines:
+            shown = time.monotonic()
+            of_all = f" of {total / 1e6:,.0f} MB ({100 * done / max(total, 1):.0f} %)" if total is not None else " MB"
+            err.print(Text(f"{name}: {done / 1e6:,.0f}{of_all}"), soft_wrap=True)
+
+    yield progress
 
 
 class RichReporter:

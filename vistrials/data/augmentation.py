@@ -4,6 +4,7 @@ Both frames of a pair are changed alike, so that they still are two moments of o
 masks afterwards (inclusive corners), since pasted objects hide parts of others.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +72,7 @@ def paste_instances(pair: Pair, donor: Pair, scale: tuple[float, float], rng: Ge
     size = pair[0].image.shape[1:]
     chosen = rng.permutation(donor[0].track_ids)[: rng.integers(1, len(donor[0].track_ids) + 1)].tolist()
     factor, is_mirrored = _draw_factor(scale, rng), rng.random() < 0.5
-    donor = _rescale(donor[0], factor, is_mirrored), _rescale(donor[1], factor, is_mirrored)
+    donor = rescale(donor[0], factor, is_mirrored), rescale(donor[1], factor, is_mirrored)
     left, right = _extent(_visible(donor[0], chosen))
     if rng.random() < 0.5:
         to = int(rng.integers(size[1]))
@@ -84,7 +85,7 @@ def paste_instances(pair: Pair, donor: Pair, scale: tuple[float, float], rng: Ge
     shift = int(rng.integers(-reach, reach + 1)) + ground, to - (left + right) // 2
     first_id = max([0, *pair[0].track_ids, *pair[1].track_ids]) + 1
     new_ids = {track_id: first_id + number for number, track_id in enumerate(chosen)}
-    return _paste(pair[0], donor[0], new_ids, shift), _paste(pair[1], donor[1], new_ids, shift)
+    return paste(pair[0], donor[0], new_ids, shift), paste(pair[1], donor[1], new_ids, shift)
 
 
 def zoom(pair: Pair, scale: tuple[float, float], rng: Generator) -> Pair:
@@ -98,7 +99,7 @@ def zoom(pair: Pair, scale: tuple[float, float], rng: Generator) -> Pair:
     blank = np.full((3, height, width), 128, np.uint8)
     frames = []
     for frame in pair:
-        resized = _rescale(frame, factor, is_mirrored=False)
+        resized = rescale(frame, factor, is_mirrored=False)
         masks = np.zeros((len(frame.masks), height, width), np.uint8)
         target, source = _overlap((height, width), resized.image.shape[1:], shift)
         image = blank.copy()
@@ -113,64 +114,48 @@ def recolour(pair: Pair, strength: float, rng: Generator) -> Pair:
     if strength == 0:
         return pair
     brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3).astype(np.float32)
-    frames = []
-    for frame in pair:
-        image = frame.image.astype(np.float32) * brightness
-        grey = (image * _BRIGHTNESS_WEIGHTS).sum(axis=0, keepdims=True)
-        image = grey + (image - grey) * saturation
-        image = grey.mean() + (image - grey.mean()) * contrast
-        frames.append(frame._replace(image=np.clip(image + 0.5, 0, 255).astype(np.uint8)))
+    frames = [frame._replace(image=change_colors(frame.image, brightness, contrast, saturation)) for frame in pair]
     return frames[0], frames[1]
 
 
-def flip_pair(pair: Pair) -> Pair:
-    """Mirror both frames left to right."""
-    key, reference = (_mirror(frame) for frame in pair)
-    return key, reference
+def change_colors(
+    pixels: NDArray[np.uint8], brightness: np.float32, contrast: np.float32, saturation: np.float32
+) -> NDArray[np.uint8]:
+    """Multiply the brightness, the distance to the image's mean grey, and that to each pixel's grey.
+
+    Args:
+        pixels: (3, h, w), RGB.
+        brightness, contrast, saturation: factors, 1 for no change.
+    """
+    image = pixels.astype(np.float32) * brightness
+    grey = (image * _BRIGHTNESS_WEIGHTS).sum(axis=0, keepdims=True)
+    image = grey + (image - grey) * saturation
+    image = grey.mean() + (image - grey.mean()) * contrast
+    return np.clip(image + 0.5, 0, 255).astype(np.uint8)
 
 
-def tight_boxes(masks: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Boxes that bound masks. Args: (N, h, w), none empty. Returns: (N, 4), inclusive corners in pixels."""
-    boxes = np.zeros((len(masks), 4), np.float32)
-    for box, mask in zip(boxes, masks, strict=True):
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        box[:] = columns[0], rows[0], columns[-1], rows[-1]
-    return boxes
-
-
-def _draw_factor(scale: tuple[float, float], rng: Generator) -> float:
-    # Twice and half as large are equally far from 1.
-    low, high = np.log(scale)
-    return float(np.exp(rng.uniform(low, high))) if low < high else float(scale[0])
-
-
-def _rescale(frame: LabelledFrame, factor: float, is_mirrored: bool) -> LabelledFrame:
+def rescale(frame: LabelledFrame, factor: float, is_mirrored: bool) -> LabelledFrame:
+    """Resize a frame by a factor, at least to a pixel, and mirror it left to right if told to."""
     height, width = (max(1, round(side * factor)) for side in frame.image.shape[1:])
     image = resize_image(torch.from_numpy(frame.image), (height, width)).numpy()
     rescaled = frame._replace(image=image, masks=resize_masks(frame.masks, (height, width)))
-    return _mirror(rescaled) if is_mirrored else rescaled
+    return mirror(rescaled) if is_mirrored else rescaled
 
 
-def _mirror(frame: LabelledFrame) -> LabelledFrame:
-    # Copies, since torch takes no views that run backwards.
-    image, masks = (np.ascontiguousarray(array[..., ::-1]) for array in (frame.image, frame.masks))
-    return frame._replace(image=image, masks=masks)
-
-
-def _visible(frame: LabelledFrame, track_ids: list[int]) -> NDArray[np.bool_]:
-    rows = [frame.track_ids.index(track_id) for track_id in track_ids if track_id in frame.track_ids]
-    return frame.masks[rows].sum(axis=0) > 0
-
-
-def _extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """First and last column of a mask; 0, 0 of an empty one."""
-    columns = np.flatnonzero(mask.any(axis=0))
-    return (int(columns[0]), int(columns[-1])) if len(columns) else (0, 0)
-
-
-def _paste(
-    frame: LabelledFrame, donor: LabelledFrame, new_ids: dict[int, int], shift: tuple[int, int]
+def paste(
+    frame: LabelledFrame, donor: LabelledFrame, new_ids: Mapping[int, int], shift: tuple[int, int]
 ) -> LabelledFrame:
+    """Paste instances of a frame over another one; each hides what it covers, those pasted before it too.
+
+    Args:
+        frame: is left as it is.
+        donor: of any size.
+        new_ids: track id in the donor -> id there; others are not pasted.
+        shift: rows and columns from a pixel of the donor to its place in the frame; what falls outside is cut.
+
+    Returns:
+        The frame with the pasted instances last, even where nothing of them is in sight.
+    """
     target, source = _overlap(frame.image.shape[1:], donor.image.shape[1:], shift)
     image, masks = frame.image.copy(), frame.masks.copy()
     pasted, track_ids, labels = [], list(frame.track_ids), list(frame.labels)
@@ -188,6 +173,45 @@ def _paste(
     return LabelledFrame(
         image, np.concatenate([masks, np.array(pasted, np.uint8).reshape(-1, *masks.shape[1:])]), track_ids, labels
     )
+
+
+def flip_pair(pair: Pair) -> Pair:
+    """Mirror both frames left to right."""
+    key, reference = (mirror(frame) for frame in pair)
+    return key, reference
+
+
+def mirror(frame: LabelledFrame) -> LabelledFrame:
+    """Mirror a frame left to right."""
+    # Copies, since torch takes no views that run backwards.
+    image, masks = (np.ascontiguousarray(array[..., ::-1]) for array in (frame.image, frame.masks))
+    return frame._replace(image=image, masks=masks)
+
+
+def tight_boxes(masks: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Boxes that bound masks. Args: (N, h, w), none empty. Returns: (N, 4), inclusive corners in pixels."""
+    boxes = np.zeros((len(masks), 4), np.float32)
+    for box, mask in zip(boxes, masks, strict=True):
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        box[:] = columns[0], rows[0], columns[-1], rows[-1]
+    return boxes
+
+
+def _draw_factor(scale: tuple[float, float], rng: Generator) -> float:
+    # Twice and half as large are equally far from 1.
+    low, high = np.log(scale)
+    return float(np.exp(rng.uniform(low, high))) if low < high else float(scale[0])
+
+
+def _visible(frame: LabelledFrame, track_ids: list[int]) -> NDArray[np.bool_]:
+    rows = [frame.track_ids.index(track_id) for track_id in track_ids if track_id in frame.track_ids]
+    return frame.masks[rows].sum(axis=0) > 0
+
+
+def _extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """First and last column of a mask; 0, 0 of an empty one."""
+    columns = np.flatnonzero(mask.any(axis=0))
+    return (int(columns[0]), int(columns[-1])) if len(columns) else (0, 0)
 
 
 def _overlap(
