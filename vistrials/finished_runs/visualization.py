@@ -13,7 +13,8 @@ from vistrials.evaluation.reading import GroundTruth, VideoInfo, name_prediction
 from vistrials.evaluation.track_files import load_predictions
 from vistrials.formats.annotations import decode_mask, load_video_set
 from vistrials.formats.files import refuse_to_replace
-from vistrials.reports.film_strip import StripObject, StripRow, render_film_strip
+from vistrials.reports.film_strip import StripRow, render_film_strip
+from vistrials.reports.painting import DrawnObject
 from vistrials.runs.directory import RunDirectory
 from vistrials.structures.video import Video, VideoSet
 
@@ -121,7 +122,7 @@ def _predicted_tracks(path: Path, video_set: VideoSet, video: Video, min_score: 
 
 
 def _strip_row(title: str, tracks: Sequence[_Track], video: Video, frames: Sequence[int]) -> StripRow:
-    objects: list[list[StripObject]] = [[] for _ in frames]
+    objects: list[list[DrawnObject]] = [[] for _ in frames]
     for number, (name, score, segmentations) in enumerate(tracks):
         for frame, found in zip(frames, objects, strict=True):
             if segmentations[frame] is None:
@@ -130,5 +131,5 @@ def _strip_row(title: str, tracks: Sequence[_Track], video: Video, frames: Seque
                 mask = decode_mask(segmentations[frame], video.height, video.width) > 0
             except DataError as error:
                 raise DataError(f"{title}: video {video.id}, frame {frame}: {error}") from None
-            found.append(StripObject(number, name, score, mask))
+            found.append(DrawnObject(number, name, score, mask))
     return StripRow(title, objects)
