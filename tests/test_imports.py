@@ -16,7 +16,7 @@ ROWS = [
     {"cli"},
     {"commands", "api"},
     {"study"},
-    {"pipeline", "finished_runs"},
+    {"pipeline", "finished_runs", "own_video"},
     {"engine", "reports"},
     {"tracking"},
     {"weights"},
