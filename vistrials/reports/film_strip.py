@@ -29,7 +29,12 @@ class StripRow:
     objects: Sequence[Sequence[DrawnObject]]
 
 
-def render_film_strip(frames: Sequence[Pixels], rows: Sequence[StripRow], numbers: Sequence[int]) -> Pixels:
+def render_film_strip(
+    frames: Sequence[Pixels],
+    rows: Sequence[StripRow],
+    numbers: Sequence[int],
+    colours: Sequence[dict[int, Colour]] | None = None,
+) -> Pixels:
     """Draw frames side by side, once for each row, with the row's masks, labels and scores.
 
     Args:
@@ -37,6 +42,7 @@ def render_film_strip(frames: Sequence[Pixels], rows: Sequence[StripRow], number
             least, shrunk to 640 at most.
         rows: from top to bottom, with T lists of objects each. Colours are matched to the first row's.
         numbers: T frame numbers, to be written above the columns.
+        colours: for each row track -> colour; by default those of `assign_colours`.
 
     Returns:
         uint8 RGB (height, width, 3).
@@ -50,11 +56,11 @@ def render_film_strip(frames: Sequence[Pixels], rows: Sequence[StripRow], number
     for column, number in enumerate(numbers):
         centre = column * (width + gap) + width // 2
         draw.text((centre, band // 2), f"frame {number}", "black", font, anchor="mm")
-    for position, (row, colours) in enumerate(zip(rows, assign_colours(rows), strict=True)):
+    for position, (row, of_row) in enumerate(zip(rows, colours or assign_colours(rows), strict=True)):
         top = band + position * (band + height)
         draw.text((gap, top + band // 2), row.title, "black", font, anchor="lm")
         for column, (frame, objects) in enumerate(zip(frames, row.objects, strict=True)):
-            image = paint_objects(frame, objects, colours, size)
+            image = paint_objects(frame, objects, of_row, size)
             canvas.paste(Image.fromarray(image), (column * (width + gap), top + band))
     return np.asarray(canvas)
 
