@@ -181,8 +181,9 @@ def test_a_whole_video_as_mp4_and_gif(tmp_path: Path) -> None:
         assert [time for time, _ in frames] == pytest.approx([0, 0.25, 0.5], abs=0.01)
         # As a film strip of one frame: a column of 320, two rows of 240 and three bands of 22 pixels.
         assert {pixels.shape for _, pixels in frames} == {(2 * (22 + 240) + 22, 320, 3)}
-        blue = [(np.abs(pixels[307:].astype(int) - PALETTE[0]) < 40).all(axis=2).sum() for _, pixels in frames]
-        assert blue[0] > 200 and blue[2] > 200 and blue[1] < 50
+        orange = [(np.abs(pixels[307:].astype(int) - PALETTE[1]) < 15).all(axis=2).sum() for _, pixels in frames]
+        # Label and outline in the colour of the true object that it covers best; frames are noise, which has a few pixels of any colour.
+        assert min(orange[0], orange[2]) > orange[1] + 500, orange
 
 
 def test_a_film_strip_as_pdf(tmp_path: Path) -> None:
