@@ -182,8 +182,8 @@ def test_a_whole_video_as_mp4_and_gif(tmp_path: Path) -> None:
         # As a film strip of one frame: a column of 320, two rows of 240 and three bands of 22 pixels.
         assert {pixels.shape for _, pixels in frames} == {(2 * (22 + 240) + 22, 320, 3)}
         orange = [(np.abs(pixels[307:].astype(int) - PALETTE[1]) < 15).all(axis=2).sum() for _, pixels in frames]
-        # Label and outline in the colour of the true object that it covers best; frames are noise, which has a few pixels of any colour.
-        assert min(orange[0], orange[2]) > orange[1] + 500, orange
+        # Label and outline have the colour of the true object that is covered best; noise has a few pixels of any.
+        assert min(orange[0], orange[2]) > orange[1] + 300, orange
 
 
 def test_a_film_strip_as_pdf(tmp_path: Path) -> None:

@@ -140,9 +140,23 @@ def test_images_of_a_folder_are_the_frames_of_a_video(tmp_path: Path) -> None:
     assert [time for time, _ in frames] == [0, 0.25, 0.5]
     for (_, pixels), number in zip(frames, (0, 2, 10), strict=True):
         assert (pixels == numbered_frame(number)).all()
-    Image.new("RGB", (8, 8)).save(tmp_path / "frame11.png")
-    with pytest.raises(DataError, match=r"frame11.png: expected 64 x 96 pixels .* found 8 x 8"):
-        list(read_frames(tmp_path))
+
+
+def test_damaged_images_are_counted_and_others_stay_in_step(tmp_path: Path) -> None:
+    for number in range(4):
+        Image.fromarray(numbered_frame(number)).save(tmp_path / f"{number}.png")
+    (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:60])
+    (tmp_path / "2.png").write_bytes(b"no image")
+    with open_frames(tmp_path) as reader:
+        assert [int(pixels[40, 40, 0] - 20) // 12 for _, pixels in reader] == [0, 0, 0, 3]
+    assert reader.faults.num_damaged == 2
+
+
+def test_images_of_different_sizes_are_refused_at_the_door(tmp_path: Path) -> None:
+    Image.new("RGB", (96, 64)).save(tmp_path / "0.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
+    with pytest.raises(DataError, match=r"1.png: expected 64 x 96 pixels .* found 8 x 8"), open_frames(tmp_path):
+        pass
 
 
 def test_frames_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:

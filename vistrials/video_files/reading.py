@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vistrials.errors import DataError
-from vistrials.formats.images import read_pixels
+from vistrials.formats.images import open_image, read_pixels
 from vistrials.video_files.sources import Source, find_sources
 
 Pixels = NDArray[np.uint8]
@@ -127,8 +127,8 @@ def open_frames(
         stdin: what a stream is read from; the standard input by default.
 
     Raises:
-        DataError: no such video, no video at all, or one without frames. While frames are read: an image that is
-            broken or of another size than the first.
+        DataError: no such video, no video at all, one without frames, a first image that is damaged, or images of
+            different sizes.
     """
     if not isinstance(source, Source):
         found = find_sources([source])
@@ -144,21 +144,36 @@ def open_frames(
 
 def _open_images(source: Source, rate: Fraction) -> FrameReader:
     first = source.paths[0]
-    height, width = read_pixels(first).shape[:2]
+    shown, faults = read_pixels(first), Faults()
+    height, width = shown.shape[:2]
+    # Of all images now, rather than at the thousandth one.
+    for path in source.paths:
+        if (size := _declared_size(path)) not in (None, (height, width)):
+            raise DataError(
+                f"{path}: expected {height} x {width} pixels (height x width) as in {first.name}, found "
+                f"{' x '.join(map(str, size or ()))}; the images of one folder are one video"
+            )
 
     def frames() -> Iterator[_Decoded]:
+        pixels = shown
         for number, path in enumerate(source.paths):
-            pixels = read_pixels(path)
-            if pixels.shape[:2] != (height, width):
-                found = " x ".join(map(str, pixels.shape[:2]))
-                raise DataError(
-                    f"{path}: expected {height} x {width} pixels (height x width) as in {first.name}, found {found}; "
-                    "the images of one folder are one video"
-                )
+            try:
+                pixels = read_pixels(path)
+            except DataError:
+                faults.num_damaged += 1
             yield _Decoded(number, 1, pixels)
 
     info = VideoInfo(source.name, height, width, rate, 1 / rate, len(source.paths))
-    return FrameReader(info, Faults(), frames())
+    return FrameReader(info, faults, frames())
+
+
+def _declared_size(path: Path) -> tuple[int, int] | None:
+    """(height, width) that an image says it has; None of one that is damaged."""
+    try:
+        with open_image(path) as image:
+            return image.height, image.width
+    except DataError:
+        return None
 
 
 _EXPECTED = {
