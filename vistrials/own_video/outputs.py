@@ -185,7 +185,9 @@ def _save_tracks(path: Path, video: TrackedVideo, rules: TrackRules) -> Iterator
             if summary.num_frames < rules.min_frames or summary.score < rules.min_score:
                 continue
             segmentations: list[Rle | None] = [None] * video.num_frames
-            for number, begin in zip(*places[object_id], strict=True):
+            for number, begin in zip(*places.get(object_id, ((), ())), strict=True):
+                if number >= video.num_frames:
+                    break  # of a frame in the midst of which somebody pressed Ctrl-C twice
                 waiting.seek(begin)
                 counts = waiting.readline().decode().rstrip("\n")
                 segmentations[number] = {"size": [video.info.height, video.info.width], "counts": counts}
