@@ -172,7 +172,9 @@ def test_the_command_by_folder_and_by_name(tmp_path: Path) -> None:
 
 
 def test_a_whole_video_as_mp4_and_gif(tmp_path: Path) -> None:
-    masks = [encode(MASK), None, encode(MASK)]
+    # In the last frame it covers no object any more, but keeps its colour.
+    elsewhere = np.roll(MASK, (26, 30), axis=(0, 1))
+    masks = [encode(MASK), None, encode(elsewhere)]
     directory = make_run(tmp_path, [predicted(7, 5, 0.9, masks)], annotated=True)
     for name in ("v.mp4", "v.gif"):
         result = visualize(directory.path, "--video", "7", "--fps", "4", "-o", tmp_path / name)
