@@ -16,18 +16,19 @@ ROWS = [
     {"cli"},
     {"commands", "api"},
     {"study"},
-    {"pipeline", "finished_runs"},
+    {"pipeline", "finished_runs", "own_video"},
     {"engine", "reports"},
     {"tracking"},
     {"weights"},
     {"data", "models", "runs", "evaluation"},
+    {"video_files"},
     {"formats", "user_modules"},
     {"structures"},
     {"specs", "geometry"},
     {"errors", "machine", "freed_memory"},
 ]
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
-NO_TORCH = {"specs", "formats", "evaluation", "reports", "errors"}
+NO_TORCH = {"specs", "formats", "video_files", "evaluation", "reports", "errors"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

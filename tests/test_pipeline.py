@@ -18,7 +18,7 @@ from vistrials.errors import CheckpointError, DataError, RunError
 from vistrials.evaluation.average_precision import FIGURES, accumulate, compute_figures
 from vistrials.evaluation.stored_matches import load_matches
 from vistrials.runs.directory import RunDirectory
-from vistrials.specs.loading import load_trial
+from vistrials.specs.loading import load_trial, parse_spec
 from vistrials.specs.model import ModelSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.weights.files import digest_of_tensors, read_metadata, read_tensors
@@ -131,6 +131,10 @@ def test_a_run_goes_from_spec_to_figures_and_is_then_finished(data: Path, tmp_pa
     assert metrics["split"] == "valid" and set(metrics["AP_per_category"]) == {"five", "nine"}
     metadata = read_metadata(directory.weights)
     assert (metadata["trial"], metadata["iteration"], metadata["num_categories"]) == ("tiny", "3", "2")
+    assert (metadata["category_names"], metadata["category_ids"]) == ('["five", "nine"]', "[5, 9]")
+    carried = parse_spec(metadata["spec"])
+    assert (carried.model, carried.inference) == (spec.model, spec.inference)
+    assert str(data) not in metadata["spec"]
     provenance = load(directory.provenance)
     assert provenance["overrides"] == ["train.max_iters=3"]
     assert set(provenance["stages"]) == {"train", "infer/valid", "evaluate/valid"}

@@ -6,7 +6,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from vistrials.commands import data, diagnosis, more_data, reports, runs, scoring, submission, trials, weights
+from vistrials.commands import (
+    data,
+    diagnosis,
+    more_data,
+    reports,
+    runs,
+    scoring,
+    submission,
+    tracking,
+    trials,
+    weights,
+)
 from vistrials.commands.options import EXIT_ERROR, EXIT_INTERRUPTED
 from vistrials.engine.threads import bound_spinning
 from vistrials.errors import VistrialsError
@@ -66,7 +77,7 @@ def _options(
     """Reproducible trials of video instance segmentation."""
 
 
-for _part in (trials, runs, scoring, diagnosis, submission, reports, weights):
+for _part in (trials, runs, tracking, scoring, diagnosis, submission, reports, weights):
     app.add_typer(_part.app)
 data.app.add_typer(more_data.app)
 app.add_typer(data.app, name="data", help="Make, convert, check, count and split data sets.", no_args_is_help=True)

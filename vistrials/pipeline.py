@@ -33,8 +33,8 @@ from vistrials.runs.provenance import (
     update_provenance,
 )
 from vistrials.specs.custom import custom_parts
-from vistrials.specs.data import DataSpec
-from vistrials.specs.loading import load_trial, overrides_within
+from vistrials.specs.data import DataSpec, FileSource
+from vistrials.specs.loading import dump_spec, load_trial, overrides_within
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
@@ -307,7 +307,17 @@ def _weights_metadata(spec: TrialSpec, directory: RunDirectory, video_set: Video
         "spec_sha256": sha256_of(directory.spec),
         "num_categories": str(video_set.num_categories),
         "category_names": json.dumps([category.name for category in video_set.categories]),
+        "category_ids": json.dumps([category.id for category in video_set.categories]),
+        "spec": dump_spec(_without_place(spec)),
     }
+
+
+def _without_place(spec: TrialSpec) -> TrialSpec:
+    """The spec without the folder of its data, which means nothing elsewhere."""
+    if not isinstance(spec.data.source, FileSource):
+        return spec
+    source = spec.data.source.model_copy(update={"root": None})
+    return spec.model_copy(update={"data": spec.data.model_copy(update={"source": source})})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,29 @@ from rich.console import Console
 from vistrials.commands import display
 
 
+def test_outside_a_terminal_long_stages_say_how_far_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(display, "err", Console(stderr=True, highlight=False))
+    monkeypatch.setattr(display.time, "monotonic", lambda: now)
+    with display.RichReporter() as reporter:
+        reporter.stage("track clip", 1200)
+        for _ in range(7):
+            now += 10
+            reporter.advance(100, frames_per_second=10)
+        reporter.stage("track stream", None)
+        now += 40
+        reporter.advance(3)
+    assert capsys.readouterr().err.splitlines() == [
+        "track clip: 300 of 1,200, frames_per_second 10, 0:01:30 left",
+        "track clip: 600 of 1,200, frames_per_second 10, 0:01:00 left",
+        "track clip: 70.0 s",
+        "track stream: 3",
+        "track stream: 40.0 s",
+    ]
+
+
 def test_long_cells_are_folded_not_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(display, "out", Console(width=40))
     path = "/data/" + "x" * 100 + "/frame.jpg"

@@ -16,7 +16,9 @@ from vistrials.errors import DataError, RunError, SpecError
 from vistrials.finished_runs import visualization
 from vistrials.formats.rle import encode
 from vistrials.reports.film_strip import StripRow
+from vistrials.reports.painting import PALETTE
 from vistrials.runs.directory import RunDirectory
+from vistrials.video_files.reading import read_frames
 
 MASK = np.zeros((HEIGHT, WIDTH), np.uint8)
 MASK[10:20, 10:30] = 1
@@ -167,6 +169,45 @@ def test_the_command_by_folder_and_by_name(tmp_path: Path) -> None:
     assert result.stderr == f"error: {second}: there already; replace with --force, or name another file\n"
     result = visualize(directory.path, "--video", "7", "--at", "2,0", "-o", second, "--force")
     assert result.exit_code == 0 and second.read_bytes() == first.read_bytes()
+
+
+def test_a_whole_video_as_mp4_and_gif(tmp_path: Path) -> None:
+    # In the last frame it covers no object any more, but keeps its colour.
+    elsewhere = np.roll(MASK, (26, 30), axis=(0, 1))
+    masks = [encode(MASK), None, encode(elsewhere)]
+    directory = make_run(tmp_path, [predicted(7, 5, 0.9, masks)], annotated=True)
+    for name in ("v.mp4", "v.gif"):
+        result = visualize(directory.path, "--video", "7", "--fps", "4", "-o", tmp_path / name)
+        assert (result.exit_code, result.stdout) == (0, f"{tmp_path / name}\n"), result.output
+        frames = list(read_frames(tmp_path / name))
+        assert [time for time, _ in frames] == pytest.approx([0, 0.25, 0.5], abs=0.01)
+        # As a film strip of one frame: a column of 320, two rows of 240 and three bands of 22 pixels.
+        assert {pixels.shape for _, pixels in frames} == {(2 * (22 + 240) + 22, 320, 3)}
+        orange = [(np.abs(pixels[307:].astype(int) - PALETTE[1]) < 15).all(axis=2).sum() for _, pixels in frames]
+        # Label and outline have the colour of the true object that is covered best; noise has a few pixels of any.
+        assert min(orange[0], orange[2]) > orange[1] + 300, orange
+
+
+def test_a_film_strip_as_pdf(tmp_path: Path) -> None:
+    directory = make_run(tmp_path, [], annotated=True)
+    assert visualize(directory.path, "-o", tmp_path / "s.pdf").exit_code == 0
+    assert (tmp_path / "s.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-o", "v.avi"), "--out v.avi: cannot be told what to draw; expected .png or .pdf for a film strip, .mp4 or"),
+        (("-o", "strip"), "--out strip: cannot be told what to draw"),
+        (("-o", "v.mp4", "--frames", "3"), "--out v.mp4: shows all frames; expected --frames and --at only with .png"),
+        (("-o", "v.gif", "--at", "1"), "--out v.gif: shows all frames"),
+        (("-o", "s.png", "--fps", "3"), "--fps: expected only with --out FILE.mp4, .gif"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    result = visualize(make_run(tmp_path, [], annotated=True).path, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr and result.stderr.count("\n") == 1
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from vistrials.reports.film_strip import PALETTE, StripObject, StripRow, assign_colours, render_film_strip
+from vistrials.reports.film_strip import StripRow, assign_colours, render_film_strip
+from vistrials.reports.painting import PALETTE, DrawnObject
 
 SIZE = HEIGHT, WIDTH = 96, 160
 # Drawn twice as large, with a gap of 320 // 80 pixels and bands of round(1.6 * (320 // 22)) pixels.
@@ -14,8 +15,8 @@ def box(x: int, y: int, w: int, h: int) -> np.ndarray:
     return mask
 
 
-def thing(track: int, mask: np.ndarray, score: float | None = None, label: str = "disc") -> StripObject:
-    return StripObject(track, label, score, mask)
+def thing(track: int, mask: np.ndarray, score: float | None = None, label: str = "disc") -> DrawnObject:
+    return DrawnObject(track, label, score, mask)
 
 
 def black(num_frames: int) -> list[np.ndarray]:

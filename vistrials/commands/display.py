@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,14 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
+LINE_EVERY_SECONDS = 30.0
+"""Where no bar can be drawn, long stages say so often how far they are."""
+
+
 @contextmanager
-def bytes_bar(name: str, seconds_between_lines: float = 30) -> Iterator[Callable[[int, int | None], None]]:
+def bytes_bar(
+    name: str, seconds_between_lines: float = LINE_EVERY_SECONDS
+) -> Iterator[Callable[[int, int | None], None]]:
     """A bar for functions that call progress(bytes done, bytes in all or None); a line now and then elsewhere."""
     if sys.stderr.isatty():
         columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
@@ -120,7 +127,7 @@ def bytes_bar(name: str, seconds_between_lines: float = 30) -> Iterator[Callable
 
 
 class RichReporter:
-    """Draws the stages of a run as bars on a terminal, as one line each elsewhere.
+    """Draws the stages of a run as bars on a terminal, as a line each, and one every 30 s, elsewhere.
 
     Runs that go on side by side share their bars, and a name in front of their news tells them apart.
     """
@@ -131,7 +138,9 @@ class RichReporter:
         self._bars = _bars() if bars is None else bars
         self._task: TaskID | None = None
         self._name = ""
-        self._started = 0.0
+        self._started = self._said = 0.0
+        self._done = 0
+        self._total: int | None = None
 
     def __enter__(self) -> "RichReporter":
         if self._owns_bars:
@@ -147,6 +156,7 @@ class RichReporter:
         """Begin a stage of `total` steps, ending the one before it."""
         self._end_stage(finished=True)
         self._name, self._started = name, time.monotonic()
+        self._said, self._done, self._total = self._started, 0, total
         self._task = self._bars.add_task(escape(name), total=total, values="")
 
     def advance(self, steps: int = 1, **values: float) -> None:
@@ -154,8 +164,12 @@ class RichReporter:
         if self._task is None:
             return
         self._bars.advance(self._task, steps)
+        self._done += steps
         if values:
             self._bars.update(self._task, values=_format_values(values))
+        if self._bars.disable and time.monotonic() - self._said >= LINE_EVERY_SECONDS:
+            self._said = time.monotonic()
+            self.message(self._describe_progress(values))
 
     def message(self, text: str) -> None:
         """One line of news."""
@@ -164,6 +178,14 @@ class RichReporter:
     def warning(self, text: str) -> None:
         """One line that deserves attention."""
         err.print(Text("warning: ", "yellow") + Text(self._prefix + text), soft_wrap=True)
+
+    def _describe_progress(self, values: Mapping[str, float]) -> str:
+        parts = [f"{self._name}: {self._done:,}" + (f" of {self._total:,}" if self._total else "")]
+        parts += [_format_values(values)] if values else []
+        if self._total and self._done:
+            seconds = (time.monotonic() - self._started) * (self._total / self._done - 1)
+            parts.append(f"{timedelta(seconds=round(max(0, seconds)))} left")
+        return ", ".join(parts)
 
     def _end_stage(self, finished: bool) -> None:
         if self._task is None:

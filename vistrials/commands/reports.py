@@ -82,15 +82,28 @@ def visualize_command(
     video: Annotated[
         int | None, typer.Option(help="Video id (default: the one with most objects).", show_default=False)
     ] = None,
-    num_frames: Annotated[int, typer.Option("--frames", min=1, help="Frames, evenly spread.")] = 4,
+    num_frames: Annotated[
+        int | None,
+        typer.Option("--frames", min=1, help="Frames of a film strip, evenly spread (default 4).", show_default=False),
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(metavar="N,N,...", help="Numbers of the frames to draw instead, from 0.", show_default=False),
     ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--fps", min=0.01, help="Frames per second of a .mp4 or .gif (default 6).", show_default=False),
+    ] = None,
     min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave out predictions with a lower score.")] = 0.3,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="PNG (default: named after what it shows).", show_default=False),
+        typer.Option(
+            "--out",
+            "-o",
+            help="File: .png or .pdf of a film strip, .mp4 or .gif of the whole video (default: a .png named after "
+            "what it shows).",
+            show_default=False,
+        ),
     ] = None,
     force: Replace = False,
 ) -> None:
@@ -101,10 +114,21 @@ def visualize_command(
     frames = num_frames if at is None else _frame_numbers(at)
     folder = run_folder(run, profile, seed, results)
 
-    from vistrials.commands.display import show_text
+    from vistrials.commands.display import progress_bar, show_text
     from vistrials.finished_runs.visualization import visualize
 
-    path = visualize(folder, out, split=split, video_id=video, frames=frames, min_score=min_score, replace=force)
+    with progress_bar("draw") as progress:
+        path = visualize(
+            folder,
+            out,
+            split=split,
+            video_id=video,
+            frames=frames,
+            frames_per_second=rate,
+            min_score=min_score,
+            replace=force,
+            progress=progress,
+        )
     show_text(str(path))
 
 

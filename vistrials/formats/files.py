@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,38 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_numbered(folder: Path, suffix: str) -> Iterator[Path]:
+    """Write a folder of numbered files (00000.png, ..); those there take its place when the block ends.
+
+    Args:
+        folder: made if need be. Of what is in it already, numbered files of the same suffix are removed; others stay.
+        suffix: as ".png".
+
+    Yields:
+        An empty folder beside it to write to, which is removed when the block fails.
+
+    Raises:
+        OSError: as `replacing`.
+    """
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        folder.mkdir(exist_ok=True)
+        for old in numbered_files(folder, suffix):
+            old.unlink()
+        for new in numbered_files(temporary, suffix):
+            os.replace(new, folder / new.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def numbered_files(folder: Path, suffix: str) -> list[Path]:
+    """The files of a folder that are named by a number and a suffix; none where there is no folder."""
+    return sorted(file for file in folder.glob(f"*{suffix}") if file.stem.isdecimal())
 
 
 def refuse_to_replace(paths: Iterable[Path], otherwise: str) -> None:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from vistrials.data.statistics import NUM_OVERLAP_BINS, Counts, Statistics, mean, quantile
 from vistrials.errors import SpecError
-from vistrials.reports.film_strip import PALETTE
 from vistrials.reports.frame_text import escape_latex, escape_markdown, to_csv, to_latex, to_markdown
+from vistrials.reports.painting import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

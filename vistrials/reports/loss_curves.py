@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vistrials.errors import RunError, SpecError
-from vistrials.reports.film_strip import PALETTE
 from vistrials.reports.found_runs import find_runs
 from vistrials.reports.frame_text import to_csv
+from vistrials.reports.painting import PALETTE
 from vistrials.runs.directory import RunDirectory
 
 if TYPE_CHECKING:

@@ -68,13 +68,14 @@ def load_trial(name_or_path: str | Path, profile: str | None = None, overrides: 
     return spec
 
 
-def parse_spec(text: str, source: str = "spec.yaml") -> TrialSpec:
-    """The spec that `dump_spec` turned into text, in this version or an earlier one.
+def parse_spec(text: str, source: str = "spec.yaml", overrides: Sequence[str] = ()) -> TrialSpec:
+    """The spec that `dump_spec` turned into text, in this version or an earlier one, with overrides on top.
 
     Raises:
-        SpecError: no such text, or of a newer version.
+        SpecError: no such text, or of a newer version, or an override that does not fit.
     """
-    return merge_layers(TrialSpec, [Layer(source, migrate(_as_mapping(parse_yaml(text, source), source), source))])
+    layers = [Layer(source, migrate(_as_mapping(parse_yaml(text, source), source), source))]
+    return _merge_with_overrides(layers, overrides)[0] if overrides else merge_layers(TrialSpec, layers)
 
 
 def overrides_within(overrides: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:

@@ -181,43 +181,54 @@ def track_video(
     Returns: tracks of `min_track_frames` or more; score = mean over frames, category = majority (lowest on ties).
     """
     tracker = OnlineTracker(model, spec)
-    growing: dict[int, _GrowingTrack] = {}
+    growing: dict[int, TrackSummary] = {}
+    masks: dict[int, dict[int, rle.Rle]] = {}
     num_frames = 0
     for frame in frames:
         objects = tracker.step(frame)
         for (object_id, tracked), mask in zip(objects.items(), encode_masks(list(objects.values())), strict=True):
-            growing.setdefault(object_id, _GrowingTrack()).add(num_frames, tracked, mask)
+            growing.setdefault(object_id, TrackSummary()).add(tracked)
+            masks.setdefault(object_id, {})[num_frames] = mask
         num_frames += 1
     return [
         TrackResult(
             video_id=video_id,
-            category_id=label if spec.category_id_is_label else category_ids[label - 1],
-            score=score,
-            segmentations=[track.masks.get(number) for number in range(num_frames)],
+            category_id=category_of(track.label, category_ids, spec),
+            score=track.score,
+            segmentations=[masks[object_id].get(number) for number in range(num_frames)],
         )
-        for track in growing.values()
-        if len(track.masks) >= spec.min_track_frames
-        for label, score in [(track.label, track.score)]
+        for object_id, track in growing.items()
+        if track.num_frames >= spec.min_track_frames
     ]
 
 
+def category_of(label: int, category_ids: Sequence[int], spec: InferenceSpec) -> int:
+    """The category id that predictions have for a label, 1, 2, ..."""
+    return label if spec.category_id_is_label else category_ids[label - 1]
+
+
 @dataclass(slots=True)
-class _GrowingTrack:
-    masks: dict[int, rle.Rle] = field(default_factory=dict)
+class TrackSummary:
+    """What is known of a track after some frames, its masks apart."""
+
     labels: Counter[int] = field(default_factory=Counter)
     score_sum: float = 0.0
+    num_frames: int = 0
 
-    def add(self, frame: int, tracked: TrackedObject, mask: rle.Rle) -> None:
-        self.masks[frame] = mask
+    def add(self, tracked: TrackedObject) -> None:
+        """Count the object of one more frame."""
         self.labels[tracked.label] += 1
         self.score_sum += tracked.score
+        self.num_frames += 1
 
     @property
     def score(self) -> float:
-        return self.score_sum / len(self.masks)
+        """Mean over the frames that show the object."""
+        return self.score_sum / self.num_frames
 
     @property
     def label(self) -> int:
+        """The most frequent one, the lowest of equals."""
         most = max(self.labels.values())
         return min(label for label, count in self.labels.items() if count == most)
 

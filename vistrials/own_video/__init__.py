@@ -1,0 +1,1 @@
+"""One's own videos: trained weights applied to any video, without annotations."""
