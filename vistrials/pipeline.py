@@ -282,7 +282,7 @@ def _validation_truth(job: _Job) -> _Truth | None:
         DataError: nothing is annotated there.
     """
     validation = job.spec.train.validation
-    if validation is None:
+    if validation is None or job.spec.train.max_iters == 0:
         return None
     split = validation.split or job.directory.main_split
     data, video_set = job.splits.load(split)
@@ -372,12 +372,14 @@ def _build_validation(fabric: Fabric, spec: TrialSpec, directory: RunDirectory, 
         files.predictions.unlink()
         return {name: figures[name] for name in TABLE_FIGURES}
 
-    def keep_best(model: nn.Module, found: Validated) -> None:
+    def save_best(model: nn.Module, found: Validated) -> None:
         metadata = _weights_metadata(spec, directory, truth.video_set, found.iteration)
         chosen = {"split": truth.split, **found.figures}
         save_weights(directory.best_weights, model, metadata | {_CHOSEN: json.dumps(chosen)})
 
-    return Validation(spec.train.validation, truth.split, directory.validation, score, keep_best)
+    return Validation(
+        spec.train.validation, truth.split, directory.validation, directory.best_weights, score, save_best
+    )
 
 
 def _best_of(validation: Validation) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import nn
 from vistrials.engine.loss_log import keep_iterations
 from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.engine.seeding import random_numbers_kept
-from vistrials.errors import DataError
+from vistrials.errors import RunError
 from vistrials.specs.training import ValidationSpec
 
 CHOSEN_BY = "AP"
@@ -57,29 +57,37 @@ class Validation:
         spec: ValidationSpec,
         split: str,
         log: Path,
+        best_weights: Path,
         score: Score,
-        keep_best: Callable[[nn.Module, Validated], None],
+        save_best: Callable[[nn.Module, Validated], None],
     ) -> None:
         """
         Args:
             spec: when to validate and when to stop.
             split: that is scored, for messages.
             log: validation.jsonl.
+            best_weights: where `save_best` puts them.
             score: of a network.
-            keep_best: keeps the weights of a network that is better than those before it.
+            save_best: saves the weights of a network that is better than those before it.
         """
         self._spec, self.split = spec, split
-        self._log, self._score, self._keep_best = log, score, keep_best
+        self._log, self._best_weights = log, best_weights
+        self._score, self._save_best = score, save_best
         self.records: list[Validated] = []
 
     def resume(self, iteration: int) -> None:
         """Take up the validations of the first `iteration` steps, and forget later ones: they will be made again.
 
         Raises:
-            DataError: the log holds something else.
+            RunError: the log holds something else, or the best weights that it speaks of are gone.
         """
         keep_iterations(self._log, iteration)
         self.records = [_read(line, self._log) for line in self._log.read_text(encoding="utf-8").splitlines()]
+        if self.best is not None and not self._best_weights.exists():
+            raise RunError(
+                f"{self._best_weights}: expected the weights of iteration {self.best.iteration}, the best so far, "
+                "found no file; put it back, or train again with --force"
+            )
 
     def is_due(self, iteration: int, total_iters: int) -> bool:
         """Whether a validation follows after so many steps: every now and then, and after the last one."""
@@ -97,7 +105,7 @@ class Validation:
         is_best = self.best is None or found.score > self.best.score
         if is_best:
             # Before the record, which says that they are there.
-            self._keep_best(model, found)
+            self._save_best(model, found)
         with open(self._log, "a", encoding="utf-8") as log:
             log.write(json.dumps(found.to_json()) + "\n")
             log.flush()
@@ -143,6 +151,6 @@ def _read(line: str, log: Path) -> Validated:
         record = json.loads(line)
         return Validated(record.pop("iter"), {name: float(record[name]) for name in ("AP", "AP50", *record)})
     except (ValueError, TypeError, KeyError):
-        raise DataError(
+        raise RunError(
             f"{log}: expected a record with iter, AP and AP50, found {line[:60]!r}; train again with --force"
         ) from None
