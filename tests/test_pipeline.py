@@ -463,8 +463,13 @@ def test_a_validation_that_was_interrupted_goes_on_with_its_next_video(
         assert (cut.path / name).read_bytes() == (whole.path / name).read_bytes()
 
 
-def test_a_split_without_truth_cannot_choose_weights(tmp_path: Path) -> None:
-    data = write_tiny_data_set(tmp_path / "data", valid_annotated=False)
+@pytest.mark.parametrize("has_crowds", [False, True])
+def test_a_split_without_truth_cannot_choose_weights(tmp_path: Path, has_crowds: bool) -> None:
+    data = write_tiny_data_set(tmp_path / "data", valid_annotated=has_crowds)
+    document = load(data / "valid.json")
+    for annotation in document.get("annotations", []):
+        annotation["iscrowd"] = 1  # which counts neither as found nor as missed
+    (data / "valid.json").write_text(json.dumps(document))
     with pytest.raises(DataError, match=r"valid\.json: found no annotated objects, but train\.validation") as caught:
         run(tiny_spec(data, train={"validation": {"every_iters": 1}}), tmp_path)
     assert "\n" not in str(caught.value)
