@@ -453,6 +453,7 @@ def test_a_validation_that_was_interrupted_goes_on_with_its_next_video(
             os.kill(os.getpid(), signal.SIGINT)
         return real(model, frames, video_id, *more)
 
+    monkeypatch.setattr(inference, "most_processes", lambda: 1)
     monkeypatch.setattr(inference, "track_video", track)
     with pytest.raises(Interrupted, match="in the validation, stopped after iteration 2 of 3"):
         run(spec, tmp_path / "cut")

@@ -524,6 +524,7 @@ def _infer(job: _Job, split: str) -> None:
                 "frames": summary.frames,
                 "tracks": summary.tracks,
                 "seconds_per_frame": round(summary.seconds / summary.frames, 5),
+                "processes": summary.processes,
             }
         )
 
