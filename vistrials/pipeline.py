@@ -325,6 +325,7 @@ def _train_process(
             fabric.global_rank,
             fabric.world_size,
             start_iter,
+            fabric.device.type == "cuda",
         ),
         spec.train,
         TrainingFiles(directory.checkpoint, directory.losses, directory.tensorboard),
