@@ -161,7 +161,7 @@ def test_an_epoch_holds_every_key_frame(video_set):
     seen = [image for i in range(5) for image in batches[i].key_images]
     corners = {tuple(image[:, 0, 0].tolist()) for image in seen}
     expected = {
-        tuple(normalise(torch.from_numpy(frame_pixels(*key, (1, 1))).permute(2, 0, 1))[:, 0, 0].tolist())
+        tuple(torch.from_numpy(frame_pixels(*key, (1, 1))).permute(2, 0, 1)[:, 0, 0].tolist())
         for key in [(41, 0), (41, 1), (41, 3), (5, 0), (5, 1), (9, 0), (9, 1), (9, 2)]
     }
     assert corners == expected

@@ -18,7 +18,9 @@ def test_every_grey_level_is_normalised_as_a_single_frame_is() -> None:
     batch = batch_of(torch.stack([image, 255 - image]), [(16, 16), (9, 12)])
     found = batch.network_images()
     assert found.dtype == torch.float32 and torch.equal(found[0], normalise(image))
-    assert torch.equal(found[3], normalise(image))  # reference images come second, here in the other order
+    # Reference images come second, here in the other order.
+    assert torch.equal(found[2], normalise(255 - image))
+    assert torch.equal(found[3, :, :9, :12], normalise(image)[:, :9, :12])
     expected = torch.zeros(3, 16, 16)
     expected[:, :9, :12] = normalise(255 - image)[:, :9, :12]
     assert torch.equal(found[1], expected)

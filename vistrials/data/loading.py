@@ -113,7 +113,7 @@ class FramePairDataset:
         instances, reference_instances = self._instances(key), self._instances(reference)
         # Clones, since the originals may live in the cache.
         boxes, reference_boxes = instances.boxes.clone(), reference_instances.boxes.clone()
-        images = [self._image(frame) for frame in (key, reference)]
+        images = [self._image(frame).clone() for frame in (key, reference)]
         masks = self._masks(key)
         if is_flipped:
             width = self.size(index)[1]
