@@ -12,8 +12,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 CANDIDATES: dict[str, dict[str, str]] = {
     "PyTorch's default": {"VISTRIALS_BENCHMARK_DEFAULT": "1"},
@@ -24,6 +24,7 @@ CANDIDATES: dict[str, dict[str, str]] = {
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 WARM_UP, STEPS, FRAMES = 3, 12, 40
+VIDEOS, PROCESSES = 4, 2
 SITUATIONS = ("quiet", "busy")
 
 
@@ -75,6 +76,56 @@ def measure() -> None:
     print(json.dumps({"step": statistics.median(steps[WARM_UP:]), "frame": statistics.median(frames[WARM_UP:])}))
 
 
+def measure_videos() -> None:
+    """Time videos of `masktrack_rcnn` of the demo with all threads, with one, and side by side; prints a table."""
+    from vistrials.engine.threads import bound_spinning
+
+    bound_spinning()
+
+    import torch
+
+    from vistrials.data.frames import iter_frames
+    from vistrials.data.sources import resolve_split
+    from vistrials.engine.devices import flush_denormals
+    from vistrials.engine.interruption import StopRequest
+    from vistrials.engine.side_by_side import call_side_by_side, one_thread
+    from vistrials.formats.annotations import load_video_set
+    from vistrials.models.folding import for_inference
+    from vistrials.models.objprop import build_model
+    from vistrials.specs.loading import load_trial
+    from vistrials.tracking.online import track_video
+    from vistrials.weights.files import load_weights
+    from vistrials.weights.shipped import weights_file
+
+    flush_denormals()
+    spec = load_trial("masktrack_rcnn", "demo")
+    split = resolve_split(spec.data, "minival")
+    videos = load_video_set(split.annotations, split.frames_dir)
+    model = build_model(spec.model, videos.num_categories)
+    load_weights(model, weights_file("shipped:masktrack_rcnn_demo"))
+    model = for_inference(model)
+    category_ids = [category.id for category in videos.categories]
+
+    def track(number: int, is_stopped: Callable[[], bool]) -> None:
+        video = videos.videos[number]
+        frames = iter_frames(videos, video, spec.data.image_size_px)
+        track_video(model, frames, video.id, category_ids, spec.inference)
+
+    found: dict[str, list[float]] = {}
+    num_frames = sum(len(video) for video in videos.videos[:VIDEOS])
+    ways = {f"{torch.get_num_threads()} threads": 1, "one thread": 1, f"{PROCESSES} videos, one thread each": PROCESSES}
+    for _ in range(1 + STEPS):
+        for name, processes in ways.items():
+            began = time.perf_counter()
+            with nullcontext() if "threads" in name else one_thread():
+                list(call_side_by_side(track, range(VIDEOS), processes, StopRequest()))
+            found.setdefault(name, []).append((time.perf_counter() - began) / num_frames)
+    print(f"load {os.getloadavg()[0]:.1f}")
+    print("| videos of the demo | a frame, median | least |\n|---|---:|---:|")
+    for name, seconds in found.items():
+        print(f"| {name} | {1000 * statistics.median(seconds[1:]):.0f} ms | {1000 * min(seconds[1:]):.0f} ms |")
+
+
 @contextmanager
 def busy_loops(count: int) -> Iterator[None]:
     """Other work on the machine: `count` processes that never rest."""
@@ -91,7 +142,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", action="store_true", help="measure in this process")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each candidate in each situation")
+    parser.add_argument(
+        "--videos", action="store_true", help="whole videos in one process and side by side, as it is now"
+    )
     arguments = parser.parse_args()
+    if arguments.videos:
+        measure_videos()
+        return
     if arguments.measure:
         measure()
         return

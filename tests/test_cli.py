@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from vistrials.cli import app
+from vistrials.commands.options import all_overrides
 from vistrials.specs.loading import load_trial, parse_spec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -273,6 +274,17 @@ def test_a_run_goes_through_once_and_is_then_done(tmp_path: Path, monkeypatch: p
 
     other = vistrials("run", "baseline", *where, *changes, "--set", "train.batch_size=3")
     assert other.exit_code == 2 and "train.batch_size (1 there, 3 asked for)" in other.stderr
+
+
+def test_validate_every_is_for_training() -> None:
+    result = vistrials("infer", "baseline", "--validate-every", "5")
+    assert result.exit_code == 2 and result.stderr.startswith("error: --validate-every is for training")
+    alone = vistrials("show", "baseline", "--set", "train.validation.patience=2")
+    assert alone.exit_code == 2 and "train.validation.every_iters: expected a value, found none" in alone.stderr
+    assert all_overrides(None, None, ["train.validation.patience=2"], 7) == [
+        "train.validation.every_iters=7",
+        "train.validation.patience=2",
+    ]
 
 
 def test_a_run_needs_to_know_where_files_lie(tmp_path: Path) -> None:

@@ -382,3 +382,112 @@ def test_published_figures_rest_although_weights_and_predictions_are_gone(data: 
     assert reporter.stages == []
     with pytest.raises(RunError, match="not the weights"):
         run(tiny_spec(data, train={"max_iters": 0}), tmp_path, stages=["train"])
+
+
+# --- Validation while it trains
+
+
+def network(weights: Path) -> str:
+    return digest_of_tensors(read_tensors(weights))
+
+
+def scores_in_turn(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
+    """Validations find these APs instead of the real ones."""
+    left = iter(scores)
+
+    def evaluate(*files: Path) -> SimpleNamespace:
+        score = next(left)
+        return SimpleNamespace(figures=dict.fromkeys(FIGURES, score))
+
+    monkeypatch.setattr(pipeline, "evaluate_files", evaluate)
+
+
+def test_the_best_weights_are_kept_beside_the_last(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, _ = run(tiny_spec(data), tmp_path / "plain", stages=["train"])
+    spec = tiny_spec(data, train={"validation": {"every_iters": 1}})
+    with monkeypatch.context() as patched:
+        scores_in_turn(patched, [0.25, 0.75, 0.5])
+        directory, reporter = run(spec, tmp_path, stages=["train"])
+    assert "chosen by their AP on split valid, which the run scores too" in reporter.warnings[0]
+    assert reporter.messages[-1] == "keeps the best weights, iteration 2: AP 75.0, AP50 75.0 on valid"
+    assert reporter.stages == ["train tiny"]
+    assert network(directory.last_weights) == network(plain.weights) != network(directory.weights)
+    assert (read_metadata(directory.weights)["iteration"], read_metadata(directory.last_weights)["iteration"]) == (
+        ("2", "3")
+    )
+    trained = load(directory.provenance)["stages"]["train"]
+    assert trained["iterations"] == 3
+    best = {"iter": 2, "AP": 0.75, "AP50": 0.75, "AP75": 0.75, "AR1": 0.75, "AR10": 0.75}
+    assert trained["validation"] == {"split": "valid", "validations": 3, "best": best}
+    names = {"spec.yaml", "provenance.json", "losses.jsonl", "validation.jsonl", "tensorboard", ".lock"}
+    names |= {"weights.safetensors", "weights-last.safetensors"}
+    assert {path.name for path in directory.path.iterdir()} == names
+
+    _, reporter = run(spec, tmp_path)
+    assert reporter.messages == ["predicts with the best weights of the training, of iteration 2"]
+    inferred = load(directory.provenance)["stages"]["infer/valid"]
+    assert inferred["network_sha256"] == network(directory.weights) and inferred["weights_iteration"] == 2
+    assert inferred["weights_chosen_by"]["AP"] == 0.75
+
+    run(tiny_spec(data, train={"max_iters": 0}), tmp_path, force=True, stages=["train"])
+    assert not directory.last_weights.exists() and not directory.validation.exists()
+
+
+def test_a_validation_finds_what_the_evaluation_finds_later(data: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(data, train={"max_iters": 1, "validation": {"every_iters": 5}})
+    directory, _ = run(spec, tmp_path)
+    (found,) = (json.loads(line) for line in directory.validation.read_text().splitlines())
+    metrics = load(directory.metrics())
+    assert found == {"iter": 1} | {name: metrics[name] for name in ("AP", "AP50", "AP75", "AR1", "AR10")}
+    assert network(directory.weights) == network(directory.last_weights)
+
+
+def test_a_validation_that_was_interrupted_goes_on_with_its_next_video(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vistrials.engine import inference
+
+    spec = tiny_spec(data, train={"validation": {"every_iters": 2}})
+    whole, _ = run(spec, tmp_path / "whole")
+    real, predicted = inference.track_video, []
+
+    def track(model: Any, frames: Any, video_id: int, *more: Any) -> Any:
+        predicted.append(video_id)
+        if len(predicted) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(model, frames, video_id, *more)
+
+    monkeypatch.setattr(inference, "most_processes", lambda: 1)
+    monkeypatch.setattr(inference, "track_video", track)
+    with pytest.raises(Interrupted, match="in the validation, stopped after iteration 2 of 3"):
+        run(spec, tmp_path / "cut")
+    cut, reporter = run(spec, tmp_path / "cut")
+    # The second video again, then both of the last validation and both of the run.
+    assert predicted == [7, 3, 3, 7, 3, 7, 3]
+    for name in ("weights.safetensors", "weights-last.safetensors", "validation.jsonl", "predictions.json"):
+        assert (cut.path / name).read_bytes() == (whole.path / name).read_bytes()
+
+
+@pytest.mark.parametrize("has_crowds", [False, True])
+def test_a_split_without_truth_cannot_choose_weights(tmp_path: Path, has_crowds: bool) -> None:
+    data = write_tiny_data_set(tmp_path / "data", valid_annotated=has_crowds)
+    document = load(data / "valid.json")
+    for annotation in document.get("annotations", []):
+        annotation["iscrowd"] = 1  # which counts neither as found nor as missed
+    (data / "valid.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"valid\.json: found no annotated objects, but train\.validation") as caught:
+        run(tiny_spec(data, train={"validation": {"every_iters": 1}}), tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "results").glob("**/losses.jsonl"))
+
+
+def test_one_video_and_another_split_are_enough(data: Path, tmp_path: Path) -> None:
+    document = load(data / "train.json")
+    first = document["videos"][0]["id"]
+    document["videos"] = document["videos"][:1]
+    document["annotations"] = [track for track in document["annotations"] if track["video_id"] == first]
+    (data / "train.json").write_text(json.dumps(document))
+    spec = tiny_spec(data, train={"max_iters": 1, "validation": {"every_iters": 1, "split": "train"}})
+    directory, reporter = run(spec, tmp_path, stages=["train"])
+    assert reporter.warnings == []
+    assert load(directory.provenance)["stages"]["train"]["validation"]["split"] == "train"

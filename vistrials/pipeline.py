@@ -1,6 +1,7 @@
 """A trial spec -> its parts -> a finished run; the only file that joins data, models, engine and runs."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from vistrials.data.loading import build_pair_loader
 from vistrials.data.sources import ResolvedSplit, resolve_split
@@ -18,7 +20,9 @@ from vistrials.engine.inference import infer as infer_split
 from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.engine.seeding import seed_everything
 from vistrials.engine.training import TrainingFiles, fit
+from vistrials.engine.validation import Validated, Validation
 from vistrials.errors import DataError, RunError
+from vistrials.evaluation.average_precision import TABLE_FIGURES
 from vistrials.evaluation.stored_matches import StoredMatches, save_matches
 from vistrials.evaluation.youtube_vis import evaluate_files
 from vistrials.formats.annotations import load_video_set
@@ -46,6 +50,10 @@ STAGES = ("train", "infer", "evaluate")
 
 # Settings that a trial shares with the one that it starts from.
 _PASSED_ON = ("data", "train", "init.backbone")
+
+
+# In the metadata of weights: figures of the validation that chose them.
+_CHOSEN = "validation"
 
 
 class _Splits:
@@ -180,6 +188,9 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
     for split in (["train"] if is_to_train else []) + todo:
         data, video_set = job.splits.load(split)
         found.append((data.annotations, [category.name for category in video_set.categories]))
+    if is_to_train and (truth := _validation_truth(job)):
+        inference_autocast(spec.inference.precision, job.device)
+        found.append((truth.annotations, [category.name for category in truth.video_set.categories]))
     for annotations, names in found[1:]:
         _check_categories(found[0][1], names, annotations)
 
@@ -242,9 +253,45 @@ def _train(job: _Job) -> None:
     data, video_set = job.splits.load("train")
     data_digest = record_data(directory.provenance, "train", data.annotations)
     digest = result_digest(spec, data_digest, str(job.seed))
+    truth = _validation_truth(job)
+    if truth is not None:
+        record_data(directory.provenance, truth.split, truth.annotations)
+        if truth.split in spec.data.splits:
+            job.reporter.warning(
+                f"the weights of {spec.name} are chosen by their AP on split {truth.split}, which the run scores too: "
+                "its figures there are the best of several, and so too high; those of other splits are not"
+            )
     with record_stage(directory.provenance, "train", describe_device(str(job.device), job.num_devices)) as entry:
-        arguments = (spec, directory, video_set, start, digest)
+        arguments = (spec, directory, video_set, start, digest, truth)
         entry |= launch(fabric, _train_process, job.reporter, *arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class _Truth:
+    """An annotated split that a training is scored on."""
+
+    split: str
+    annotations: Path
+    video_set: VideoSet
+
+
+def _validation_truth(job: _Job) -> _Truth | None:
+    """What the training is to be scored on while it goes on; None where it is not.
+
+    Raises:
+        DataError: nothing is annotated there.
+    """
+    validation = job.spec.train.validation
+    if validation is None or job.spec.train.max_iters == 0:
+        return None
+    split = validation.split or job.directory.main_split
+    data, video_set = job.splits.load(split)
+    if all(track.is_crowd for video in video_set.videos for track in video.tracks):
+        raise DataError(
+            f"{data.annotations}: found no annotated objects, but train.validation is to score split {split}; "
+            "`vistrials data split TRAIN.json` makes a split that can be scored; or train without validation"
+        )
+    return _Truth(split, data.annotations, video_set)
 
 
 def _train_process(
@@ -255,8 +302,10 @@ def _train_process(
     video_set: VideoSet,
     start: "_Start",
     digest: str,
+    truth: _Truth | None,
 ) -> dict[str, Any]:
     """One process of a training; rank 0 writes the files. Returns entries for the record of the stage."""
+    validation = _build_validation(fabric, spec, directory, truth) if truth is not None else None
     seed_everything(directory.seed)
     model = build_model(spec.model, video_set.num_categories)
     if not directory.checkpoint.exists():
@@ -276,6 +325,7 @@ def _train_process(
             fabric.global_rank,
             fabric.world_size,
             start_iter,
+            fabric.device.type == "cuda",
         ),
         spec.train,
         TrainingFiles(directory.checkpoint, directory.losses, directory.tensorboard),
@@ -283,12 +333,61 @@ def _train_process(
         digest=digest,
         reporter=reporter,
         title=f"train {spec.name}",
+        validation=validation,
     )
+    entry: dict[str, Any] = {"iterations": iterations}
     if fabric.is_global_zero:
-        save_weights(directory.weights, model, _weights_metadata(spec, directory, video_set, iterations))
+        metadata = _weights_metadata(spec, directory, video_set, iterations)
+        if validation is not None and validation.best is not None:
+            entry["validation"] = _best_of(validation)
+            save_weights(directory.last_weights, model, metadata)
+            os.replace(directory.best_weights, directory.weights)
+            reporter.message(f"keeps the best weights, {validation.best.describe(validation.split)}")
+        else:
+            save_weights(directory.weights, model, metadata)
         # Beyond the weights it has only what a training needs to continue, and this one is over.
         directory.checkpoint.unlink(missing_ok=True)
-    return {"iterations": iterations} | _gpu_memory(fabric.device)
+    return entry | _gpu_memory(fabric.device)
+
+
+def _build_validation(fabric: Fabric, spec: TrialSpec, directory: RunDirectory, truth: _Truth) -> Validation:
+    assert spec.train.validation is not None
+    files = PredictionFiles(directory.validation_predictions, directory.partial_validation_predictions)
+    data_digest = sha256_of(truth.annotations)
+
+    def score(model: nn.Module, reporter: Reporter) -> dict[str, float]:
+        # What a file of weights would hold, whatever the precision of the training.
+        network = build_model(spec.model, truth.video_set.num_categories)
+        network.load_state_dict(model.state_dict())
+        digests = (data_digest, digest_of_tensors(network.state_dict()))
+        infer_split(
+            network.to(fabric.device),
+            truth.video_set,
+            spec.data.image_size_px,
+            spec.inference,
+            files,
+            digest=result_digest(spec, *digests, sections=("model", "inference")),
+            reporter=reporter,
+        )
+        figures = evaluate_files(truth.annotations, files.predictions).figures
+        files.predictions.unlink()
+        return {name: figures[name] for name in TABLE_FIGURES}
+
+    def save_best(model: nn.Module, found: Validated) -> None:
+        metadata = _weights_metadata(spec, directory, truth.video_set, found.iteration)
+        chosen = {"split": truth.split, **found.figures}
+        save_weights(directory.best_weights, model, metadata | {_CHOSEN: json.dumps(chosen)})
+
+    return Validation(
+        spec.train.validation, truth.split, directory.validation, directory.best_weights, score, save_best
+    )
+
+
+def _best_of(validation: Validation) -> dict[str, Any]:
+    """For the record of a training: which of its validations gave the weights of the run."""
+    best = validation.best
+    assert best is not None
+    return {"split": validation.split, "validations": len(validation.records), "best": best.to_json()}
 
 
 def _gpu_memory(device: torch.device) -> dict[str, Any]:
@@ -407,6 +506,11 @@ def _infer(job: _Job, split: str) -> None:
     _check_categories(trained, names, data.annotations)
     model = build_model(spec.model, video_set.num_categories)
     load_weights(model, directory.weights, allow_missing=False)
+    chosen = _how_chosen(directory.weights)
+    if chosen:
+        job.reporter.message(
+            f"predicts with the best weights of the training, of iteration {chosen['weights_iteration']}"
+        )
     with record_stage(directory.provenance, f"infer/{split}", describe_device(str(job.device))) as entry:
         weights_digest, network_digest = sha256_of(directory.weights), digest_of_tensors(model.state_dict())
         if job.device.type == "cuda":
@@ -421,14 +525,27 @@ def _infer(job: _Job, split: str) -> None:
             reporter=job.reporter,
             title=f"infer {spec.name} on {split}",
         )
-        entry |= _gpu_memory(job.device) | {
-            "weights_sha256": weights_digest,
-            "network_sha256": network_digest,
-            "videos": summary.videos,
-            "frames": summary.frames,
-            "tracks": summary.tracks,
-            "seconds_per_frame": round(summary.seconds / summary.frames, 5),
-        }
+        entry |= (
+            _gpu_memory(job.device)
+            | chosen
+            | {
+                "weights_sha256": weights_digest,
+                "network_sha256": network_digest,
+                "videos": summary.videos,
+                "frames": summary.frames,
+                "tracks": summary.tracks,
+                "seconds_per_frame": round(summary.seconds / summary.frames, 5),
+                "processes": summary.processes,
+            }
+        )
+
+
+def _how_chosen(weights: Path) -> dict[str, Any]:
+    """Iteration and figures of weights that validations chose; nothing of those of a last iteration."""
+    metadata = read_metadata(weights)
+    if _CHOSEN not in metadata:
+        return {}
+    return {"weights_iteration": int(metadata["iteration"]), "weights_chosen_by": json.loads(metadata[_CHOSEN])}
 
 
 def _check_categories(expected: list[str], found: list[str], annotations: Path) -> None:

@@ -55,8 +55,8 @@ def test_a_pair_by_hand(video_set):
     assert len(dataset) == 3 + 2 + 3
     pair = dataset.pair(1, epoch=0, position=0)  # key frame 1, reference frame 0 of video 41
     pixels = [torch.from_numpy(frame_pixels(41, frame, (48, 64))).permute(2, 0, 1) for frame in (1, 0)]
-    assert torch.equal(pair.key_image, normalise(pixels[0]))
-    assert torch.equal(pair.reference_image, normalise(pixels[1]))
+    assert torch.equal(pair.key_image, pixels[0])
+    assert torch.equal(pair.reference_image, pixels[1])
     assert pair.boxes.tolist() == [[6, 6, 15, 25], [40, 10, 51, 17]]  # the crowd is not among them
     assert pair.labels.tolist() == [3, 1]  # categories 300 and 7
     assert pair.reference_boxes.tolist() == [[4, 6, 13, 25]]
@@ -148,6 +148,9 @@ def test_collate_pads_right_and_bottom(video_set):
         assert torch.equal(batch.masks[i][:, :height, :width], pairs[i].masks)
         assert batch.key_images[i, :, height:].abs().max() == 0
         assert batch.reference_images[i, :, height:].abs().max() == 0
+        assert torch.equal(batch.network_images()[i, :, :height, :width], normalise(pairs[i].key_image))
+        assert torch.equal(batch.network_images()[2 + i, :, :height, :width], normalise(pairs[i].reference_image))
+        assert not batch.network_images()[[i, 2 + i], :, height:].any()
         assert batch.masks[i].shape[1:] == (64, 64)
         assert batch.masks[i][:, height:].sum() == 0
 
@@ -158,7 +161,7 @@ def test_an_epoch_holds_every_key_frame(video_set):
     seen = [image for i in range(5) for image in batches[i].key_images]
     corners = {tuple(image[:, 0, 0].tolist()) for image in seen}
     expected = {
-        tuple(normalise(torch.from_numpy(frame_pixels(*key, (1, 1))).permute(2, 0, 1))[:, 0, 0].tolist())
+        tuple(torch.from_numpy(frame_pixels(*key, (1, 1))).permute(2, 0, 1)[:, 0, 0].tolist())
         for key in [(41, 0), (41, 1), (41, 3), (5, 0), (5, 1), (9, 0), (9, 1), (9, 2)]
     }
     assert corners == expected

@@ -1,14 +1,17 @@
 """A model and a loader small enough to train in a test; losses are means over images."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from vistrials.engine.reporting import Reporter
 from vistrials.engine.training import TrainingFiles
-from vistrials.specs.training import AdamWSpec, CosineSchedule, SGDSpec, StepSchedule, TrainSpec
+from vistrials.engine.validation import Validated, Validation
+from vistrials.specs.training import AdamWSpec, CosineSchedule, SGDSpec, StepSchedule, TrainSpec, ValidationSpec
 
 ITERS_PER_EPOCH = 5
 BATCH_SIZE = 4
@@ -64,6 +67,30 @@ def small_spec(**changes: object) -> TrainSpec:
         "clip_grad_norm": 1.0,
     }
     return TrainSpec(**(values | changes))
+
+
+class SmallValidation(Validation):
+    """Of `SmallModel` every fourth step; the AP rises until it has seen eight batches, then it falls."""
+
+    def __init__(
+        self, folder: Path, patience: int | None = None, at_score: Callable[[int], None] | None = None
+    ) -> None:
+        self.scored: list[int] = []
+
+        def score(model: nn.Module, reporter: Reporter) -> dict[str, float]:
+            seen = int(cast(SmallModel, model).seen)
+            torch.rand(3)
+            self.scored.append(seen)
+            if at_score is not None:
+                at_score(seen)
+            figure = 1 / (1 + abs(seen - 8))
+            return {"AP": figure, "AP50": figure}
+
+        def save_best(model: nn.Module, found: Validated) -> None:
+            (folder / "best").write_text(str(found.iteration))
+
+        spec = ValidationSpec(every_iters=4, patience=patience)
+        super().__init__(spec, "valid", folder / "validation.jsonl", folder / "best", score, save_best)
 
 
 def published_spec(**changes: object) -> TrainSpec:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
-from tests.engine.small import SmallLoader, SmallModel, files_in, published_spec
+from tests.engine.small import SmallLoader, SmallModel, SmallValidation, files_in, published_spec
 from vistrials.engine.devices import build_fabric
 from vistrials.engine.distribution import launch
 from vistrials.engine.reporting import Reporter, SilentReporter
@@ -37,16 +38,20 @@ def train(fabric: Fabric, reporter: Reporter, folder: Path, files: TrainingFiles
     model = SmallModel(noise=0.0)
     if fabric.is_global_zero:
         load_weights(model, folder / "start.safetensors")
-    fit(
+    validation = SmallValidation(folder, patience=2)
+    iterations = fit(
         fabric,
         model,
         lambda start: SmallLoader(start, fabric.global_rank, fabric.world_size),
-        published_spec(),
+        published_spec(epochs=4),
         files,
         seed=0,
         digest="",
         reporter=reporter,
+        validation=validation,
     )
+    # Rank 0 scores; without a word from it the others would go on after its patience is lost.
+    assert validation.scored == ([4, 8, 12, 16] if fabric.is_global_zero else []) and iterations == 16
     if fabric.is_global_zero:
         save_weights(folder / "end.safetensors", model, {})
     return fabric.world_size
@@ -81,8 +86,8 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     for name in ("loss_fit", "loss_size", "acc", "loss_total", "grad_norm", "lr"):
         for ours, theirs in zip(two_log, one_log, strict=True):
             assert ours[name] == pytest.approx(theirs[name], rel=1e-5)
-    assert reporter.stages == [("train", 10)]
-    assert reporter.num_steps == 10
+    assert reporter.stages == [("train", 20)]
+    assert reporter.num_steps == 16
 
 
 @pytest.mark.slow
@@ -91,3 +96,23 @@ def test_an_error_in_a_process_comes_home_as_it_is() -> None:
         launch(build_fabric(torch.device("cpu"), "32-true", 2), fail, SilentReporter())
     with pytest.raises(VistrialsError, match="^a line for the user$"):
         launch(build_fabric(torch.device("cpu"), "32-true", 1), fail, SilentReporter())
+
+
+class NoScore(SmallValidation):
+    def take(self, model: nn.Module, iteration: int, reporter: Reporter) -> None:
+        raise TrainingError("no score for the user")
+
+
+def train_without_score(fabric: Fabric, reporter: Reporter, folder: Path, files: TrainingFiles) -> int:
+    def load(start: int) -> SmallLoader:
+        return SmallLoader(start, fabric.global_rank, fabric.world_size)
+
+    spec, model, validation = published_spec(), SmallModel(), NoScore(folder)
+    return fit(fabric, model, load, spec, files, seed=0, digest="", reporter=reporter, validation=validation)
+
+
+@pytest.mark.slow
+def test_an_error_in_the_validation_of_rank_0_ends_all_of_them(tmp_path: Path) -> None:
+    fabric = build_fabric(torch.device("cpu"), "32-true", 2)
+    with pytest.raises(TrainingError, match="^no score for the user$"):
+        launch(fabric, train_without_score, SilentReporter(), tmp_path, files_in(tmp_path))

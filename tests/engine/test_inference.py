@@ -1,10 +1,14 @@
 import json
 import os
 import signal
+import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from tests.engine.tiny_videos import NUM_FRAMES, write_tiny_data_set
@@ -13,6 +17,7 @@ from vistrials.engine.inference import InferenceSummary, PredictionFiles, infer
 from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import SilentReporter
 from vistrials.formats.annotations import load_video_set
+from vistrials.models import folding
 from vistrials.specs.inference import InferenceSpec
 from vistrials.structures.frames import Frame
 from vistrials.structures.tracks import TrackResult
@@ -57,6 +62,7 @@ def predict(
     tracker: FakeTracker,
     monkeypatch: pytest.MonkeyPatch,
     digest: str = "d",
+    max_processes: int = 1,
 ) -> tuple[list[dict], InferenceSummary]:
     monkeypatch.setattr(inference, "track_video", tracker)
     files = PredictionFiles(folder / "predictions.json", folder / "predictions.partial.jsonl")
@@ -68,6 +74,7 @@ def predict(
         files,
         digest=digest,
         reporter=SilentReporter(),
+        max_processes=max_processes,
     )
     assert not files.partial.exists()
     return json.loads(files.predictions.read_text()), summary
@@ -124,3 +131,60 @@ def test_no_tracks_at_all_are_an_empty_list(
     rows, summary = predict(video_set, tmp_path, Blind(), monkeypatch)
     assert rows == []
     assert summary.tracks == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+def test_videos_side_by_side_give_the_same_predictions(
+    video_set: VideoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, _ = predict(video_set, tmp_path, FakeTracker(), monkeypatch)
+    tracker = FakeTracker()
+    rows, summary = predict(video_set, tmp_path, tracker, monkeypatch, max_processes=5)
+    assert rows == alone
+    # One for each of the two videos, in neither of which this process had a hand.
+    assert summary.processes == 2 and tracker.videos == []
+
+
+@pytest.mark.parametrize("limit", [0, 10**9])
+def test_a_small_network_has_one_thread_and_a_large_one_all(
+    video_set: VideoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    threads = []
+
+    class Counting(FakeTracker):
+        def __call__(self, *args: Any) -> list[TrackResult]:
+            threads.append(torch.get_num_threads())
+            return super().__call__(*args)
+
+    monkeypatch.setattr(folding, "_MIN_LARGE", limit)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        _, summary = predict(video_set, tmp_path, Counting(), monkeypatch, max_processes=1 if limit else 2)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert threads == ([3, 3] if limit == 0 else [1, 1]) and summary.processes == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+def test_an_interruption_keeps_what_is_finished_side_by_side(
+    video_set: VideoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopping(FakeTracker):
+        """The second video never ends before all of it is stopped, once the first is in the file."""
+
+        def __call__(self, model: nn.Module, frames: Iterable[Frame], video_id: int, *more: Any) -> list[TrackResult]:
+            if video_id == 7:
+                return super().__call__(model, frames, video_id, *more)
+            while "tracks" not in (tmp_path / "predictions.partial.jsonl").read_text():
+                time.sleep(0.01)
+            os.kill(os.getppid(), signal.SIGINT)
+            time.sleep(0.5)
+            return super().__call__(model, frames, video_id, *more)
+
+    with pytest.raises(Interrupted, match="after 1 of 2 videos"):
+        predict(video_set, tmp_path, Stopping(), monkeypatch, max_processes=2)
+    tracker = FakeTracker()
+    rows, _ = predict(video_set, tmp_path, tracker, monkeypatch)
+    assert tracker.videos == [3] and len(rows) == 4

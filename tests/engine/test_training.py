@@ -1,7 +1,7 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from tests.engine.small import ITERS_PER_EPOCH, SmallLoader, SmallModel, files_in, published_spec, small_spec
+from tests.engine.small import (
+    ITERS_PER_EPOCH,
+    SmallLoader,
+    SmallModel,
+    SmallValidation,
+    files_in,
+    published_spec,
+    small_spec,
+)
 from vistrials.engine import seeding
 from vistrials.engine.devices import build_fabric
 from vistrials.engine.interruption import Interrupted
@@ -28,6 +36,7 @@ def train(
     reporter: SilentReporter | None = None,
     digest: str = "digest",
     seed: int = 3,
+    validation: SmallValidation | None = None,
 ) -> tuple[nn.Module, int]:
     spec = spec or small_spec()
     if model is None:
@@ -42,6 +51,7 @@ def train(
         seed=seed,
         digest=digest,
         reporter=reporter or SilentReporter(),
+        validation=validation,
     )
     return model, iterations
 
@@ -323,3 +333,74 @@ def test_mixed_precision_leaves_the_batch_in_full_precision(tmp_path: Path) -> N
             return super().forward(images)
 
     train(tmp_path, small_spec(precision="bf16-mixed", max_iters=1), Checking())
+
+
+# --- Validation
+
+
+def without_times(folder: Path) -> list[dict[str, float]]:
+    times = ("seconds", "data_seconds")
+    return [{name: value for name, value in record.items() if name not in times} for record in records(folder)]
+
+
+def validated(folder: Path) -> list[int]:
+    return [json.loads(line)["iter"] for line in (folder / "validation.jsonl").read_text().splitlines()]
+
+
+def test_a_training_that_is_scored_is_the_same_training(tmp_path: Path) -> None:
+    plain, _ = train(tmp_path / "plain")
+    validation, reporter = SmallValidation(tmp_path / "scored"), Recording()
+    model, iterations = train(tmp_path / "scored", validation=validation, reporter=reporter)
+    assert iterations == 10 and validation.scored == validated(tmp_path / "scored") == [4, 8, 10]
+    assert (tmp_path / "scored" / "best").read_text() == "8"
+    assert same_weights(model, plain) and model.training
+    assert without_times(tmp_path / "scored") == without_times(tmp_path / "plain")
+    assert "AP" not in reporter.steps[1][1]
+    shown = reporter.steps[-1][1]
+    assert (shown["AP"], shown["best_AP"]) == (1, 1)
+    assert reporter.stages == [("train", 10)]
+
+
+def test_it_ends_early_when_the_ap_no_longer_rises(tmp_path: Path) -> None:
+    spec = small_spec(epochs=8)
+    model, iterations = train(tmp_path, spec, validation=SmallValidation(tmp_path, patience=2))
+    assert iterations == 16 and validated(tmp_path) == [4, 8, 12, 16]
+    again = SmallValidation(tmp_path, patience=2)
+    resumed, iterations = train(tmp_path, spec, SmallModel(), validation=again)
+    assert iterations == 16 and again.scored == [] and same_weights(model, resumed)
+
+
+@pytest.mark.parametrize("stop", [PowerCut, lambda: Interrupted("after a video")])
+def test_a_validation_that_was_broken_off_is_made_again(tmp_path: Path, stop: Callable[[], Exception]) -> None:
+    def break_off(seen: int) -> None:
+        if seen == 8:
+            raise stop()
+
+    # Its checkpoints alone would come at step 9.
+    spec = small_spec(checkpoint_every_iters=9)
+    with pytest.raises((PowerCut, Interrupted)) as caught:
+        train(tmp_path / "cut", spec, validation=SmallValidation(tmp_path / "cut", at_score=break_off))
+    if caught.type is Interrupted:
+        expected = "in the validation, stopped after iteration 8 of 10; the same command continues from there"
+        assert str(caught.value) == expected
+    assert validated(tmp_path / "cut") == [4]
+    validation = SmallValidation(tmp_path / "cut")
+    model, _ = train(tmp_path / "cut", spec, validation=validation)
+    whole, _ = train(tmp_path / "whole", spec, validation=SmallValidation(tmp_path / "whole"))
+    assert validation.scored == [8, 10] and same_weights(model, whole)
+    for name in ("validation.jsonl", "best"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert without_times(tmp_path / "cut") == without_times(tmp_path / "whole")
+
+
+def test_a_signal_in_a_validation_ends_the_next_step(tmp_path: Path) -> None:
+    validation = SmallValidation(tmp_path, at_score=lambda seen: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted, match="after iteration 5 of 10"):
+        train(tmp_path, validation=validation)
+    assert validated(tmp_path) == [4]
+
+
+def test_no_iterations_are_not_scored(tmp_path: Path) -> None:
+    validation = SmallValidation(tmp_path)
+    train(tmp_path, small_spec(max_iters=0), validation=validation)
+    assert validation.scored == [] and validation.best is None

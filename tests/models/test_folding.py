@@ -44,7 +44,7 @@ def test_the_model_itself_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize("limit", [0, 10**9])
 def test_convolutions_of_large_networks_have_channels_last(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    monkeypatch.setattr(folding, "_MIN_CHANNELS_LAST", limit)
+    monkeypatch.setattr(folding, "_MIN_LARGE", limit)
     folded, image = for_inference(small_model()), torch.randn(1, 3, 64, 96)
     assert folded.backbone.conv1.weight.is_contiguous(memory_format=torch.channels_last) == (limit == 0)
     assert folded.pyramid(image)[0].is_contiguous(memory_format=torch.channels_last) == (limit == 0)

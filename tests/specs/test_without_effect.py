@@ -17,6 +17,7 @@ PUBLISHED = "youtube_vis_2019"
         ("baseline", PUBLISHED, ["train.max_iters=9", "train={epochs: 3, schedule: {kind: cosine}}"], "trains, 9"),
         ("baseline", "demo", ["train.num_workers=2"], "train.cache_frames keeps the frames in the training process"),
         ("baseline", PUBLISHED, ["train={num_workers: 2, cache_frames: true}"], "train.cache_frames keeps the frames"),
+        ("baseline", "demo", ["train={max_iters: 0, validation: {every_iters: 5}}"], "there is no training to score"),
         (
             "weighted_affinity_shared",
             "demo",
@@ -57,6 +58,7 @@ def test_an_override_without_effect(trial: str, profile: str, overrides: list[st
         ("baseline", PUBLISHED, ["train.epochs=24", "train.max_iters=100"]),
         ("baseline", PUBLISHED, ["train.max_iters=100"]),
         ("baseline", "demo", ["train.num_workers=0"]),
+        ("baseline", "demo", ["train.validation.every_iters=5", "train.validation.patience=2"]),
         ("baseline", "demo", ["train.num_workers=2", "train.cache_frames=false"]),
         ("baseline", PUBLISHED, ["train.cache_frames=true"]),
         ("weighted_affinity", "demo", ["model.propagation.affinity.num_samples=8"]),

@@ -83,18 +83,31 @@ Precision = Annotated[
         help="Arithmetic of inference (inference.precision): 32-true, bf16-mixed or 16-mixed.",
     ),
 ]
+ValidateEvery = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        show_default=False,
+        help="Score every N iterations while it trains, and keep the best weights (train.validation.every_iters).",
+    ),
+]
 Replace = Annotated[bool, typer.Option("--force", help="Replace files that exist already.")]
 Force = Annotated[bool, typer.Option("--force", help="Redo stages that are finished.")]
 
 
-def all_overrides(data: Path | None, weights: str | None, overrides: list[str] | None) -> list[str]:
-    """What --data and --weights mean, then what --set says."""
+def all_overrides(
+    data: Path | None, weights: str | None, overrides: list[str] | None, validate_every: int | None = None
+) -> list[str]:
+    """What --data, --weights and --validate-every mean, then what --set says."""
     chosen = []
     if data is not None:
         root = json.dumps(str(data.resolve()))
         chosen += [f"data.source={{kind: files, root: {root}}}", "data.splits=[valid]"]
     if weights is not None:
         chosen.append(f"init.weights={json.dumps(weights)}")
+    if validate_every is not None:
+        chosen.append(f"train.validation.every_iters={validate_every}")
     return [*chosen, *(overrides or [])]
 
 

@@ -18,6 +18,7 @@ from vistrials.commands.options import (
     Results,
     Seed,
     Trial,
+    ValidateEvery,
     Weights,
     all_overrides,
 )
@@ -40,12 +41,15 @@ def _add_pipeline_command(name: str, stages: tuple[str, ...], help_text: str) ->
         devices: Devices = 1,
         weights: Weights = None,
         precision: Precision = None,
+        validate_every: ValidateEvery = None,
         overrides: Overrides = None,
         force: Force = False,
     ) -> None:
         from vistrials.specs.loading import load_trial
 
-        changes, todo = all_overrides(data, weights, overrides), stages
+        if validate_every is not None and "train" not in stages:
+            raise SpecError(f"--validate-every is for training, which {name} does not do; `vistrials train` does")
+        changes, todo = all_overrides(data, weights, overrides, validate_every), stages
         if precision is not None:
             if "infer" not in stages:
                 raise SpecError(
@@ -101,6 +105,7 @@ def run_all_command(
     results: Results = Path("results"),
     device: Device = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, which share the cores.")] = 1,
+    validate_every: ValidateEvery = None,
     overrides: Overrides = None,
 ) -> None:
     """Run several trials, each after the one that it starts from; finished runs are skipped.
@@ -112,7 +117,7 @@ def run_all_command(
     from vistrials.commands.display import shared_bars, show_error, show_text
     from vistrials.specs.loading import list_trials, load_trial
 
-    changes = all_overrides(data, None, overrides)
+    changes = all_overrides(data, None, overrides, validate_every)
     specs = [load_trial(trial, profile, changes) for trial in trials or [file.name for file in list_trials()]]
     with shared_bars() as open_reporter:
         failures = study.run_all(

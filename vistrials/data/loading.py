@@ -28,7 +28,6 @@ from vistrials.data.transforms import (
     flip_boxes,
     flip_image,
     inclusive_boxes,
-    normalise,
     padded_size,
     resize_boxes,
     resize_image,
@@ -114,7 +113,7 @@ class FramePairDataset:
         instances, reference_instances = self._instances(key), self._instances(reference)
         # Clones, since the originals may live in the cache.
         boxes, reference_boxes = instances.boxes.clone(), reference_instances.boxes.clone()
-        images = [self._image(frame) for frame in (key, reference)]
+        images = [self._image(frame).clone() for frame in (key, reference)]
         masks = self._masks(key)
         if is_flipped:
             width = self.size(index)[1]
@@ -122,8 +121,8 @@ class FramePairDataset:
             images, masks = [flip_image(image) for image in images], flip_image(masks)
         match = match_instances(instances.track_ids, reference_instances.track_ids)
         return FramePair(
-            key_image=normalise(images[0]),
-            reference_image=normalise(images[1]),
+            key_image=images[0],
+            reference_image=images[1],
             boxes=boxes,
             labels=instances.labels.clone(),
             masks=masks,
@@ -145,8 +144,8 @@ class FramePairDataset:
             frames = flip_pair(frames)
         (image, masks, ids, labels), reference_frame = frames
         return FramePair(
-            key_image=normalise(torch.from_numpy(image)),
-            reference_image=normalise(torch.from_numpy(reference_frame.image)),
+            key_image=torch.from_numpy(np.ascontiguousarray(image)),
+            reference_image=torch.from_numpy(np.ascontiguousarray(reference_frame.image)),
             boxes=torch.from_numpy(tight_boxes(masks)),
             labels=torch.tensor(labels, dtype=torch.int64),
             masks=torch.from_numpy(np.ascontiguousarray(masks)),
@@ -198,7 +197,7 @@ class FramePairDataset:
 
 
 def collate(pairs: list[FramePair], size: tuple[int, int] | None = None) -> FramePairBatch:
-    """Join pairs, padded right and bottom with 0.
+    """Join pairs, padded right and bottom.
 
     Args:
         pairs: B of them.
@@ -274,12 +273,15 @@ class PairLoader(Iterable[FramePairBatch]):
         batches: the training's batches.
         start_iter: number of the first batch.
         num_workers: processes that load ahead; 0 loads in this one.
+        pin_memory: put them where a GPU can fetch them while the host goes on.
 
     Attributes:
         iters_per_epoch: batches of one pass over the key frames.
     """
 
-    def __init__(self, batches: PairBatches, start_iter: int = 0, num_workers: int = 0) -> None:
+    def __init__(
+        self, batches: PairBatches, start_iter: int = 0, num_workers: int = 0, pin_memory: bool = False
+    ) -> None:
         self.batches = batches
         self.iters_per_epoch = batches.iters_per_epoch
         self._loader = DataLoader(
@@ -287,6 +289,7 @@ class PairLoader(Iterable[FramePairBatch]):
             batch_size=None,
             sampler=_CountFrom(start_iter),
             num_workers=num_workers,
+            pin_memory=pin_memory,
             collate_fn=_as_it_is,
         )
 
@@ -305,6 +308,7 @@ def build_pair_loader(
     rank: int = 0,
     world_size: int = 1,
     start_iter: int = 0,
+    pin_memory: bool = False,
 ) -> PairLoader:
     """Build the endless loader of a training's batches.
 
@@ -318,6 +322,7 @@ def build_pair_loader(
         seed: of all random choices, 0 or more.
         rank, world_size: this process among all.
         start_iter: number of the first batch.
+        pin_memory: as of `PairLoader`.
 
     Raises:
         DataError: no frame has an instance to train on.
@@ -326,7 +331,8 @@ def build_pair_loader(
     dataset = FramePairDataset(video_set, data, seed, train.cache_frames)
     batches = PairBatches(dataset, train.batch_size, rank, world_size)
     # More processes than cores only take turns.
-    return PairLoader(batches, start_iter, 0 if train.cache_frames else min(train.num_workers, num_cores()))
+    num_workers = 0 if train.cache_frames else min(train.num_workers, num_cores())
+    return PairLoader(batches, start_iter, num_workers, pin_memory)
 
 
 class _CountFrom(Sampler[int]):

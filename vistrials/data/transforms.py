@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vistrials.geometry.boxes import clip
+from vistrials.structures.frames import MEAN, STD
 
-MEAN = np.array([123.675, 116.28, 103.53], np.float32)[:, None, None]
-STD = np.array([58.395, 57.12, 57.375], np.float32)[:, None, None]
+_MEAN, _STD = (np.array(values, np.float32)[:, None, None] for values in (MEAN, STD))
 SIZE_DIVISOR = 32
 
 
@@ -77,8 +77,8 @@ def normalise(image: Tensor) -> Tensor:
     """Subtract the mean, divide by the deviation. Args: uint8 RGB (3, h, w). Returns: float32 (3, h, w)."""
     # In NumPy, like the flip: torch hands even small frames to its threads, which may be kept waiting.
     normalised = image.numpy().astype(np.float32, order="C")
-    normalised -= MEAN
-    normalised /= STD
+    normalised -= _MEAN
+    normalised /= _STD
     return torch.from_numpy(normalised)
 
 

@@ -1,6 +1,7 @@
 """From the names of a device and a precision to a Fabric that runs on them."""
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -9,6 +10,9 @@ from lightning_fabric.plugins import DoublePrecision, MixedPrecision, Precision
 from lightning_fabric.strategies import DDPStrategy
 
 from vistrials.errors import SpecError
+
+# Others wait for rank 0 while it scores a split; torch gives up after 10 to 30 minutes.
+_LONGEST_WAIT = timedelta(days=1)
 
 
 class FullPrecisionInputs(MixedPrecision):
@@ -95,7 +99,7 @@ def _strategy(num_devices: int) -> str | DDPStrategy:
     if num_devices == 1:
         return "auto"
     # A head without work on one rank (no positive anywhere) may leave its parameters out of the graph there.
-    return DDPStrategy(start_method="spawn", find_unused_parameters=True)
+    return DDPStrategy(start_method="spawn", find_unused_parameters=True, timeout=_LONGEST_WAIT)
 
 
 def _precision_plugin(precision: str, device: torch.device) -> Precision:

@@ -2,17 +2,20 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vistrials.data.frames import iter_frames
 from vistrials.engine.devices import inference_autocast
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
+from vistrials.engine.side_by_side import call_side_by_side, most_processes, one_thread
 from vistrials.formats.files import replacing
 from vistrials.freed_memory import keep_freed_memory
-from vistrials.models.folding import for_inference
+from vistrials.models.folding import for_inference, is_large
 from vistrials.models.objprop import ObjProp
 from vistrials.specs.inference import InferenceSpec
 from vistrials.structures.frames import Frame
@@ -30,12 +33,16 @@ class PredictionFiles:
 
 @dataclass(frozen=True, slots=True)
 class InferenceSummary:
-    """How an inference went; `seconds` is the time spent on its videos, reading frames included."""
+    """How an inference went; `seconds` is the time spent on its videos, reading frames included.
+
+    Of videos side by side, `processes` at a time, each counts in full.
+    """
 
     videos: int
     frames: int
     tracks: int
     seconds: float
+    processes: int
 
 
 def infer(
@@ -48,8 +55,12 @@ def infer(
     digest: str,
     reporter: Reporter,
     title: str = "infer",
+    max_processes: int | None = None,
 ) -> InferenceSummary:
     """Predict the tracks of all videos, going on after the videos that are finished.
+
+    On a CPU a small network has one thread, whatever the number of cores, and predicts several videos side by side: the
+    predictions are the same for any number of processes.
 
     Each finished video is a line of the partial file, whose first line holds `digest`; a file of another
     digest is thrown away. In the end the tracks, in the order of the videos, become one JSON list.
@@ -63,44 +74,64 @@ def infer(
         digest: of everything that changes the predictions: weights, spec, data.
         reporter: hears of each video; steps are frames.
         title: of the stage, for the reporter.
+        max_processes: that predict a video each, of a small network on a CPU; by default one for each core.
 
     Raises:
         Interrupted: stopped by a signal; finished videos are kept.
         DataError: a frame is missing or broken.
         SpecError: the device does not have the precision.
+        RunError: a process died.
     """
-    autocast = inference_autocast(spec.precision, next(model.parameters()).device)
+    device = next(model.parameters()).device
+    autocast = inference_autocast(spec.precision, device)
     model = for_inference(model)
     category_ids = [category.id for category in video_set.categories]
     finished = _open_partial(files.partial, digest)
-    reporter.stage(title, sum(len(video) for video in video_set.videos))
-    with keep_freed_memory(), StopRequest() as stop, open(files.partial, "a", encoding="utf-8") as partial:
-        for number, video in enumerate(video_set.videos):
-            if number < finished:
-                reporter.advance(len(video))
-                continue
-            began = time.perf_counter()
-            frames = _until_stopped(iter_frames(video_set, video, image_size_px), stop, number, video_set)
+    videos = video_set.videos
+    reporter.stage(title, sum(len(video) for video in videos))
+    is_small = device.type == "cpu" and not is_large(model)
+    todo = range(finished, len(videos))
+    processes = min(max_processes or most_processes(), len(todo)) if is_small else 1
+
+    def predict(number: int, is_stopped: Callable[[], bool]) -> dict[str, Any] | None:
+        """A line of the partial file; None where it was stopped before the end."""
+        video, began = videos[number], time.perf_counter()
+        frames = _until_stopped(iter_frames(video_set, video, image_size_px), is_stopped)
+        try:
             with autocast:
                 tracks = track_video(model, frames, video.id, category_ids, spec)
-            seconds = time.perf_counter() - began
-            row = {
-                "video_id": video.id,
-                "frames": len(video),
-                "seconds": round(seconds, 4),
-                "tracks": [track.to_json() for track in tracks],
-            }
+        except _Stopped:
+            return None
+        seconds = round(time.perf_counter() - began, 4)
+        rows = [track.to_json() for track in tracks]
+        return {"video_id": video.id, "frames": len(video), "seconds": seconds, "tracks": rows}
+
+    with ExitStack() as stack:
+        stack.enter_context(keep_freed_memory())
+        stop = stack.enter_context(StopRequest())
+        partial = stack.enter_context(open(files.partial, "a", encoding="utf-8"))
+        if is_small:
+            stack.enter_context(one_thread())
+        rows = stack.enter_context(closing(call_side_by_side(predict, todo, max(1, processes), stop)))
+        reporter.advance(sum(len(video) for video in videos[:finished]))
+        for number, row in enumerate(rows, start=finished):
+            if row is None:
+                done = f"{number} of {len(videos)} videos"
+                raise Interrupted(f"stopped after {done}; the same command continues from there")
             partial.write(json.dumps(row) + "\n")
             partial.flush()
-            reporter.advance(len(video), seconds_per_frame=seconds / len(video))
-    return _assemble(files, video_set.videos)
+            reporter.advance(row["frames"], seconds_per_frame=row["seconds"] / row["frames"])
+    return _assemble(files, videos, max(1, processes))
 
 
-def _until_stopped(frames: Iterator[Frame], stop: StopRequest, number: int, video_set: VideoSet) -> Iterator[Frame]:
+class _Stopped(Exception):
+    """The user asked to stop in the middle of a video."""
+
+
+def _until_stopped(frames: Iterator[Frame], is_stopped: Callable[[], bool]) -> Iterator[Frame]:
     for frame in frames:
-        if stop.requested:
-            done = f"{number} of {len(video_set.videos)} videos"
-            raise Interrupted(f"stopped after {done}; the same command continues from there")
+        if is_stopped():
+            raise _Stopped
         yield frame
 
 
@@ -121,7 +152,7 @@ def _open_partial(path: Path, digest: str) -> int:
     return 0
 
 
-def _assemble(files: PredictionFiles, videos: tuple[Video, ...]) -> InferenceSummary:
+def _assemble(files: PredictionFiles, videos: tuple[Video, ...], processes: int) -> InferenceSummary:
     """Join the lines of the partial file, one in memory at a time."""
     num_frames, num_tracks, seconds = 0, 0, 0.0
     with (
@@ -140,4 +171,4 @@ def _assemble(files: PredictionFiles, videos: tuple[Video, ...]) -> InferenceSum
                 num_tracks += 1
         out.write("\n]\n")
     files.partial.unlink()
-    return InferenceSummary(len(videos), num_frames, num_tracks, round(seconds, 3))
+    return InferenceSummary(len(videos), num_frames, num_tracks, round(seconds, 3), processes)

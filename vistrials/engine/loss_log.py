@@ -42,6 +42,13 @@ class LossLog:
             if key not in ("iter", "epoch"):
                 self._writer.add_scalar(key, value, int(record["iter"]))
 
+    def write_validation(self, record: dict[str, float]) -> None:
+        """Show figures of a validation in TensorBoard, as validation/AP and so on; its own log is kept elsewhere."""
+        for key, value in record.items():
+            if key != "iter":
+                self._writer.add_scalar(f"validation/{key}", value, int(record["iter"]))
+        self._writer.flush()
+
 
 def keep_iterations(path: Path, iteration: int) -> None:
     """Keep the records of iterations up to `iteration`; the file is made where it is missing.

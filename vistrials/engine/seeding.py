@@ -1,6 +1,8 @@
 """Random numbers as a function of seed, iteration and rank, so that nothing about them has to be saved."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -18,6 +20,18 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+@contextmanager
+def random_numbers_kept() -> Iterator[None]:
+    """While entered, draw as many random numbers as you like: afterwards the global generators go on as before."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():  # of all devices
+        try:
+            yield
+        finally:
+            random.setstate(of_python)
+            np.random.set_state(of_numpy)
 
 
 def seed_step(seed: int, iteration: int, rank: int = 0) -> None:

@@ -20,6 +20,7 @@ from vistrials.engine.optimisation import build_optimizer, learning_rate_factor,
 from vistrials.engine.reporting import Reporter
 from vistrials.engine.seeding import seed_step
 from vistrials.engine.training_state import TrainingState, load_checkpoint, save_checkpoint
+from vistrials.engine.validation import CHOSEN_BY, Validation
 from vistrials.errors import VistrialsError
 from vistrials.freed_memory import keep_freed_memory
 from vistrials.specs.training import TrainSpec
@@ -59,6 +60,7 @@ def fit(
     digest: str,
     reporter: Reporter,
     title: str = "train",
+    validation: Validation | None = None,
 ) -> int:
     """Train a model to the end, from its checkpoint if there is one.
 
@@ -67,6 +69,9 @@ def fit(
     that of one process where losses are means over images. Losses divided by a count over the batch (sampled
     anchors, RoIs, positives) take the count of their rank, and so do batch statistics; there the two are
     merely alike.
+
+    Validations change nothing in all that. Each has a checkpoint before it, so that one that is broken off is made
+    again when the training continues; rank 0 scores, and the others wait.
 
     Args:
         fabric: device, processes and precision, launched.
@@ -79,6 +84,7 @@ def fit(
         digest: of everything that changes the result; a checkpoint of another digest is refused.
         reporter: hears of each step, with means over the last 50.
         title: of the stage, for the reporter.
+        validation: scores the model now and then, and may end the training early.
 
     Returns:
         Steps of the whole training, those of earlier calls among them.
@@ -87,6 +93,7 @@ def fit(
         TrainingError: a loss or the gradient is no longer finite.
         Interrupted: stopped by a signal, after the step was finished and saved.
         CheckpointError: the checkpoint is damaged or belongs to another spec.
+        VistrialsError: the validation could not be made.
     """
     optimizer = build_optimizer(spec.optimizer, model.parameters(), fused=spec.precision != "16-mixed")
     step = _Step(fabric, model, optimizer, spec, seed)
@@ -101,6 +108,9 @@ def fit(
 
     with keep_freed_memory(), StopRequest() as stop, _open_log(fabric, files, start) as log:
         batches = _until_stopped(loader, stop)
+        validations = _Validations(fabric, model, validation, total_iters, log, reporter)
+        if validations.resume(start):
+            return start
         for done in range(start, total_iters):
             step_began = time.perf_counter()
             batch = next(batches, None)
@@ -113,11 +123,14 @@ def fit(
             if log is not None:
                 log.write({"iter": done + 1, "epoch": 1 + done // loader.iters_per_epoch} | values)
             shown = means.update({name: values[name] for name in ("loss_total", "seconds")})
-            reporter.advance(1, **shown, lr=values["lr"])
-            if stopping or (done + 1) % spec.checkpoint_every_iters == 0 or done + 1 == total_iters:
+            reporter.advance(1, **shown, lr=values["lr"], **validations.shown)
+            is_due = validations.is_due(done + 1)
+            if stopping or is_due or (done + 1) % spec.checkpoint_every_iters == 0 or done + 1 == total_iters:
                 checkpoints.save(done + 1)
             if stopping:
                 raise Interrupted(_how_to_go_on(done + 1, total_iters))
+            if is_due and validations.take(done + 1):
+                return done + 1
     return total_iters
 
 
@@ -197,6 +210,55 @@ class _Checkpoints:
             scaler = self.fabric.strategy.precision.state_dict()
             model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
             save_checkpoint(self.path, TrainingState(iteration, self.digest, model, optimizer, scaler))
+
+
+@dataclass(frozen=True, slots=True)
+class _Validations:
+    """Lets rank 0 validate while the others wait, so that all end together; does nothing without a validation."""
+
+    fabric: Fabric
+    model: nn.Module
+    validation: Validation | None
+    total_iters: int
+    log: LossLog | None
+    reporter: Reporter
+
+    @property
+    def shown(self) -> dict[str, float]:
+        """The last figure, and the best."""
+        if self.validation is None or self.validation.best is None:
+            return {}
+        return {CHOSEN_BY: self.validation.records[-1].score, f"best_{CHOSEN_BY}": self.validation.best.score}
+
+    def is_due(self, iteration: int) -> bool:
+        return self.validation is not None and self.validation.is_due(iteration, self.total_iters)
+
+    def resume(self, iteration: int) -> bool:
+        """Take up what was found before, and make the validation that was broken off; as `take`."""
+        if self.validation is not None and self.fabric.is_global_zero:
+            self.validation.resume(iteration)
+        return self.is_due(iteration) and self.take(iteration)
+
+    def take(self, iteration: int) -> bool:
+        """Validate after so many steps, unless that is done; whether the training is to end here, before its time."""
+        validation = self.validation
+        fault: Exception | None = None
+        assert validation is not None
+        if self.fabric.is_global_zero:
+            try:
+                found = validation.take(self.model, iteration, self.reporter)
+                if found is not None and self.log is not None:
+                    self.log.write_validation(found.to_json())
+            except Interrupted:
+                fault = Interrupted(f"in the validation, {_how_to_go_on(iteration, self.total_iters)}")
+            except VistrialsError as error:
+                fault = error
+        ends, fault = self.fabric.broadcast((validation.has_lost_patience, fault))
+        if fault is not None:
+            raise fault
+        if ends and iteration < self.total_iters:
+            self.reporter.message(f"stops after iteration {iteration} of {self.total_iters}: the AP no longer rises")
+        return ends
 
 
 def sum_losses(scalars: dict[str, Tensor]) -> Tensor:

@@ -12,8 +12,8 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from vistrials.models.backbone import ResNet
 from vistrials.models.propagation_head import PropagationHead
 
-_MIN_CHANNELS_LAST = 10**7
-"""Parameters from which channels last are worth it; the embedded data's network has 4 million and gains nothing."""
+_MIN_LARGE = 10**7
+"""Parameters of a large network. The embedded data's has 4 million: channels last and threads gain nothing there."""
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -32,8 +32,12 @@ def for_inference(model: Module) -> Module:
             _fold_children(getattr(module, "downsample", None))
         elif isinstance(module, PropagationHead):
             _fold_children(module.features)
-    is_large = sum(parameter.numel() for parameter in model.parameters()) >= _MIN_CHANNELS_LAST
-    return model.to(memory_format=torch.channels_last) if is_large else model
+    return model.to(memory_format=torch.channels_last) if is_large(model) else model
+
+
+def is_large(model: nn.Module) -> bool:
+    """Whether a single frame is work enough for channels last and several threads to be worth it."""
+    return sum(parameter.numel() for parameter in model.parameters()) >= _MIN_LARGE
 
 
 def _fold_children(parent: nn.Module | None) -> None:

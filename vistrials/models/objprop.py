@@ -45,7 +45,7 @@ class ObjProp(nn.Module):
 
     def forward(self, batch: FramePairBatch) -> dict[str, Tensor]:
         """Losses (keys loss_*) and accuracies of a batch of frame pairs, scalars each."""
-        both = self.pyramid(torch.cat([batch.key_images, batch.reference_images]))
+        both = self.pyramid(batch.network_images().to(next(self.parameters()).dtype))
         key, reference = ([level.chunk(2)[i] for level in both] for i in (0, 1))
 
         rpn_input = self.neck(key, reference) if self.neck else key

@@ -110,6 +110,21 @@ class RunDirectory:
         return self.path / "losses.jsonl"
 
     @property
+    def validation(self) -> Path:
+        """Figures of the validations made in training."""
+        return self.path / "validation.jsonl"
+
+    @property
+    def validation_predictions(self) -> Path:
+        """Predictions of a validation, while it is made."""
+        return self.path / "validation-predictions.json"
+
+    @property
+    def partial_validation_predictions(self) -> Path:
+        """Predictions of the videos that a validation has finished so far."""
+        return self.path / "validation-predictions.partial.jsonl"
+
+    @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 
@@ -119,7 +134,18 @@ class RunDirectory:
 
     @property
     def weights(self) -> Path:
+        """What the run predicts with: the weights of the last iteration, or the best ones of its validations."""
         return self.path / "weights.safetensors"
+
+    @property
+    def best_weights(self) -> Path:
+        """While a training with validations goes on, the best weights so far; at its end they become `weights`."""
+        return self.path / "weights-best.safetensors"
+
+    @property
+    def last_weights(self) -> Path:
+        """Of a training with validations, the weights of the last iteration."""
+        return self.path / "weights-last.safetensors"
 
     def predictions(self, split: str | None = None) -> Path:
         """Predictions of a split, the main one by default."""
@@ -287,8 +313,12 @@ class RunDirectory:
         """Remove everything that runs write here, except `modules`, from which they go on; other files stay."""
         if self.tensorboard.is_dir():
             shutil.rmtree(self.tensorboard)
-        names = ("spec.yaml", "provenance.json", "losses.jsonl", "checkpoint.pt", "weights.safetensors")
-        for file in [*(self.path / name for name in names), *self._outputs_after_training()]:
+        files = (
+            *(self.spec, self.provenance, self.losses, self.checkpoint),
+            *(self.weights, self.best_weights, self.last_weights),
+            *(self.validation, self.validation_predictions, self.partial_validation_predictions),
+        )
+        for file in [*files, *self._outputs_after_training()]:
             file.unlink(missing_ok=True)
 
     def clear_split(self, split: str) -> None:

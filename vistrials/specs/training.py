@@ -55,6 +55,17 @@ class CosineSchedule(Spec):
     """Part of the iterations spent on the warm-up."""
 
 
+class ValidationSpec(Spec):
+    """Scoring while a training goes on; the weights with the best score become those of the run."""
+
+    every_iters: PositiveInt
+    """Iterations between validations; one more comes after the last iteration."""
+    split: str | None = None
+    """Annotated split to score on; null for the first of data.splits."""
+    patience: PositiveInt | None = None
+    """Stop after this many validations in a row without a better AP; null trains to the end."""
+
+
 class TrainSpec(Spec):
     """Training."""
 
@@ -74,6 +85,8 @@ class TrainSpec(Spec):
     """Arithmetic; published 32-true. Mixed precisions need a device that has them."""
     checkpoint_every_iters: PositiveInt = 500
     """Iterations between checkpoints."""
+    validation: ValidationSpec | None = None
+    """Scoring while it trains, and keeping the best weights; null for none: the weights are the last."""
     num_workers: NonNegativeInt = 4
     """Loader processes per device; none with cache_frames."""
     cache_frames: bool = False

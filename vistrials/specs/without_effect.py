@@ -76,6 +76,12 @@ def _propagation_at_inference(spec: TrialSpec, together: bool) -> str | None:
     return "model.propagation.at_inference is false, so nothing is propagated then; leave it out"
 
 
+def _validation(spec: TrialSpec, together: bool) -> str | None:
+    if spec.train.validation is None or spec.train.max_iters != 0:
+        return None
+    return "train.max_iters is 0, so there is no training to score; leave it out"
+
+
 def _start(spec: TrialSpec, together: bool) -> str | None:
     if spec.init.source[0] != "weights":
         return None
@@ -85,6 +91,7 @@ def _start(spec: TrialSpec, together: bool) -> str | None:
 def _rules() -> Iterator[_Rule]:
     yield _Rule("train.epochs", "train.max_iters", _epochs)
     yield _Rule("train.num_workers", "train.cache_frames", _num_workers)
+    yield _Rule("train.validation", "train.max_iters", _validation)
     yield _Rule("model.propagation.affinity.num_samples", "model.propagation.affinity.scope", _num_samples)
     for field in ("sigma_cells", "history_frames", "mask_threshold", "network_px_propagation"):
         yield _Rule(f"model.propagation.{field}", "model.propagation.at_inference", _propagation_at_inference)

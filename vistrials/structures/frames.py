@@ -1,8 +1,14 @@
 """Tensors that travel from the data room to the model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""Of the red, green and blue of photographs, 0 to 255: what a network expects to be subtracted and divided by."""
 
 
 @dataclass(slots=True)
@@ -23,7 +29,7 @@ class Frame:
 class FramePair:
     """A training sample. Boxes are x1, y1, x2, y2 with inclusive corners, in pixels of the resized frame.
 
-    key_image, reference_image: (3, h, w) float32.
+    key_image, reference_image: (3, h, w) uint8 RGB.
     boxes: (N, 4) float32; labels: (N,) int64 in 1..K; masks: (N, h, w) uint8, of the key frame.
     reference_boxes: (R, 4) float32; reference_labels: (R,) int64 in 1..K, of the reference frame.
     instance_match: (N,) int64; 0 where the object is absent from the reference frame, else 1 + its reference row.
@@ -41,9 +47,10 @@ class FramePair:
 
 @dataclass(slots=True)
 class FramePairBatch:
-    """Frame pairs padded right and bottom with 0 to one size (a multiple of 32).
+    """Frame pairs padded right and bottom to one size (a multiple of 32).
 
-    key_images, reference_images: (B, 3, H, W).
+    key_images, reference_images: (B, 3, H, W) uint8 as they were loaded, a quarter of the bytes on the way to a device;
+        floating-point ones are normalised already, with padding of 0.
     image_sizes: B times (height, width) before padding.
     The lists have one entry per image, as in `FramePair`; masks are padded to (N, H, W).
     """
@@ -58,20 +65,47 @@ class FramePairBatch:
     reference_labels: list[Tensor]
     instance_match: list[Tensor]
 
-    def to(self, *args, **kwargs) -> "FramePairBatch":
-        """The batch on another device (and, with a floating dtype given, images and boxes in that dtype)."""
-        device_only = {k: v for k, v in kwargs.items() if k in ("device", "non_blocking")}
+    def network_images(self) -> Tensor:
+        """Key images, then reference images, (2 B, 3, H, W), as the network takes them: normalised, padding 0."""
+        images = torch.cat([self.key_images, self.reference_images])
+        if images.is_floating_point():
+            return images
+        images = images.to(torch.float32)
+        for channel, mean, std in zip(images.unbind(1), MEAN, STD, strict=True):
+            # By a tensor: a number, a GPU would multiply by its reciprocal.
+            channel.sub_(mean).div_(torch.full((), std, device=images.device))
+        for image, (height, width) in zip(images, self.image_sizes * 2, strict=True):
+            image[:, height:] = 0
+            image[:, :, width:] = 0
+        return images
+
+    def pin_memory(self) -> "FramePairBatch":
+        """The batch in memory from which a GPU fetches it while the host goes on."""
+        return self._changed(lambda tensor: tensor.pin_memory())
+
+    def to(self, *args: Any, **kwargs: Any) -> "FramePairBatch":
+        """The batch on another device (and, with a floating dtype given, images and boxes in that dtype).
+
+        Pinned tensors travel while the host goes on.
+        """
 
         def move(tensor: Tensor) -> Tensor:
+            if tensor.is_pinned():
+                kwargs.setdefault("non_blocking", True)
             if tensor.is_floating_point():
                 return tensor.to(*args, **kwargs)
             dtypes = [a for a in args if not hasattr(a, "is_floating_point")]
-            return tensor.to(*dtypes, **device_only) if dtypes or device_only else tensor
+            device_only = {k: v for k, v in kwargs.items() if k in ("device", "non_blocking")}
+            return tensor.to(*dtypes, **device_only) if dtypes or "device" in device_only else tensor
 
+        return self._changed(move)
+
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> "FramePairBatch":
+        """With another tensor in the place of each."""
         return FramePairBatch(
-            move(self.key_images),
-            move(self.reference_images),
+            change(self.key_images),
+            change(self.reference_images),
             self.image_sizes,
-            *([move(t) for t in ts] for ts in (self.boxes, self.labels, self.masks)),
-            *([move(t) for t in ts] for ts in (self.reference_boxes, self.reference_labels, self.instance_match)),
+            *([change(t) for t in ts] for ts in (self.boxes, self.labels, self.masks)),
+            *([change(t) for t in ts] for ts in (self.reference_boxes, self.reference_labels, self.instance_match)),
         )
