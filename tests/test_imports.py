@@ -21,13 +21,14 @@ ROWS = [
     {"tracking"},
     {"weights"},
     {"data", "models", "runs", "evaluation"},
+    {"video_files"},
     {"formats", "user_modules"},
     {"structures"},
     {"specs", "geometry"},
     {"errors", "machine"},
 ]
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
-NO_TORCH = {"specs", "formats", "evaluation", "reports", "errors"}
+NO_TORCH = {"specs", "formats", "video_files", "evaluation", "reports", "errors"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
