@@ -142,6 +142,14 @@ def encode_crop(columns: NDArray[np.bool_], top: int, left: int, size: tuple[int
     return _rle(height, width, rle["counts"])
 
 
+def unite(rles: Sequence[Rle]) -> Rle:
+    """The union of compressed masks of one size, at least one; each as `to_rle` or `encode` made it."""
+    if len(rles) == 1:
+        return rles[0]
+    (rows, columns), counts = rles[0]["size"], [{**rle, "counts": rle["counts"].encode("ascii")} for rle in rles]
+    return _rle(rows, columns, coco_mask.merge(counts)["counts"])
+
+
 def decode(rle: Rle) -> NDArray[np.uint8]:
     """Decode one run-length mask (compressed or not) to uint8 [H, W] of 0 and 1.
 

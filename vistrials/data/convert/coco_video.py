@@ -35,6 +35,11 @@ def read_coco_video(annotations: Path | str, frames_dir: Path | str | None = Non
     document = load_json(path)
     if not isinstance(document, dict):
         raise DataError(f"{path}: expected an object with images, annotations and categories")
+    return join_coco_video(document, path, frames_dir)
+
+
+def join_coco_video(document: Record, path: Path, frames_dir: Path) -> SourceSet:
+    """The set of a parsed file; `path` names it in messages. As `read_coco_video`."""
     images = _by_id(document, "images", path)
     categories = _by_id(document, "categories", path)
     names = _video_names(document, images, path)

@@ -5,13 +5,15 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vistrials.data.convert.notes import Notes
+from vistrials.data.convert.video_file import VideoFile
 from vistrials.errors import DataError
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json, save_json_atomic
@@ -40,22 +42,27 @@ class SourceTrack:
 
 @dataclass(frozen=True, slots=True)
 class SourceVideo:
-    """One video; `frames` are its image files in temporal order, all of `size`."""
+    """One video; `frames` are its image files in temporal order, all of `size`, or what extracts them."""
 
     name: str
-    frames: Sequence[Path]
+    frames: Sequence[Path] | VideoFile
     size: Size
     tracks: Sequence[SourceTrack]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSet:
-    """What a reader found; the videos are read one by one, when asked for."""
+    """What a reader found; the videos are read one by one, when asked for.
+
+    may_be_empty: whether a set without any object is what the user wants.
+    """
 
     origin: Path
     categories: Sequence[Category]
     num_videos: int
     videos: Iterator[SourceVideo]
+    notes: Notes = field(default_factory=Notes)
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +111,12 @@ def write_youtube_vis(
             head = {"id": len(videos) + 1, "width": width, "height": height, "length": len(names)}
             videos.append({**head, "file_names": [f"{folder}/{name}" for name in names]})
             for track in video.tracks:
-                if (record := _track_record(track, video)) is not None:
+                if (record := _track_record(track, len(names), video.size)) is not None:
                     ids = {"id": len(tracks) + 1, "video_id": len(videos)}
                     tracks.append({**ids, "category_id": category_ids[track.category_id], **record})
             if progress is not None:
                 progress(len(videos), source.num_videos)
-        if not tracks:
+        if not tracks and not source.may_be_empty:
             raise DataError(f"{source.origin}: no object in any of {len(videos)} videos; there is nothing to train on")
         categories = others[1] if others else source.categories
         document = {
@@ -276,6 +283,8 @@ def _check_new(out: Path, folder: str, videos: list[dict[str, Any]]) -> None:
 def _place_frames(video: SourceVideo, folder: Path, copy: bool) -> list[str]:
     """Link or copy the frames into a new folder; returns their names."""
     folder.mkdir()
+    if isinstance(video.frames, VideoFile):
+        return video.frames.extract(folder)
     for frame in video.frames:
         target = folder / frame.name
         if target.exists():
@@ -290,9 +299,9 @@ def _place_frames(video: SourceVideo, folder: Path, copy: bool) -> list[str]:
     return [frame.name for frame in video.frames]
 
 
-def _track_record(track: SourceTrack, video: SourceVideo) -> dict[str, Any] | None:
+def _track_record(track: SourceTrack, num_frames: int, size: Size) -> dict[str, Any] | None:
     """The YouTube-VIS record of a track, but for its ids; None if it has no pixel."""
-    record = track_record([track.masks.get(i) for i in range(len(video.frames))], video.size, is_crowd=track.is_crowd)
+    record = track_record([track.masks.get(i) for i in range(num_frames)], size, is_crowd=track.is_crowd)
     return record if any(record["areas"]) else None
 
 
