@@ -48,7 +48,8 @@ class ObjectCategories:
         """
         if self.names is None:
             return next(iter(self.ids.values()))
-        name = self.names.get((video, object_name)) or self.names.get((video, object_name.lstrip("0")))
+        plain = str(int(object_name)) if object_name.isascii() and object_name.isdigit() else object_name
+        name = self.names.get((video, object_name)) or self.names.get((video, plain))
         if name is None:
             raise DataError(f"{self.path}: no category of object {object_name} of video {video}; add it")
         return self.ids[name]
