@@ -1,10 +1,11 @@
-"""Make, convert, check, count and split data sets: data synthesize, convert, check, stats, split."""
+"""Make, convert, export, check, count and split data sets."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vistrials.commands.exports import export_command
 from vistrials.commands.options import (
     EXIT_FAULTS_FOUND,
     Format,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 convert = typer.Typer()
+app.command("export")(export_command)
 app.add_typer(
     convert,
     name="convert",

@@ -244,6 +244,17 @@ def encode_values(values: NDArray[np.integer[Any]]) -> dict[int, Rle]:
 # --- Writing
 
 
+def place_frame(frame: Path, target: Path, copy: bool) -> None:
+    """Link a file to a new name, or copy it where that is wanted or no link can be made."""
+    if not copy:
+        try:
+            os.link(frame.resolve(), target)
+            return
+        except OSError:
+            pass  # another file system, or one without hard links
+    shutil.copyfile(frame, target)
+
+
 def _splits_there(out: Path, split: str) -> tuple[Path, Sequence[Category]] | None:
     """An annotation file that the target holds already, with its categories; None of a new or empty folder."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
@@ -289,13 +300,7 @@ def _place_frames(video: SourceVideo, folder: Path, copy: bool) -> list[str]:
         target = folder / frame.name
         if target.exists():
             raise DataError(f"video {video.name}: two frames are named {frame.name}; names must differ")
-        if not copy:
-            try:
-                os.link(frame.resolve(), target)
-                continue
-            except OSError:
-                pass  # another file system, or one without hard links
-        shutil.copyfile(frame, target)
+        place_frame(frame, target, copy)
     return [frame.name for frame in video.frames]
 
 
