@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vistrials.commands.options import Replace, keep_files
+from vistrials.commands.options import keep_files
 from vistrials.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ KINDS = {
     "youtube-vis": "JSON of a track per object",
 }
 _FILES = ("coco", "youtube-vis")
+USUAL_MIN_SCORE = 0.5
 
 
 def export_command(
@@ -37,19 +38,26 @@ def export_command(
         Path | None,
         typer.Option(metavar="DIR", help="Frames that davis and mots take along (default: a folder's own)."),
     ] = None,
-    min_score: Annotated[float, typer.Option(help="Leave out predictions below this score.")] = 0.5,
+    min_score: Annotated[
+        float | None, typer.Option(help="Leave out predictions below this score (default .5).", show_default=False)
+    ] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy the frames rather than make hard links.")] = False,
-    force: Replace = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the JSON of coco or youtube-vis.")] = False,
 ) -> None:
     """Write annotations or predictions in another program's form (docs/own_data.md)."""
     if kind not in KINDS:
         raise DataError(f"export {kind}: expected one of {', '.join(KINDS)}")
+    _refuse_without_effect(kind, gt, frames, min_score, copy, force)
     if kind in _FILES:
         keep_files(force, out)
     from vistrials.commands.display import RichReporter, progress_bar, show_text
 
     found = _load(source, gt, split, frames)
-    exported = _predictions(source, found, min_score) if gt is not None else _annotations(found)
+    exported = (
+        _predictions(source, found, USUAL_MIN_SCORE if min_score is None else min_score)
+        if gt is not None
+        else _annotations(found)
+    )
     with progress_bar("videos") as progress:
         if kind == "davis":
             from vistrials.data.export.davis import write_davis
@@ -75,7 +83,18 @@ def export_command(
         RichReporter().message("without frames; --frames says where file names start from")
 
 
-def _load(source: Path, gt: Path | None, split: str, frames: Path | None) -> "tuple[Path, Path | None]":
+def _refuse_without_effect(
+    kind: str, gt: Path | None, frames: Path | None, min_score: float | None, copy: bool, force: bool
+) -> None:
+    if gt is None and min_score is not None:
+        raise DataError("--min-score: annotations have no scores; it goes with --gt, when SRC holds predictions")
+    if kind in _FILES and (copy or frames is not None):
+        raise DataError(f"--{'copy' if copy else 'frames'}: {kind} holds the names of frames only; leave it out")
+    if kind not in _FILES and force:
+        raise DataError(f"--force: {kind} makes a folder, and folders are not replaced; choose a new one")
+
+
+def _load(source: Path, gt: Path | None, split: str, frames: Path | None) -> tuple[Path, Path | None]:
     """The annotation file, and the folder of its frames."""
     path = source if gt is None else gt
     if not path.is_dir():
@@ -89,7 +108,7 @@ def _load(source: Path, gt: Path | None, split: str, frames: Path | None) -> "tu
     return found, frames or folder
 
 
-def _annotations(found: "tuple[Path, Path | None]") -> "ExportSet":
+def _annotations(found: tuple[Path, Path | None]) -> "ExportSet":
     from vistrials.data.export.source import export_annotations
     from vistrials.formats.annotations import build_video_set
     from vistrials.formats.json_file import load_json
@@ -101,7 +120,7 @@ def _annotations(found: "tuple[Path, Path | None]") -> "ExportSet":
     return export_annotations(build_video_set(document, Path(), str(path)), str(path), frames)
 
 
-def _predictions(path: Path, found: "tuple[Path, Path | None]", min_score: float) -> "ExportSet":
+def _predictions(path: Path, found: tuple[Path, Path | None], min_score: float) -> "ExportSet":
     from functools import partial
 
     from vistrials.data.export.source import ExportTrack, export_predictions

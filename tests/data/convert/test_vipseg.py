@@ -44,7 +44,14 @@ def write_coloured(root: Path) -> Path:
         for value in np.unique(values[values > 0]).tolist():
             number = ids[value]
             coloured[values == value] = (number % 256, number // 256 % 256, number // 65536)
-            segments.append({"id": number, "category_id": category_of[value], "iscrowd": int(value == 3), "area": 1})
+            segments.append(
+                {
+                    "id": number,
+                    "category_id": category_of[value],
+                    "iscrowd": int(value == 3),
+                    "area": int((values == value).sum()),
+                }
+            )
         (root / "panomasksRGB" / "0_a").mkdir(parents=True, exist_ok=True)
         Image.fromarray(coloured).save(root / "panomasksRGB" / "0_a" / f"{frame:08d}.png")
         entries.append({"file_name": f"{frame:08d}.png", "image_id": f"{frame:08d}", "segments_info": segments})
@@ -132,8 +139,12 @@ def test_faults_of_the_json_are_named(tmp_path):
         with pytest.raises(DataError, match=message):
             write_youtube_vis(read_vipseg(root, "valid"), tmp_path / "out")
 
+    def shrink(entries: Any) -> None:
+        entries[0]["segments_info"][1]["area"] = 40
+
     refused("segment 61: not among the segments_info", lambda entries: entries[0].update(segments_info=[]))
     refused("segments_info is no list of segments", lambda entries: entries[0].update(segments_info=None))
+    refused("48 pixels, while segments_info says area 40", shrink)
     refused("'../x.png' leads out", lambda entries: entries[0].update(file_name="../x.png"))
     change_person = "while an earlier frame says 60"
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import file_below, relative_name
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import Size, SourceSet, SourceTrack, SourceVideo, common_size
@@ -37,7 +38,9 @@ def read_burst(annotations: Path | str, frames_dir: Path | str | None = None) ->
     root = path.parent if frames_dir is None else Path(frames_dir)
     document = load_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("sequences"), list):
-        raise DataError(f"{path}: expected BURST's form, an object with sequences and categories")
+        raise DataError(
+            f"{path}: expected BURST's form, an object with sequences and categories{describe_form(document)}"
+        )
     categories = _categories(document.get("categories"), path)
     sequences, notes = document["sequences"], Notes()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.convert.coco_video import join_coco_video
+from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import relative_name
 from vistrials.data.convert.writing import SourceSet, by_number
 from vistrials.errors import DataError
@@ -38,7 +39,7 @@ def read_cvat_coco(annotations: Path | str, frames_dir: Path | str | None = None
     document = load_json(path)
     keys = ("images", "annotations", "categories")
     if not isinstance(document, dict) or not all(_is_records(document.get(key)) for key in keys):
-        raise DataError(f"{path}: expected COCO's form, an object with {', '.join(keys)}")
+        raise DataError(f"{path}: expected COCO's form, an object with {', '.join(keys)}{describe_form(document)}")
     name = next((part for part in path.resolve().parts[-2::-1] if part != "annotations"), path.stem) or path.stem
     folder_of = _sort_images(document, name, path)
     single = [record for record in document["annotations"] if not is_whole(_track(record))]

@@ -98,7 +98,7 @@ def _read_video(images: Path, labels: Path) -> tuple[list[Path], tuple[int, int]
         if values.max() > VOID or values.min() < 0:
             raise DataError(
                 f"{path}: value {values.max()}; expected numbers of objects up to {VOID - 1} and {VOID} for void; "
-                "PNGs of class_id * 1000 + instance_id convert as mots-png"
+                "PNGs of class_id * 1000 + instance_id convert as mots"
             )
         modes.add(mode)
         for number, mask in encode_values(values).items():

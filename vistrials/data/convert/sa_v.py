@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.convert.davis import DEFAULT_CATEGORY
+from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.masks import MASK_FOLDERS, read_masks
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.video_file import VideoFile
@@ -62,7 +63,9 @@ def _read_all(files: list[Path], end: str, notes: Notes) -> Iterator[SourceVideo
         document = load_json(path)
         frames = document.get("masklet") if isinstance(document, dict) else None
         if not isinstance(frames, list) or not frames or not all(isinstance(masks, list) for masks in frames):
-            raise DataError(f"{path}: expected SA-V's form, an object whose masklet is a list of frames")
+            raise DataError(
+                f"{path}: expected SA-V's form, an object whose masklet is a list of frames{describe_form(document)}"
+            )
         if document.get("video_id", name) != name:
             raise DataError(
                 f"{path}: video_id is {shortened(document['video_id'])}; expected {name}, as the file's name"

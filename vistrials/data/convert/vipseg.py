@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import file_below, relative_name
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import (
@@ -32,11 +33,12 @@ from vistrials.errors import DataError, shortened
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, encode
-from vistrials.formats.values import is_whole
+from vistrials.formats.values import is_finite_number, is_whole
 from vistrials.structures.video import Category
 
 IDS_PER_CLASS = 100
 FIRST_INSTANCE = 125
+MAX_AREA_DIFFERENCE = 2  # pixels
 CATEGORIES_FILE = "panoVIPSeg_categories.json"
 IMAGE_FOLDERS = ("imgs", "images")
 VALUES_FOLDER, COLOURS_FOLDER = "panomasks", "panomasksRGB"
@@ -178,7 +180,7 @@ def _read_coloured(root: Path, images: Path, path: Path, categories: Path | str 
     document = load_json(path)
     lists = [document.get(key) if isinstance(document, dict) else None for key in ("videos", "annotations")]
     if not all(isinstance(found, list) and all(isinstance(r, dict) for r in found) for found in lists):
-        raise DataError(f"{path}: expected an object with videos, annotations and categories")
+        raise DataError(f"{path}: expected an object with videos, annotations and categories{describe_form(document)}")
     listed, source = document.get("categories"), path
     if categories is not None:
         listed, source = load_json(categories), Path(categories)
@@ -221,9 +223,19 @@ def _read_entries(
             where = f"{png}: segment {number}"
             if number not in known:
                 raise DataError(f"{where}: not among the segments_info of {path}")
+            _check_area(known[number], int((ids == number).sum()), where)
             _add(objects, index, known.pop(number), partial(_mask_of, ids, number), where, classes, notes)
         notes.add("segments of the JSON have no pixel", f"{path}: {colours.name}/{png.name}", len(known))
     return frames, size, objects
+
+
+def _check_area(segment: Record, num_pixels: int, where: str) -> None:
+    declared = segment.get("area", num_pixels)
+    if not is_finite_number(declared) or abs(declared - num_pixels) > MAX_AREA_DIFFERENCE:
+        raise DataError(
+            f"{where}: {num_pixels} pixels, while segments_info says area {shortened(declared)}; "
+            "expected the label images that the file was made for, in their own size"
+        )
 
 
 def _mask_of(ids: NDArray[np.int64], number: int) -> Rle:

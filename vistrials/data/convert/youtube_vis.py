@@ -7,12 +7,14 @@ Source: README.md of LV-VIS (github.com/haochenheheda/LVVIS) and of OVIS (songba
 from collections.abc import Iterator
 from pathlib import Path
 
+from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import file_below
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import SourceSet, SourceTrack, SourceVideo, common_size
 from vistrials.errors import DataError
 from vistrials.formats.annotation_faults import is_absent
-from vistrials.formats.annotations import load_video_set
+from vistrials.formats.annotations import build_video_set
+from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import to_rle
 from vistrials.structures.video import AnnotatedTrack, Video
 
@@ -32,7 +34,13 @@ def read_youtube_vis(annotations: Path | str, frames_dir: Path | str | None = No
         DataError: the file is broken, or frames are missing or of another size than it says.
     """
     path = Path(annotations)
-    video_set = load_video_set(path, Path())
+    document = load_json(path)
+    try:
+        video_set = build_video_set(document, Path(), str(path))
+    except DataError as error:
+        if isinstance(document, dict) and "images" not in document and "sequences" not in document:
+            raise
+        raise DataError(f"{error}{describe_form(document)}") from None
     root = _find_frames(path, video_set.videos[0], split) if frames_dir is None else Path(frames_dir)
     notes = Notes()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.convert.davis import VOID
+from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import relative_name
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import (
@@ -52,7 +53,7 @@ def read_youtube_vos(root: Path | str) -> SourceSet:
     content = load_json(path)
     videos = content.get("videos") if isinstance(content, dict) else None
     if not isinstance(videos, dict) or not videos:
-        raise DataError(f"{path}: expected {{videos: {{video: {{objects: ..}}}}}}")
+        raise DataError(f"{path}: expected {{videos: {{video: {{objects: ..}}}}}}{describe_form(content)}")
     objects_of = {str(relative_name(name, str(path))): _objects(entry, name, path) for name, entry in videos.items()}
     names = sorted({record["category"] for objects in objects_of.values() for record in objects.values()})
     ids = {name: number for number, name in enumerate(names, 1)}
