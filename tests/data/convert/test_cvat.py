@@ -118,14 +118,17 @@ def test_a_folder_of_exports_is_one_set(export, tmp_path):
 def test_what_is_left_out_is_counted(export, tmp_path):
     single = track(7, "dog", polygon(0, 0, 0, 2, 2), polygon(1, 0, 0, 2, 2, outside=1), more=' group_id="3"')
     twin = track(8, "dog", *(polygon(frame, 9, 0, 2, 2) for frame in (0, 1, 2)), more=' group_id="3"')
-    write_xml(export, DOG, single, twin, size=5, stop=4)
+    beyond = track(9, "dog", *(polygon(frame, 40, 0, 2, 2) for frame in (0, 1, 2)))
+    write_xml(export, DOG, single, twin, beyond, size=5, stop=4)
     source = read_cvat(export)
     write_youtube_vis(source, tmp_path / "out")
     lines = [line.split(" (first")[0] for line in source.notes.lines()]
     assert lines == [
         "2 frames of CVAT tasks have no image and were left out",
+        "3 shapes have no pixel in the frame, and are absences",
         "2 tracks share a group with others; each stays an object of its own",
         "1 tracks are of one frame: CVAT writes single shapes so, which nothing joins; draw with Track, not Shape",
+        "1 tracks have no pixel in any frame and were left out",
     ]
 
 

@@ -66,7 +66,7 @@ def test_faults_are_named(tmp_path):
 
     good = annotation(1, 1, 0, 1)
     refused("1 of 2 annotations have no attributes.track_id .first: annotation 2.", [good, annotation(2, 2, None, 1)])
-    refused("annotation 2: instance_id 1 occurs twice in image 1", [good, annotation(2, 1, 0, 9)])
+    refused("annotation 2: instance_id 0 occurs twice in image 1", [good, annotation(2, 1, 0, 9)])
     refused("annotation 1: no segmentation; a box alone is no mask", [annotation(1, 1, 0, 1, segmentation=[])])
     refused("image 2: a.png is image 1's file too", [good], ["a.png", "a.png"])
     path = write_export(tmp_path / "walk", [good])

@@ -28,7 +28,7 @@ from vistrials.data.convert.writing import (
     images_in,
 )
 from vistrials.errors import DataError, shortened
-from vistrials.formats.rle import Rle, encode_crop, to_rle
+from vistrials.formats.rle import Rle, encode, encode_crop, to_rle
 from vistrials.structures.video import Category
 
 Element = ElementTree.Element
@@ -272,6 +272,7 @@ def _read_tracks(task: _Task, found: _Frames, ids: dict[str, int], notes: Notes)
 def _read_shapes(track: Element, index_of: dict[int, int], found: _Frames, where: str, notes: Notes) -> dict[int, Rle]:
     masks: dict[int, Rle] = {}
     said: dict[int, bool] = {}  # frame -> outside
+    nothing = encode(np.zeros(found.size))
     for shape in track:
         if shape.tag not in SHAPES:
             continue
@@ -289,7 +290,10 @@ def _read_shapes(track: Element, index_of: dict[int, int], found: _Frames, where
                 f"{here}: no image of this frame (they are {found.numbers[0]} to {found.numbers[-1]}); "
                 "add it, or delete the shape"
             )
-        masks[index_of[frame]] = _mask(shape, found.size, here)
+        index = index_of[frame]
+        masks[index] = _mask(shape, found.size, here)
+        if masks[index] == nothing:
+            notes.add("shapes have no pixel in the frame, and are absences", here)
     _check_holes(said, found.numbers, where)
     last = max(said, default=found.numbers[-1])
     if not said.get(last, True) and sum(number > last for number in found.numbers) > 1 and len(masks) > 1:

@@ -41,7 +41,7 @@ def read_cvat_coco(annotations: Path | str, frames_dir: Path | str | None = None
     if not isinstance(document, dict) or not all(_is_records(document.get(key)) for key in keys):
         raise DataError(f"{path}: expected COCO's form, an object with {', '.join(keys)}{describe_form(document)}")
     name = next((part for part in path.resolve().parts[-2::-1] if part != "annotations"), path.stem) or path.stem
-    folder_of = _sort_images(document, name, path)
+    _sort_images(document, name, path)
     single = [record for record in document["annotations"] if not is_whole(_track(record))]
     if single:
         raise DataError(
@@ -49,11 +49,8 @@ def read_cvat_coco(annotations: Path | str, frames_dir: Path | str | None = None
             f"annotation {single[0].get('id')}), so nothing says which are one object; draw Tracks, not Shapes"
         )
     num_crowds = 0
-    identities: dict[tuple[Any, Any], int] = {}
     for record in document["annotations"]:
-        # Projects count the tracks of each task anew.
-        identity = folder_of.get(record.get("image_id")), _track(record)
-        record["instance_id"] = identities.setdefault(identity, len(identities) + 1)
+        record["instance_id"] = _track(record)
         num_crowds += record.pop("iscrowd", 0) == 1
     root = _find_frames(path, document["images"]) if frames_dir is None else Path(frames_dir)
     source = join_coco_video(document, path, root)
@@ -72,8 +69,8 @@ def _track(record: Record) -> Any:
     return attributes.get("track_id") if isinstance(attributes, dict) else None
 
 
-def _sort_images(document: Record, name: str, path: Path) -> dict[Any, str]:
-    """Give each image its video_id and frame_id, and videos their names; returns the folders by image id."""
+def _sort_images(document: Record, name: str, path: Path) -> None:
+    """Give each image its video_id and frame_id, and videos their names."""
     by_folder: dict[str, dict[Path, Record]] = {}
     for image in document["images"]:
         file = Path(relative_name(image.get("file_name"), f"{path}: image {image.get('id')}"))
@@ -88,7 +85,6 @@ def _sort_images(document: Record, name: str, path: Path) -> dict[Any, str]:
     for video_id, frames in enumerate(by_folder.values(), 1):
         for frame, file in enumerate(by_number(frames)):
             frames[file].update(video_id=video_id, frame_id=frame)
-    return {frame.get("id"): folder for folder, frames in by_folder.items() for frame in frames.values()}
 
 
 def _find_frames(path: Path, images: list[Record]) -> Path:

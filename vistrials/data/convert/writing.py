@@ -114,6 +114,8 @@ def write_youtube_vis(
                 if (record := _track_record(track, len(names), video.size)) is not None:
                     ids = {"id": len(tracks) + 1, "video_id": len(videos)}
                     tracks.append({**ids, "category_id": category_ids[track.category_id], **record})
+                else:
+                    source.notes.add("tracks have no pixel in any frame and were left out", f"video {video.name}")
             if progress is not None:
                 progress(len(videos), source.num_videos)
         if not tracks and not source.may_be_empty:
