@@ -9,13 +9,12 @@ from vistrials.data.convert.writing import (
     SourceTrack,
     SourceVideo,
     common_size,
-    encode_values,
     folders_in,
     pair_frames,
     read_label_image,
 )
 from vistrials.errors import DataError
-from vistrials.formats.rle import Rle
+from vistrials.formats.rle import Rle, encode_labels
 
 RESOLUTIONS = ("480p", "Full-Resolution", "1080p", ".")
 LISTS = ("2017", "2016", "480p")
@@ -101,7 +100,7 @@ def _read_video(images: Path, labels: Path) -> tuple[list[Path], tuple[int, int]
                 "PNGs of class_id * 1000 + instance_id convert as mots"
             )
         modes.add(mode)
-        for number, mask in encode_values(values).items():
+        for number, mask in encode_labels(values).items():
             masks.setdefault(number, {})[index] = mask
     is_binary = "P" not in modes and masks.keys() <= {VOID}
     if not is_binary:

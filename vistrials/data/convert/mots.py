@@ -13,7 +13,6 @@ from vistrials.data.convert.writing import (
     SourceVideo,
     check_mask_size,
     common_size,
-    encode_values,
     folders_in,
     images_in,
     pair_frames,
@@ -21,7 +20,7 @@ from vistrials.data.convert.writing import (
 )
 from vistrials.errors import DataError
 from vistrials.formats.json_file import load_json
-from vistrials.formats.rle import Rle, to_rle
+from vistrials.formats.rle import Rle, encode_labels, to_rle
 from vistrials.structures.video import Category
 
 CATEGORIES = (Category(1, "car"), Category(2, "pedestrian"))
@@ -119,7 +118,7 @@ def _read_pngs(paths: list[Path], size: Size, classes: Sequence[Category]) -> Ma
     masks: Masks = {}
     for index, path in enumerate(paths):
         values, _ = read_label_image(path, size)
-        for object_id, mask in encode_values(values).items():
+        for object_id, mask in encode_labels(values).items():
             _check_class(object_id, f"{path}: value {object_id}", classes)
             masks.setdefault(object_id, {})[index] = mask
     return masks

@@ -5,9 +5,8 @@ Source: README.md and create_panoptic_video_labels.py of VIPSeg (github.com/VIPS
 panoVIPSeg_categories.json. As colours, an id is R + 256 G + 256 * 256 B. No kept library reads panoptic videos.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from vistrials.data.convert.writing import (
     SourceVideo,
     check_mask_size,
     common_size,
-    encode_values,
     folders_in,
     pair_frames,
     read_label_image,
@@ -32,7 +30,7 @@ from vistrials.data.convert.writing import (
 from vistrials.errors import DataError, shortened
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json
-from vistrials.formats.rle import Rle, encode
+from vistrials.formats.rle import Rle, encode_labels
 from vistrials.formats.values import is_finite_number, is_whole
 from vistrials.structures.video import Category
 
@@ -159,7 +157,7 @@ def _read_values(paths: list[Path], size: Size, classes: _Classes, notes: Notes)
     objects: Objects = {}
     for index, path in enumerate(paths):
         values, _ = read_label_image(path, size)
-        for value, mask in encode_values(values).items():
+        for value, mask in encode_labels(values).items():
             where = f"{path}: value {value}"
             number = (value if value < FIRST_INSTANCE else value // IDS_PER_CLASS) - 1
             if not classes.is_thing(number, where):
@@ -219,12 +217,14 @@ def _read_entries(
         if not isinstance(segments, list) or not all(isinstance(s, dict) and is_whole(s.get("id")) for s in segments):
             raise DataError(f"{path}: {colours.name}/{png.name}: segments_info is no list of segments with ids")
         known = {segment["id"]: segment for segment in segments}
-        for number in np.unique(ids[ids > 0]).tolist():
+        masks = encode_labels(ids)
+        areas = dict(zip(*(found.tolist() for found in np.unique(ids, return_counts=True)), strict=True))
+        for number, mask in masks.items():
             where = f"{png}: segment {number}"
             if number not in known:
                 raise DataError(f"{where}: not among the segments_info of {path}")
-            _check_area(known[number], int((ids == number).sum()), where)
-            _add(objects, index, known.pop(number), partial(_mask_of, ids, number), where, classes, notes)
+            _check_area(known[number], areas[number], where)
+            _add(objects, index, known.pop(number), mask, where, classes, notes)
         notes.add("segments of the JSON have no pixel", f"{path}: {colours.name}/{png.name}", len(known))
     return frames, size, objects
 
@@ -238,13 +238,7 @@ def _check_area(segment: Record, num_pixels: int, where: str) -> None:
         )
 
 
-def _mask_of(ids: NDArray[np.int64], number: int) -> Rle:
-    return encode(ids == number)
-
-
-def _add(
-    objects: Objects, index: int, segment: Record, mask: Callable[[], Rle], where: str, classes: _Classes, notes: Notes
-) -> None:
+def _add(objects: Objects, index: int, segment: Record, mask: Rle, where: str, classes: _Classes, notes: Notes) -> None:
     category, crowd = segment.get("category_id"), segment.get("iscrowd") == 1
     if not classes.is_thing(category, where):
         notes.add(_STUFF, where)
@@ -255,7 +249,7 @@ def _add(
             f"{where}: category {category} (crowd: {crowd}), while an earlier frame says {known[0]} ({known[1]}); "
             "a segment keeps its id, category and iscrowd through a video"
         )
-    known[2][index] = mask()
+    known[2][index] = mask
 
 
 def _read_colours(path: Path, size: Size) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from vistrials.data.convert.video_file import VideoFile
 from vistrials.errors import DataError
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json, save_json_atomic
-from vistrials.formats.rle import Rle, encode
+from vistrials.formats.rle import Rle
 from vistrials.formats.track_masks import track_record
 from vistrials.structures.video import Category
 
@@ -235,12 +235,6 @@ def check_mask_size(found: Size, size: Size, where: str) -> None:
             f"{where}: a mask of {found[0]} x {found[1]} pixels (height x width), "
             f"its frame has {size[0]} x {size[1]}; they must be equal"
         )
-
-
-def encode_values(values: NDArray[np.integer[Any]]) -> dict[int, Rle]:
-    """The mask of every value but 0 of a label image [height, width], by value."""
-    present = np.flatnonzero(np.bincount(values.ravel()))
-    return {int(value): encode(values == value) for value in present if value}
 
 
 # --- Writing

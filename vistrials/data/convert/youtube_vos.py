@@ -17,13 +17,12 @@ from vistrials.data.convert.writing import (
     SourceTrack,
     SourceVideo,
     common_size,
-    encode_values,
     images_in,
     read_label_image,
 )
 from vistrials.errors import DataError, shortened
 from vistrials.formats.json_file import load_json
-from vistrials.formats.rle import Rle
+from vistrials.formats.rle import Rle, encode_labels
 from vistrials.structures.video import Category
 
 META_NAME = "meta.json"
@@ -97,7 +96,7 @@ def _read_video(root: Path, name: str, objects: Objects, ids: dict[str, int], no
     for index, frame in enumerate(frames):
         png = pngs[frame.stem]
         values, _ = read_label_image(png, size)
-        for value, mask in encode_values(values).items():
+        for value, mask in encode_labels(values).items():
             if str(value) in masks:
                 masks[str(value)][index] = mask
             elif value == VOID:

@@ -1,7 +1,7 @@
 """MOTS: PNGs of class_id * 1000 + instance_id or their text form, as `data.convert.mots` reads them."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -12,7 +12,7 @@ from vistrials.data.export.label_images import Labels, draw_labels
 from vistrials.data.export.source import ExportSet, ExportTrack, ExportVideo
 from vistrials.errors import DataError
 from vistrials.formats.json_file import save_json_atomic
-from vistrials.formats.rle import encode
+from vistrials.formats.rle import encode_labels
 
 IGNORE_CLASS = IGNORE_ID // IDS_PER_CLASS
 MAX_CLASS = 64
@@ -45,7 +45,7 @@ def write_mots(
             folder = draft / "instances_txt" if as_text else draft / "instances" / video.name
             folder.mkdir(parents=True, exist_ok=True)
             if as_text:
-                lines = [line for frame, labels in enumerate(images) for line in _lines(frame, labels, values)]
+                lines = [line for frame, labels in enumerate(images) for line in _lines(frame, labels)]
                 (folder / f"{video.name}.txt").write_text("".join(lines))
                 count += len(lines)
             else:
@@ -93,12 +93,10 @@ def _number(video: ExportVideo, classes: dict[int, int], source: ExportSet) -> l
     return values
 
 
-def _lines(frame: int, labels: Labels, values: Sequence[tuple[int, ExportTrack]]) -> list[str]:
+def _lines(frame: int, labels: Labels) -> list[str]:
     """`frame id class_id height width rle`, of what is seen."""
     height, width = labels.shape
-    lines = []
-    for value in sorted({value for value, _ in values}):
-        mask = labels == value
-        if mask.any():
-            lines.append(f"{frame} {value} {value // IDS_PER_CLASS} {height} {width} {encode(mask)['counts']}\n")
-    return lines
+    return [
+        f"{frame} {value} {value // IDS_PER_CLASS} {height} {width} {mask['counts']}\n"
+        for value, mask in encode_labels(labels).items()
+    ]
