@@ -160,12 +160,19 @@ def convert_youtube_vis_command(
 
 @convert.command("masks")
 def convert_masks_command(
-    source: Folder, out: Out, split: Split = "train", categories: ObjectCategories = None, copy: Copy = False
+    source: Folder,
+    out: Out,
+    split: Split = "train",
+    categories: ObjectCategories = None,
+    frames: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Holds <video>/ with the frames (default: SRC/JPEGImages).")
+    ] = None,
+    copy: Copy = False,
 ) -> None:
     """A folder of PNGs per object: <video>/<object>/00000.png; objects may overlap."""
     from vistrials.data.convert.masks import read_masks
 
-    _convert(read_masks(source, categories), out, split, copy)
+    _convert(read_masks(source, categories, frames), out, split, copy)
 
 
 @convert.command("video")

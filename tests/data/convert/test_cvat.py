@@ -132,6 +132,16 @@ def test_what_is_left_out_is_counted(export, tmp_path):
     ]
 
 
+def test_tracks_that_end_early_are_counted(export, tmp_path):
+    write_images(export, 3)
+    ending = track(0, "dog", polygon(0, 0, 0, 2, 2), polygon(1, 0, 0, 2, 2))
+    write_xml(export, ending, track(1, "dog", *(polygon(frame, 9, 0, 2, 2) for frame in range(4))), size=4, stop=3)
+    source = read_cvat(export)
+    made = write_youtube_vis(source, tmp_path / "out")
+    assert [t["areas"] for t in records(made.annotations)] == [[4, 4, None, None], [4] * 4]
+    assert source.notes.lines()[0].startswith("1 tracks end without outside=1; they are absent from there on")
+
+
 @pytest.mark.parametrize(
     ("tracks", "message"),
     [

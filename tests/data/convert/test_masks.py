@@ -33,6 +33,15 @@ def test_objects_may_overlap_and_be_absent(folders, tmp_path):
     assert check_dataset(made.annotations, tmp_path / "out" / "JPEGImages").problems == ()
 
 
+def test_frames_may_lie_elsewhere(folders, tmp_path):
+    expected = write_youtube_vis(read_masks(folders), tmp_path / "one")
+    (folders / "JPEGImages").rename(tmp_path / "frames")
+    made = write_youtube_vis(read_masks(folders / "Annotations", frames_dir=tmp_path / "frames"), tmp_path / "out")
+    assert records(made.annotations) == records(expected.annotations)
+    with pytest.raises(DataError, match="no folder of frames; .*; --frames names that of the frames"):
+        read_masks(folders)
+
+
 @pytest.mark.parametrize("names", [{"000": "cat", "001": "dog"}, {"0": "cat", "1": "dog"}])
 def test_categories_by_object(folders, tmp_path, names):
     path = tmp_path / "categories.json"

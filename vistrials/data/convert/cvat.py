@@ -148,8 +148,6 @@ def _read_task(path: Path, name: str) -> _Task:
             raise DataError(f"{path}: an export of a whole project; export its tasks one by one, each to its folder")
         head = next((found for tag in ("task", "job") if (found := meta.find(tag)) is not None), None)
         labels.update(_find_labels(meta))
-    if head is not None and head.findtext("mode") == "annotation" and not labels:
-        raise DataError(f"{path}: 'CVAT for images 1.1', which has no tracks; {_EXPORT}")
     # Of a job or of an old version, the size stands beside the task.
     size = None if meta is None else next(iter(meta.iter("original_size")), None)
     declared = None if size is None else (_whole(size, "height", path), _whole(size, "width", path))
@@ -294,22 +292,23 @@ def _read_shapes(track: Element, index_of: dict[int, int], found: _Frames, where
         masks[index] = _mask(shape, found.size, here)
         if masks[index] == nothing:
             notes.add("shapes have no pixel in the frame, and are absences", here)
-    _check_holes(said, found.numbers, where)
+    _check_holes(said, found, where)
     last = max(said, default=found.numbers[-1])
     if not said.get(last, True) and sum(number > last for number in found.numbers) > 1 and len(masks) > 1:
         notes.add("tracks end without outside=1; they are absent from there on", where)
     return masks
 
 
-def _check_holes(said: dict[int, bool], numbers: list[int], where: str) -> None:
+def _check_holes(said: dict[int, bool], found: _Frames, where: str) -> None:
     """Refuse a frame without a shape between two of the track's: CVAT would show one there."""
     order = sorted(said)
     for before, after in zip(order, order[1:], strict=False):
-        missing = [number for number in numbers if before < number < after]
+        missing = [number for number in found.numbers if before < number < after]
         if missing and not said[before]:
+            deleted = ", with 'Save images' if frames were deleted" if isinstance(found.frames, VideoFile) else ""
             raise DataError(
                 f"{where}: no shape in frame {missing[0]}, between those of {before} and {after}; CVAT writes every "
-                f"frame, the keyframes' interpolation too: {_EXPORT}"
+                f"frame, the keyframes' interpolation too: {_EXPORT}{deleted}"
             )
 
 

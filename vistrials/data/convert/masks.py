@@ -29,7 +29,9 @@ FRAME_FOLDERS = ("JPEGImages", "JPEGImages_24fps", "images", "frames")
 MASK_FOLDERS = ("Annotations", "Annotations_6fps", "masks")
 
 
-def read_masks(root: Path | str, categories: Path | str | None = None) -> SourceSet:
+def read_masks(
+    root: Path | str, categories: Path | str | None = None, frames_dir: Path | str | None = None
+) -> SourceSet:
     """Read a data set that keeps the masks of each object apart.
 
     Any value but 0 is the object. A frame is one for which some object has a PNG; others are left out, and counted. An
@@ -39,12 +41,14 @@ def read_masks(root: Path | str, categories: Path | str | None = None) -> Source
         root: holds the frames, JPEGImages/<video>/ (or JPEGImages_24fps, images, frames), and the masks,
             Annotations/<video>/<object>/ (or Annotations_6fps, masks).
         categories: JSON {video: {object: category}}; without, every object is of category "object".
+        frames_dir: holds <video>/ with the frames, where they lie elsewhere; ROOT may then hold <video>/<object>/.
 
     Raises:
         DataError: folders, PNGs or categories that are missing or contradict each other.
     """
     root = Path(root)
-    frames_root, masks_root = _folder(root, FRAME_FOLDERS, "frames"), _folder(root, MASK_FOLDERS, "masks")
+    frames_root = _folder(root, FRAME_FOLDERS, "frames") if frames_dir is None else Path(frames_dir)
+    masks_root = _folder(root, MASK_FOLDERS if frames_dir is None else (*MASK_FOLDERS, "."), "masks")
     folders = folders_in(masks_root)
     if not folders:
         raise DataError(f"{masks_root}: no folder of a video in it; expected <video>/<object>/00000.png")
@@ -61,7 +65,9 @@ def read_masks(root: Path | str, categories: Path | str | None = None) -> Source
 def _folder(root: Path, names: tuple[str, ...], what: str) -> Path:
     found = next((root / name for name in names if (root / name).is_dir()), None)
     if found is None:
-        raise DataError(f"{root}: no folder of {what}; looked for {', '.join(names)}")
+        raise DataError(
+            f"{root}: no folder of {what}; looked for {', '.join(names)}; --frames names that of the frames"
+        )
     return found
 
 

@@ -1,8 +1,9 @@
 """Names that stand in other people's files: they lead to files below the folder that was given, or nowhere."""
 
+import unicodedata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from vistrials.errors import DataError
+from vistrials.errors import DataError, shortened
 
 
 def relative_name(name: object, where: str) -> PurePosixPath:
@@ -15,11 +16,13 @@ def relative_name(name: object, where: str) -> PurePosixPath:
     Raises:
         DataError: it is no text, empty, absolute, or climbs with `..`.
     """
-    if not isinstance(name, str) or not name.strip() or "\0" in name:
-        raise DataError(f"{where}: {name!r} is no name; expected a path that starts from the folder of frames")
+    if not isinstance(name, str) or not name.strip() or any(map(_is_control, name)):
+        raise DataError(f"{where}: {shortened(name)} is no name; expected a path that starts from the folder of frames")
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts or not path.parts:
-        raise DataError(f"{where}: {name!r} leads out of the folder of frames; expected a path below it, without `..`")
+        raise DataError(
+            f"{where}: {shortened(name)} leads out of the folder of frames; expected a path below it, without `..`"
+        )
     return path
 
 
@@ -31,5 +34,9 @@ def file_below(folder: Path, name: object, where: str) -> Path:
     """
     path = folder / relative_name(name, where)
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{where}: {name!r} is a link that leads out of {folder}; copy the file there")
+        raise DataError(f"{where}: {shortened(name)} is a link that leads out of {folder}; copy the file there")
     return path
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs")
