@@ -182,7 +182,7 @@ def convert_video_command(
     split: Split = "valid",
     every: Annotated[int, typer.Option(metavar="N", help="Keep one frame in N.")] = 1,
     categories: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Annotation file to take categories from (default: 'object').")
+        Path | None, typer.Option(metavar="FILE", help="Annotation file to take categories from (default: DIR's own).")
     ] = None,
 ) -> None:
     """Video files without annotations: their frames, to infer on or to annotate."""

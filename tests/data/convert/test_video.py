@@ -38,9 +38,13 @@ def test_categories_are_those_of_another_set(tmp_path):
         {"id": 9, "name": "newt"},
         {"id": 3, "name": "cat"},
     ]
+    again = tmp_path / "b.mp4"
+    (tmp_path / "a.mp4").rename(again)
+    joined = write_youtube_vis(read_videos(again), tmp_path / "out", "minival")  # a split more, of the same ones
+    assert json.loads(joined.annotations.read_text())["categories"][0] == {"id": 9, "name": "newt"}
     other.write_text("{}")
     with pytest.raises(DataError, match="no categories; expected an annotation file"):
-        read_videos(tmp_path / "a.mp4", categories=other)
+        read_videos(again, categories=other)
 
 
 def test_faults_are_named(tmp_path):

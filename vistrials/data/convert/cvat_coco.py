@@ -8,7 +8,7 @@ images and would leave the tracks to be joined here.
 from pathlib import Path
 from typing import Any
 
-from vistrials.data.convert.coco_video import join_coco_video
+from vistrials.data.convert.coco_video import TRACK_KEYS, join_coco_video
 from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import relative_name
 from vistrials.data.convert.writing import SourceSet, by_number
@@ -47,6 +47,7 @@ def read_cvat_coco(annotations: Path | str, frames_dir: Path | str | None = None
         raise DataError(
             f"{path}: {len(single)} of {len(document['annotations'])} annotations have no attributes.track_id (first: "
             f"annotation {single[0].get('id')}), so nothing says which are one object; draw Tracks, not Shapes"
+            f"{describe_form(document) if single[0].keys() & set(TRACK_KEYS) else ''}"
         )
     num_crowds = 0
     for record in document["annotations"]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vistrials.data.convert.object_names import ObjectCategories
 from vistrials.data.convert.writing import (
+    DEFAULT_CATEGORY,
     SourceSet,
     SourceTrack,
     SourceVideo,
@@ -20,7 +21,6 @@ RESOLUTIONS = ("480p", "Full-Resolution", "1080p", ".")
 LISTS = ("2017", "2016", "480p")
 LIST_NAMES = {"valid": ("valid", "val"), "minival": ("minival", "val")}
 VOID = 255
-DEFAULT_CATEGORY = "object"
 
 
 def read_davis(root: Path | str, split: str = "train", categories: Path | str | None = None) -> SourceSet:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vistrials.data.convert.davis import DEFAULT_CATEGORY
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.object_names import ObjectCategories
 from vistrials.data.convert.writing import (
+    DEFAULT_CATEGORY,
     SourceSet,
     SourceTrack,
     SourceVideo,

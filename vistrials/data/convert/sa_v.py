@@ -8,12 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vistrials.data.convert.davis import DEFAULT_CATEGORY
 from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.masks import MASK_FOLDERS, read_masks
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.video_file import VideoFile
-from vistrials.data.convert.writing import Size, SourceSet, SourceTrack, SourceVideo, by_number, check_mask_size
+from vistrials.data.convert.writing import (
+    DEFAULT_CATEGORY,
+    Size,
+    SourceSet,
+    SourceTrack,
+    SourceVideo,
+    by_number,
+    check_mask_size,
+)
 from vistrials.errors import DataError, shortened
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, to_rle

@@ -6,7 +6,6 @@ Decoded by PyAV, through `vistrials.video_files`, as `vistrials track` does.
 from collections.abc import Iterator
 from pathlib import Path
 
-from vistrials.data.convert.davis import DEFAULT_CATEGORY
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.video_file import VIDEO_SUFFIXES, VideoFile, videos_in
 from vistrials.data.convert.writing import SourceSet, SourceVideo
@@ -24,7 +23,7 @@ def read_videos(source: Path | str, step: int = 1, categories: Path | str | None
         source: a video file, or a folder of them.
         step: keep one frame in so many, from the first.
         categories: an annotation file that says the categories, with their ids (of the data set that the network was
-            trained on); without, there is one, "object".
+            trained on); without, those of the splits that the target holds already, else one, "object".
 
     Raises:
         DataError: no video, or a broken one.
@@ -40,7 +39,7 @@ def read_videos(source: Path | str, step: int = 1, categories: Path | str | None
         raise DataError(f"{source}: no such file or folder; expected a video file, or a folder of them")
     if not files:
         raise DataError(f"{source}: no video file in it ({', '.join(VIDEO_SUFFIXES)})")
-    found = [Category(1, DEFAULT_CATEGORY)]
+    found: list[Category] = []
     if categories is not None:
         listed = records(load_json(categories), "categories")
         if not listed:

@@ -22,6 +22,7 @@ from vistrials.formats.track_masks import track_record
 from vistrials.structures.video import Category
 
 FRAMES_FOLDER = "JPEGImages"
+DEFAULT_CATEGORY = "object"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 Progress = Callable[[int, int], None]
@@ -54,6 +55,7 @@ class SourceVideo:
 class SourceSet:
     """What a reader found; the videos are read one by one, when asked for.
 
+    categories: none where there is no object either, and any will do.
     may_be_empty: whether a set without any object is what the user wants.
     """
 
@@ -120,7 +122,7 @@ def write_youtube_vis(
                 progress(len(videos), source.num_videos)
         if not tracks and not source.may_be_empty:
             raise DataError(f"{source.origin}: no object in any of {len(videos)} videos; there is nothing to train on")
-        categories = others[1] if others else source.categories
+        categories = others[1] if others else source.categories or [Category(1, DEFAULT_CATEGORY)]
         document = {
             "categories": [{"id": category.id, "name": category.name} for category in categories],
             "videos": videos,
