@@ -71,6 +71,10 @@ def test_faults_are_named(tmp_path):
     refused("image 2: a.png is image 1's file too", [good], ["a.png", "a.png"])
     path = write_export(tmp_path / "walk", [good])
     document = json.loads(path.read_text())
+    document["images"][1]["width"] = 64
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"image 2: height and width are \(24, 64\), while the frames have \(24, 32\)"):
+        write_youtube_vis(read_cvat_coco(path), tmp_path / "out")
     document["images"][0]["file_name"] = "../../../x.png"
     path.write_text(json.dumps(document))
     with pytest.raises(DataError, match="leads out of the folder of frames"):

@@ -50,9 +50,12 @@ class VideoFile:
         with open_frames(self.path) as reader:
             for number, frame in enumerate(reader):
                 count = number + 1
-                if number % self.step == 0 if wanted is None else number in wanted:
+                is_wanted = number % self.step == 0 if wanted is None else number in wanted
+                if is_wanted:
                     names.append(f"{number:05d}.jpg")
                     Image.fromarray(frame.pixels).save(folder / names[-1], quality=_QUALITY)
+                if wanted is not None and len(names) == len(wanted):
+                    break
             faults = reader.faults
         if wanted is not None and len(names) < len(wanted):
             raise DataError(
