@@ -71,7 +71,7 @@ def test_masks_by_frame_and_track(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"width": 24, "height": 32}, r"height and width are \(32, 24\), while the frames have \(24, 32\)"),
+        ({"width": 24, "height": 32}, "declared as 32 x 24 pixels, while the frame has 24 x 32; they are switched"),
         ({"segmentations": [{}]}, "1 segmentations, while annotated_image_paths has 3"),
         ({"segmentations": [{"9": rle(1, 1, 2, 2)}, {}, {}]}, "frame 0, track 9: not among track_category_ids"),
         ({"segmentations": [{"2": rle(1, 1, 2, 2, point=[1, 1])}, {}, {}]}, "a file of first frames"),

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -126,10 +127,20 @@ def test_what_is_left_out_is_counted(export, tmp_path):
     assert lines == [
         "2 frames of CVAT tasks have no image and were left out",
         "3 shapes have no pixel in the frame, and are absences",
+        "3 objects lie wholly outside their frame and were left out of it",
         "2 tracks share a group with others; each stays an object of its own",
         "1 tracks are of one frame: CVAT writes single shapes so, which nothing joins; draw with Track, not Shape",
         "1 tracks have no pixel in any frame and were left out",
     ]
+
+
+def test_polygons_of_larger_frames_are_refused(export, tmp_path):
+    # Drawn on frames of twice the size, which the XML does not say.
+    write_xml(export, *(track(n, "dog", *(polygon(frame, 40, 30 + n, 18, 14) for frame in range(3))) for n in range(2)))
+    path = export / "annotations.xml"
+    path.write_text(re.sub("<original_size>.*</original_size>", "", path.read_text(), flags=re.DOTALL))
+    with pytest.raises(DataError, match=r"polygons reach to x 58, y 45 in frames of 32 x 24 .*drawn on larger frames"):
+        write_youtube_vis(read_cvat(export), tmp_path / "out")
 
 
 def test_tracks_that_end_early_are_counted(export, tmp_path):
@@ -187,7 +198,7 @@ def test_files_that_are_no_export_of_a_task(export, tmp_path):
             write_youtube_vis(read_cvat(source, frames), tmp_path / "out")
 
     write_xml(export, DOG, width=64)
-    refused(r"original_size is \(24, 64\) \(height, width\), while the frames have \(24, 32\)")
+    refused("original_size: height x width are declared as 24 x 64 pixels, while the frame has 24 x 32")
     write_xml(export, DOG, stop=1, size=2)
     refused("an image of frame 2, while .* has frames 0 to 1; CVAT counts frames from 0")
     write_xml(export, DOG)

@@ -54,7 +54,7 @@ def test_masks_are_of_every_fourth_frame(sa_v, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"video_height": 32.0, "video_width": 24.0}, r"\(32.0, 24.0\), while the video has \(24, 32\)"),
+        ({"video_height": 32.0, "video_width": 24.0}, "declared as 32 x 24 pixels, while the frame has 24 x 32"),
         ({"video_frame_count": 36.0}, "masks of 3 frames, while video_frame_count is 36.0"),
         ({"masklet_id": [0]}, r"masklet\[0\] has 2 masks; expected 1, one per masklet_id"),
         ({"masklet": [[rle(), {"size": [24, 32], "counts": "5"}]] * 3}, r"masklet\[0\]\[1\]: mask: the runs sum to 5"),

@@ -140,11 +140,11 @@ def test_faults_of_the_json_are_named(tmp_path):
             write_youtube_vis(read_vipseg(root, "valid"), tmp_path / "out")
 
     def shrink(entries: Any) -> None:
-        entries[0]["segments_info"][1]["area"] = 40
+        entries[0]["segments_info"][1]["area"] = 400
 
     refused("segment 61: not among the segments_info", lambda entries: entries[0].update(segments_info=[]))
     refused("segments_info is no list of segments", lambda entries: entries[0].update(segments_info=None))
-    refused("48 pixels, while segments_info says area 40", shrink)
+    refused("the area is 400 pixels, while its mask has 48", shrink)
     refused("'../x.png' leads out", lambda entries: entries[0].update(file_name="../x.png"))
     change_person = "while an earlier frame says 60"
 

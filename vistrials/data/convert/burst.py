@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vistrials.data.convert.agreement import check_declared_size
 from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import file_below, relative_name
 from vistrials.data.convert.notes import Notes
@@ -85,9 +86,7 @@ def _read_sequence(sequence: Any, where: str, root: Path, categories: dict[int, 
     if missing is not None:
         raise DataError(f"{missing}: no such frame; --frames names the folder that holds {folder.parts[0]}")
     size = common_size(frames)
-    declared = sequence.get("height"), sequence.get("width")
-    if declared != size:
-        raise DataError(f"{where}: height and width are {shortened(declared)}, while the frames have {size}")
+    check_declared_size((sequence.get("height"), sequence.get("width")), size, where, notes)
     masks: dict[str, dict[int, Rle]] = {track: {} for track in category_of}
     for index, entries in enumerate(frames_of):
         if not isinstance(entries, dict):

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from vistrials.data.convert.agreement import Reach, check_declared_size
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.video_file import VIDEO_SUFFIXES, VideoFile, videos_in
 from vistrials.data.convert.writing import (
@@ -89,11 +90,7 @@ def read_cvat(source: Path | str, frames: Path | str | None = None) -> SourceSet
     def read_all() -> Iterator[SourceVideo]:
         for task in tasks:
             found = _find_frames(task, None if frames is None else Path(frames), notes)
-            if task.size not in (None, found.size):
-                raise DataError(
-                    f"{task.path}: original_size is {task.size} (height, width), while the frames have {found.size}; "
-                    "use the frames that were annotated, in their own size"
-                )
+            check_declared_size(task.size or (None, None), found.size, f"{task.path}: original_size", notes)
             tracks = _read_tracks(task, found, ids, notes)
             yield SourceVideo(task.name, found.frames, found.size, tracks)
 
@@ -243,6 +240,7 @@ def _read_tracks(task: _Task, found: _Frames, ids: dict[str, int], notes: Notes)
     index_of = {number: index for index, number in enumerate(found.numbers)}
     tracks: list[SourceTrack] = []
     groups: dict[str, int] = {}
+    reach = Reach()
     for event, element in _events(task.path):
         if event == "start" and element.tag == "image":
             raise DataError(f"{task.path}: 'CVAT for images 1.1' beside tracks; {_EXPORT}")
@@ -253,11 +251,12 @@ def _read_tracks(task: _Task, found: _Frames, ids: dict[str, int], notes: Notes)
             )
             if label not in ids:
                 raise DataError(f"{where}: its label is not among those of the task; {_EXPORT}")
-            masks = _read_shapes(element, index_of, found, where, notes)
+            masks = _read_shapes(element, index_of, found, reach, where, notes)
             tracks.append(SourceTrack(ids[label], masks))
             group = element.get("group_id", "0")
             groups[group] = groups.get(group, 0) + (group != "0")
             element.clear()
+    reach.check(found.size, notes)
     grouped = sum(count for count in groups.values() if count > 1)
     notes.add("tracks share a group with others; each stays an object of its own", task.path, grouped)
     single = sum(len(track.masks) == 1 for track in tracks)
@@ -267,7 +266,9 @@ def _read_tracks(task: _Task, found: _Frames, ids: dict[str, int], notes: Notes)
     return tracks
 
 
-def _read_shapes(track: Element, index_of: dict[int, int], found: _Frames, where: str, notes: Notes) -> dict[int, Rle]:
+def _read_shapes(
+    track: Element, index_of: dict[int, int], found: _Frames, reach: Reach, where: str, notes: Notes
+) -> dict[int, Rle]:
     masks: dict[int, Rle] = {}
     said: dict[int, bool] = {}  # frame -> outside
     nothing = encode(np.zeros(found.size))
@@ -289,7 +290,7 @@ def _read_shapes(track: Element, index_of: dict[int, int], found: _Frames, where
                 "add it, or delete the shape"
             )
         index = index_of[frame]
-        masks[index] = _mask(shape, found.size, here)
+        masks[index] = _mask(shape, found.size, reach, here)
         if masks[index] == nothing:
             notes.add("shapes have no pixel in the frame, and are absences", here)
     _check_holes(said, found, where)
@@ -312,7 +313,7 @@ def _check_holes(said: dict[int, bool], found: _Frames, where: str) -> None:
             )
 
 
-def _mask(shape: Element, size: Size, where: str) -> Rle:
+def _mask(shape: Element, size: Size, reach: Reach, where: str) -> Rle:
     if shape.tag == "mask":
         return _brush_mask(shape, size, where)
     if shape.tag != "polygon":
@@ -322,9 +323,11 @@ def _mask(shape: Element, size: Size, where: str) -> Rle:
     except ValueError:
         raise DataError(f"{where}: points are {shortened(shape.get('points'))}; expected x,y;x,y;...") from None
     try:
-        return to_rle([points], *size)
+        mask = to_rle([points], *size)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
+    reach.add([points], where)
+    return mask
 
 
 def _brush_mask(shape: Element, size: Size, where: str) -> Rle:

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vistrials.data.convert.agreement import check_declared_size
 from vistrials.data.convert.coco_video import TRACK_KEYS, join_coco_video
 from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import relative_name
 from vistrials.data.convert.writing import SourceSet, SourceVideo, by_number
-from vistrials.errors import DataError, shortened
+from vistrials.errors import DataError
 from vistrials.formats.json_file import load_json
 from vistrials.formats.values import is_whole
 
@@ -71,12 +72,7 @@ def _with_declared_sizes(videos: Iterator[SourceVideo], document: Record, path: 
         images.setdefault(names[image["video_id"]], []).append(image)
     for video in videos:
         for image in images[video.name]:
-            declared = image.get("height", video.size[0]), image.get("width", video.size[1])
-            if declared != video.size:
-                raise DataError(
-                    f"{path}: image {image['id']}: height and width are {shortened(declared)}, while the frames have "
-                    f"{video.size}; use the frames that were annotated, in their own size"
-                )
+            check_declared_size((image.get("height"), image.get("width")), video.size, f"{path}: image {image['id']}")
         yield video
 
 

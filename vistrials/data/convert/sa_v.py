@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vistrials.data.convert.agreement import check_declared_size
 from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.masks import MASK_FOLDERS, read_masks
 from vistrials.data.convert.notes import Notes
@@ -85,12 +86,7 @@ def _read_all(files: list[Path], end: str, notes: Notes) -> Iterator[SourceVideo
 
 def _check(document: dict[str, Any], num_masks: int, size: Size, path: Path) -> None:
     """Refuse a JSON that is not of this video, by what it says of it."""
-    declared = document.get("video_height", size[0]), document.get("video_width", size[1])
-    if declared != size:
-        raise DataError(
-            f"{path}: video_height and video_width are {shortened(declared)}, while the video has {size}; "
-            "expected the video that was annotated"
-        )
+    check_declared_size((document.get("video_height"), document.get("video_width")), size, str(path))
     count = document.get("video_frame_count")
     if isinstance(count, int | float) and abs(num_masks - count / FRAMES_PER_MASK) > 1:
         raise DataError(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vistrials.data.convert.agreement import Declared, check_masks
 from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import file_below, relative_name
 from vistrials.data.convert.notes import Notes
@@ -31,12 +32,11 @@ from vistrials.errors import DataError, shortened
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, encode_labels
-from vistrials.formats.values import is_finite_number, is_whole
+from vistrials.formats.values import is_whole
 from vistrials.structures.video import Category
 
 IDS_PER_CLASS = 100
 FIRST_INSTANCE = 125
-MAX_AREA_DIFFERENCE = 2  # pixels
 CATEGORIES_FILE = "panoVIPSeg_categories.json"
 IMAGE_FOLDERS = ("imgs", "images")
 VALUES_FOLDER, COLOURS_FOLDER = "panomasks", "panomasksRGB"
@@ -218,24 +218,16 @@ def _read_entries(
             raise DataError(f"{path}: {colours.name}/{png.name}: segments_info is no list of segments with ids")
         known = {segment["id"]: segment for segment in segments}
         masks = encode_labels(ids)
-        areas = dict(zip(*(found.tolist() for found in np.unique(ids, return_counts=True)), strict=True))
+        declared = []
         for number, mask in masks.items():
             where = f"{png}: segment {number}"
             if number not in known:
                 raise DataError(f"{where}: not among the segments_info of {path}")
-            _check_area(known[number], areas[number], where)
+            declared.append(Declared(where, mask, known[number].get("bbox"), known[number].get("area")))
             _add(objects, index, known.pop(number), mask, where, classes, notes)
+        check_masks(declared, notes)
         notes.add("segments of the JSON have no pixel", f"{path}: {colours.name}/{png.name}", len(known))
     return frames, size, objects
-
-
-def _check_area(segment: Record, num_pixels: int, where: str) -> None:
-    declared = segment.get("area", num_pixels)
-    if not is_finite_number(declared) or abs(declared - num_pixels) > MAX_AREA_DIFFERENCE:
-        raise DataError(
-            f"{where}: {num_pixels} pixels, while segments_info says area {shortened(declared)}; "
-            "expected the label images that the file was made for, in their own size"
-        )
 
 
 def _add(objects: Objects, index: int, segment: Record, mask: Rle, where: str, classes: _Classes, notes: Notes) -> None:
