@@ -37,6 +37,19 @@ def test_a_crop_without_pixels_is_an_empty_mask(shape, top, left):
     assert rle.encode_crop(np.zeros(shape, bool).T, top, left, (7, 9)) == rle.encode(np.zeros((7, 9)))
 
 
+@given(np_st.arrays(np.int32, np_st.array_shapes(min_dims=2, max_dims=2, max_side=8), elements=st.integers(0, 3)))
+def test_labels_are_the_masks_of_their_values(labels):
+    expected = {value: rle.encode(labels == value) for value in (1, 2, 3) if (labels == value).any()}
+    assert rle.encode_labels(labels) == expected
+
+
+@given(MASKS, st.data())
+def test_a_union_has_the_pixels_of_any(mask, data):
+    masks = [mask, *(data.draw(np_st.arrays(bool, mask.shape)) for _ in range(data.draw(st.integers(0, 2))))]
+    united = rle.unite([rle.encode(each) for each in masks])
+    np.testing.assert_array_equal(rle.decode(united), np.logical_or.reduce([each != 0 for each in masks]))
+
+
 def test_hand_worked_mask():
     mask = np.array(
         [

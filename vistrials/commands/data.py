@@ -1,10 +1,12 @@
-"""Make, convert, check, count and split data sets: data synthesize, convert, check, stats, split."""
+"""Make, convert, export, check, count and split data sets."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from vistrials.commands.conversions import convert
+from vistrials.commands.exports import export_command
 from vistrials.commands.options import (
     EXIT_FAULTS_FOUND,
     Format,
@@ -16,22 +18,13 @@ from vistrials.commands.options import (
 )
 from vistrials.errors import SpecError
 
-if TYPE_CHECKING:
-    from vistrials.data.convert.writing import SourceSet
-
 app = typer.Typer()
-convert = typer.Typer()
 app.add_typer(
     convert,
     name="convert",
     help="Convert another data set to YouTube-VIS form (docs/own_data.md).",
     no_args_is_help=True,
 )
-
-Folder = Annotated[Path, typer.Argument(metavar="SRC", help="Folder of the data set.")]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New or empty folder, or one with other splits.")]
-Split = Annotated[str, typer.Option(help="Name of the annotation file: a run trains on train and scores on valid.")]
-Copy = Annotated[bool, typer.Option("--copy", help="Copy the frames rather than make hard links.")]
 
 
 @app.command("synthesize")
@@ -153,65 +146,7 @@ def stats_command(
         show_text(str(save_data_statistics(sets, plot)))
 
 
-@convert.command("davis")
-def convert_davis_command(
-    source: Folder,
-    out: Out,
-    split: Split = "train",
-    categories: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="davis_semantics.json (default: every object is an 'object')."),
-    ] = None,
-    copy: Copy = False,
-) -> None:
-    """DAVIS 2016 and 2017: PNGs whose palette index is the object, 255 is void."""
-    from vistrials.data.convert.davis import read_davis
-
-    _convert(read_davis(source, split, categories), out, split, copy)
-
-
-@convert.command("mots-png")
-def convert_mots_command(source: Folder, out: Out, split: Split = "train", copy: Copy = False) -> None:
-    """KITTI MOTS and MOTSChallenge: PNGs of class_id * 1000 + instance_id, or their text form."""
-    from vistrials.data.convert.mots import read_mots
-
-    _convert(read_mots(source), out, split, copy)
-
-
-@convert.command("coco-video")
-def convert_coco_video_command(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="The annotation file.")],
-    out: Out,
-    split: Split = "train",
-    frames: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where file names start from (default: the file's folder).")
-    ] = None,
-    copy: Copy = False,
-) -> None:
-    """COCO with videos (CocoVID, TAO): images with video_id and frame_id, annotations with instance_id or track_id."""
-    from vistrials.data.convert.coco_video import read_coco_video
-
-    _convert(read_coco_video(source, frames), out, split, copy)
-
-
-@convert.command("labelme")
-def convert_labelme_command(source: Folder, out: Out, split: Split = "train", copy: Copy = False) -> None:
-    """labelme: a folder per video; label and group_id say which object a polygon shows."""
-    from vistrials.data.convert.labelme import read_labelme
-
-    _convert(read_labelme(source), out, split, copy)
-
-
-def _convert(source: "SourceSet", out: Path, split: str, copy: bool) -> None:
-    from vistrials.commands.display import progress_bar, show_text
-    from vistrials.data.convert.writing import write_youtube_vis
-
-    with progress_bar("videos") as progress:
-        made = write_youtube_vis(source, out, split, copy, progress)
-    show_text(
-        f"{made.annotations}: {made.num_videos} videos, {made.num_frames} frames, "
-        f"{made.num_tracks} tracks, {made.num_masks} masks"
-    )
+app.command("export")(export_command)
 
 
 def _annotation_files(path: Path, frames: Path | None, profile: str | None) -> list[tuple[Path, Path | None]]:

@@ -113,6 +113,27 @@ def encode(mask: NDArray[Any]) -> Rle:
     return _rle(rows, columns, rle["counts"])
 
 
+def encode_labels(labels: NDArray[np.integer[Any]]) -> dict[int, Rle]:
+    """Encode the mask of every value but 0 of a label image, in one pass over its pixels.
+
+    Args:
+        labels: [H, W]
+
+    Returns:
+        By value, ascending: {"size": [h, w], "counts": str}, as `encode` of `labels == value`.
+    """
+    height, width = labels.shape
+    flat = np.ascontiguousarray(labels.T).ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    ends = np.append(starts[1:], flat.size)
+    values = flat[starts]
+    return {
+        int(value): _of_intervals(starts[values == value], ends[values == value], (height, width))
+        for value in np.unique(values)
+        if value
+    }
+
+
 def encode_crop(columns: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -> Rle:
     """Encode one mask of which all foreground lies in a crop, in time of the crop's size.
 
@@ -135,11 +156,15 @@ def encode_crop(columns: NDArray[np.bool_], top: int, left: int, size: tuple[int
     # In a mask it does, where the crop has its height: there both turns fall on one pixel and are none.
     twice = np.flatnonzero(turns[1:] == turns[:-1])
     turns = np.delete(turns, np.concatenate([twice, twice + 1]))
-    counts = np.diff(turns, prepend=0, append=height * width)
-    if counts[-1] == 0 and len(counts) > 1:
-        counts = counts[:-1]
-    rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
-    return _rle(height, width, rle["counts"])
+    return _of_turns(turns, size)
+
+
+def unite(rles: Sequence[Rle]) -> Rle:
+    """The union of compressed masks of one size, at least one; each as `to_rle` or `encode` made it."""
+    if len(rles) == 1:
+        return rles[0]
+    (rows, columns), counts = rles[0]["size"], [{**rle, "counts": rle["counts"].encode("ascii")} for rle in rles]
+    return _rle(rows, columns, coco_mask.merge(counts)["counts"])
 
 
 def decode(rle: Rle) -> NDArray[np.uint8]:
@@ -249,6 +274,20 @@ def _size_and_counts(segmentation: Any, height: int | None, width: int | None) -
         uncompressed = {"size": [rows, columns], "counts": counts}
         return (rows, columns), coco_mask.frPyObjects(uncompressed, rows, columns)["counts"]
     raise DataError(f"counts are {type(counts).__name__}; expected a run-length string or a list of runs")
+
+
+def _of_intervals(starts: NDArray[np.int64], ends: NDArray[np.int64], size: tuple[int, int]) -> Rle:
+    return _of_turns(np.stack([starts, ends], axis=1).ravel(), size)
+
+
+def _of_turns(turns: NDArray[np.int64], size: tuple[int, int]) -> Rle:
+    """The mask whose foreground begins and ends, in turn, at these pixel numbers."""
+    height, width = size
+    counts = np.diff(turns, prepend=0, append=height * width)
+    if counts[-1] == 0 and len(counts) > 1:
+        counts = counts[:-1]
+    rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
+    return _rle(height, width, rle["counts"])
 
 
 def _rle(rows: int, columns: int, counts: bytes) -> Rle:

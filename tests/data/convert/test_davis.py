@@ -143,7 +143,7 @@ def test_faults_are_named(davis, tmp_path):
     write_frame(frame, (12, 32))
     refused(r"00001.jpg: 12 x 32 pixels .* while .*00000.jpg has 24 x 32; the frames of a video must have one size")
     write_values(png, drawn((300, 0, 0, 2, 2), dtype=np.uint16))
-    refused("00001.png: value 300; expected numbers of objects up to 254 .* convert as mots-png")
+    refused("00001.png: value 300; expected numbers of objects up to 254 .* convert as mots$")
     Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(png)
     refused("00001.png: an image of mode RGB; expected a PNG with a palette or grey values")
     png.write_bytes(label[:40])

@@ -1,8 +1,12 @@
+import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.convert.other_forms import converted_masks, drawn, records, write_frame
 from vistrials.data.check.dataset import check_dataset
@@ -122,3 +126,45 @@ def test_other_faults_are_named(labels, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no JSON file in it"):
         read_labelme(tmp_path / "empty")
+
+
+def ai_mask(label: str, x: int, y: int, pixels: np.ndarray, group: Any = None, **more: Any) -> dict[str, Any]:
+    """A shape as labelme's AI tools write it: the last pixels are inclusive."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    points = [[x, y], [x + pixels.shape[1] - 1, y + pixels.shape[0] - 1]]
+    content = {"label": label, "points": points, "group_id": group, "shape_type": "mask"}
+    return {**content, "mask": base64.b64encode(file.getvalue()).decode(), **more}
+
+
+CORNER = np.array([[True, True, True, True], [True, False, False, False], [True, False, False, False]])
+
+
+def test_masks_of_ai_tools(labels, tmp_path):
+    joined = [ai_mask("dog", 5, 6, CORNER), polygon("cat", 1, 1, 3, 3, 1), ai_mask("cat", 2, 2, CORNER, 1)]
+    write_label(labels / "park" / "b.json", joined)
+    made = write_youtube_vis(read_labelme(labels), tmp_path / "out")
+    masks = converted_masks(made.annotations)
+    corner = {(6, 5), (6, 6), (6, 7), (6, 8), (7, 5), (8, 5)}
+    assert {(int(row), int(column)) for row, column in np.argwhere(masks["park", 0][1])} == corner
+    # Of the cat's corner 5 of 6 pixels: (2, 2..5), (3, 2), (4, 2); 3 of them lie in its polygon.
+    assert records(made.annotations)[1]["areas"] == [None, 9 + 6 - 3, None]
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (ai_mask("dog", 5, 6, CORNER, mask="AAAA"), r"shape 1 \(dog\): mask is no PNG in base64"),
+        (ai_mask("dog", 5, 6, CORNER, mask="no base64!"), r"mask is no PNG in base64"),
+        (ai_mask("dog", 5, 6, CORNER, mask=None), "mask is None; expected a PNG in base64"),
+        (ai_mask("dog", 5, 6, CORNER, points=[[1, 2]]), r"points are \[\[1, 2\]\]; expected the mask's corners"),
+        (ai_mask("dog", 5, 6, CORNER, points=[[5, 6], [9, 8]]), r"a mask of 3 x 4 pixels .* its points span 3 x 5"),
+        (ai_mask("dog", 30, 6, CORNER), r"a mask from \[30, 6\] to \[33, 8\] \(x, y\), while the frame has 32 x 24"),
+        (ai_mask("dog", -1, 6, CORNER), r"a mask from \[-1, 6\]"),
+    ],
+)
+def test_faults_of_ai_masks_are_named(labels, tmp_path, shape, message):
+    write_label(labels / "park" / "d.json", [shape])
+    with pytest.raises(DataError, match=message) as caught:
+        write_youtube_vis(read_labelme(labels), tmp_path / "out")
+    assert "\n" not in str(caught.value)

@@ -79,6 +79,38 @@ def test_a_folder_per_video_counts_frames_from_one(mots, tmp_path):
     assert records(made.annotations) == records(png.annotations)
 
 
+def test_other_classes_by_their_names(mots, tmp_path):
+    values = drawn((3001, 1, 1, 2, 2), (12_000, 5, 5, 3, 3), (10_000, 20, 0, 12, 4), dtype=np.uint16)
+    for png in (mots / "instances" / "0002").iterdir():
+        write_values(png, values)
+    expected = [(3, 0, [4] * 3), (12, 0, [9] * 3), (3, 1, [48] * 3), (12, 1, [48] * 3)]
+
+    def check(categories: Path | None, out: str) -> None:
+        made = write_youtube_vis(read_mots(mots, categories), tmp_path / out)
+        assert [(t["category_id"], t["iscrowd"], t["areas"]) for t in records(made.annotations)] == expected
+        assert [c["name"] for c in json.loads(made.annotations.read_text())["categories"]] == ["van", "tram"]
+
+    path = tmp_path / "classes.json"
+    path.write_text('{"12": "tram", "3": "van"}')
+    check(path, "option")
+    path.rename(mots / "categories.json")
+    check(None, "beside")
+    path.write_text('{"van": 3}')
+    with pytest.raises(DataError, match='expected {class id: name}, such as {"1": "car"}, with ids from 1'):
+        read_mots(mots, path)
+
+
+def test_a_single_video_with_labels(tmp_path):
+    # As CVAT writes MOTS PNG: one video, names of classes by line.
+    for frame, values in enumerate(VALUES):
+        write_frame(tmp_path / "walk" / "images" / f"frame_{frame:06d}.png", seed=frame)
+        write_values(tmp_path / "walk" / "instances" / f"frame_{frame:06d}.png", values)
+    (tmp_path / "walk" / "instances" / "labels.txt").write_text("dog\ncat\n")
+    made = write_youtube_vis(read_mots(tmp_path / "walk"), tmp_path / "out")
+    assert [c["name"] for c in json.loads(made.annotations.read_text())["categories"]] == ["dog", "cat"]
+    assert records(made.annotations)[1]["areas"] == [6 * 12, None, None]
+
+
 @pytest.mark.parametrize("value", [1, 3001, 10_001])
 def test_unknown_classes_are_named(mots, tmp_path, value):
     write_values(mots / "instances" / "0002" / "000001.png", drawn((value, 1, 1, 2, 2), dtype=np.uint16))

@@ -211,7 +211,10 @@ def run(*arguments: object):
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("form", ["davis", "mots-png", "coco-video", "labelme"])
+FORMS = "davis youtube-vos mots mots-png masks vipseg sa-v youtube-vis coco-video burst cvat cvat-coco labelme video"
+
+
+@pytest.mark.parametrize("form", FORMS.split())
 def test_the_command_line_says_what_is_wrong_in_one_line(tmp_path, form):
     result = run("data", "convert", form, tmp_path / "nothing", "-o", tmp_path / "out")
     assert result.exit_code == 2
@@ -231,3 +234,13 @@ def test_converting_needs_no_torch(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
     assert "train.json: 1 videos, 1 frames, 1 tracks, 1 masks" in done.stdout
+
+
+def test_the_command_line_says_what_was_left_out(tmp_path):
+    for frame in (0, 1):
+        write_frame(tmp_path / "src" / "JPEGImages" / "v" / f"{frame}.jpg")
+    write_values(tmp_path / "src" / "Annotations" / "v" / "1" / "0.png", drawn((1, 2, 3, 4, 5)))
+    result = run("data", "convert", "masks", tmp_path / "src", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "1 videos, 1 frames, 1 tracks, 1 masks" in result.stdout
+    assert "1 frames without a PNG of any object were left out (first: " in result.stderr

@@ -1,9 +1,10 @@
-"""COCO-style video annotations (CocoVID, TAO, BURST-like): an annotation per object and image -> tracks."""
+"""COCO-style video annotations (CocoVID, TAO): an annotation per object and image -> tracks."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.writing import Size, SourceSet, SourceTrack, SourceVideo, check_mask_size, common_size
 from vistrials.errors import DataError, shortened
 from vistrials.formats.json_file import load_json
@@ -34,7 +35,13 @@ def read_coco_video(annotations: Path | str, frames_dir: Path | str | None = Non
     frames_dir = path.parent if frames_dir is None else Path(frames_dir)
     document = load_json(path)
     if not isinstance(document, dict):
-        raise DataError(f"{path}: expected an object with images, annotations and categories")
+        found = describe_form(document)
+        raise DataError(f"{path}: expected an object with images, annotations and categories{found}")
+    return join_coco_video(document, path, frames_dir)
+
+
+def join_coco_video(document: Record, path: Path, frames_dir: Path) -> SourceSet:
+    """The set of a parsed file; `path` names it in messages. As `read_coco_video`."""
     images = _by_id(document, "images", path)
     categories = _by_id(document, "categories", path)
     names = _video_names(document, images, path)
@@ -69,7 +76,9 @@ def read_coco_video(annotations: Path | str, frames_dir: Path | str | None = Non
 def _by_id(document: Record, key: str, path: Path) -> dict[int, Record]:
     records = document.get(key)
     if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):
-        raise DataError(f"{path}: {key} is missing or empty; expected a list of objects as in COCO")
+        raise DataError(
+            f"{path}: {key} is missing or empty; expected a list of objects as in COCO{describe_form(document)}"
+        )
     found: dict[int, Record] = {}
     for position, record in enumerate(records, 1):
         number = _whole(record, "id", f"{path}: number {position} of {key}")

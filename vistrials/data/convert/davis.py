@@ -3,26 +3,24 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from vistrials.data.convert.object_names import ObjectCategories
 from vistrials.data.convert.writing import (
+    DEFAULT_CATEGORY,
     SourceSet,
     SourceTrack,
     SourceVideo,
     common_size,
-    encode_values,
     folders_in,
     pair_frames,
     read_label_image,
 )
 from vistrials.errors import DataError
-from vistrials.formats.json_file import load_json
-from vistrials.formats.rle import Rle
-from vistrials.structures.video import Category
+from vistrials.formats.rle import Rle, encode_labels
 
 RESOLUTIONS = ("480p", "Full-Resolution", "1080p", ".")
 LISTS = ("2017", "2016", "480p")
 LIST_NAMES = {"valid": ("valid", "val"), "minival": ("minival", "val")}
 VOID = 255
-DEFAULT_CATEGORY = "object"
 
 
 def read_davis(root: Path | str, split: str = "train", categories: Path | str | None = None) -> SourceSet:
@@ -43,25 +41,16 @@ def read_davis(root: Path | str, split: str = "train", categories: Path | str | 
     root = Path(root)
     images, labels = _resolution(root)
     names = _videos(root, split, labels)
-    category_of = None if categories is None else _load_categories(Path(categories))
-    # Of all videos, so that splits agree on the ids.
-    all_categories = {DEFAULT_CATEGORY} if category_of is None else set(category_of.values())
-    ids = {name: number for number, name in enumerate(sorted(all_categories), 1)}
-
-    def category_id(video: str, number: int) -> int:
-        if category_of is None:
-            return ids[DEFAULT_CATEGORY]
-        if (video, str(number)) not in category_of:
-            raise DataError(f"{categories}: no category of object {number} of video {video}; add it")
-        return ids[category_of[video, str(number)]]
+    category_of = ObjectCategories.load(categories, DEFAULT_CATEGORY)
 
     def read_all() -> Iterator[SourceVideo]:
         for name in names:
             frames, size, masks = _read_video(images / name, labels / name)
-            tracks = [SourceTrack(category_id(name, number), by_frame) for number, by_frame in sorted(masks.items())]
+            objects = sorted(masks.items())
+            tracks = [SourceTrack(category_of.id_of(name, str(number)), by_frame) for number, by_frame in objects]
             yield SourceVideo(name, frames, size, tracks)
 
-    return SourceSet(root, [Category(number, name) for name, number in ids.items()], len(names), read_all())
+    return SourceSet(root, category_of.categories, len(names), read_all())
 
 
 def _resolution(root: Path) -> tuple[Path, Path]:
@@ -108,20 +97,12 @@ def _read_video(images: Path, labels: Path) -> tuple[list[Path], tuple[int, int]
         if values.max() > VOID or values.min() < 0:
             raise DataError(
                 f"{path}: value {values.max()}; expected numbers of objects up to {VOID - 1} and {VOID} for void; "
-                "PNGs of class_id * 1000 + instance_id convert as mots-png"
+                "PNGs of class_id * 1000 + instance_id convert as mots"
             )
         modes.add(mode)
-        for number, mask in encode_values(values).items():
+        for number, mask in encode_labels(values).items():
             masks.setdefault(number, {})[index] = mask
     is_binary = "P" not in modes and masks.keys() <= {VOID}
     if not is_binary:
         masks.pop(VOID, None)
     return frames, size, masks
-
-
-def _load_categories(path: Path) -> dict[tuple[str, str], str]:
-    """(Video, number of object) -> category."""
-    content = load_json(path)
-    if not isinstance(content, dict) or not all(isinstance(objects, dict) for objects in content.values()):
-        raise DataError(f"{path}: expected {{video: {{number of object: category}}}}")
-    return {(video, str(n)): str(name) for video, objects in content.items() for n, name in objects.items()}

@@ -1,14 +1,15 @@
-"""labelme: a folder per video with a JSON of polygons per frame; label and group_id identify an object."""
+"""labelme: a folder per video with a JSON of polygons and masks per frame; label and group_id identify an object."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vistrials.data.convert.labelme_mask import decode_labelme_mask
 from vistrials.data.convert.writing import Size, SourceSet, SourceTrack, SourceVideo, by_number, common_size, folders_in
 from vistrials.errors import DataError, shortened
 from vistrials.formats.json_file import load_json
-from vistrials.formats.rle import Rle, to_rle
+from vistrials.formats.rle import Rle, to_rle, unite
 from vistrials.formats.values import is_whole
 from vistrials.structures.video import Category
 
@@ -22,6 +23,11 @@ class _LabelledFrame:
     image: Path
     declared_size: Size | None
     polygons: list[tuple[Identity, Polygon]]
+    masks: list[tuple[Identity, dict[str, Any], str]]  # shape, and how messages name it
+
+    @property
+    def identities(self) -> list[Identity]:
+        return [shape[0] for shape in self.polygons] + [shape[0] for shape in self.masks]
 
 
 def read_labelme(root: Path | str) -> SourceSet:
@@ -47,7 +53,7 @@ def read_labelme(root: Path | str) -> SourceSet:
         raise DataError(f"{root}: no JSON file in it or in a folder below; expected a folder per video")
     # All at once, since the categories come first; embedded images are dropped on the way.
     videos = {folder: [_read_frame(path) for path in _labels_in(folder)] for folder in folders}
-    labels = sorted({label for frames in videos.values() for f in frames for (label, _), _ in f.polygons})
+    labels = sorted({label for frames in videos.values() for frame in frames for label, _ in frame.identities})
     ids = {label: number for number, label in enumerate(labels, 1)}
 
     def read_all() -> Iterator[SourceVideo]:
@@ -73,17 +79,23 @@ def _read_frame(path: Path) -> _LabelledFrame:
     if not image.is_file():
         raise DataError(f"{path}: imagePath {content['imagePath']}: no such image; put it there, or mend the path")
     declared = content.get("imageHeight"), content.get("imageWidth")
-    polygons = [_read_shape(shape, f"{path}: shape {number}") for number, shape in enumerate(shapes, 1)]
-    return _LabelledFrame(path, image, (declared[0], declared[1]) if all(map(is_whole, declared)) else None, polygons)
+    found = _LabelledFrame(path, image, (declared[0], declared[1]) if all(map(is_whole, declared)) else None, [], [])
+    for number, shape in enumerate(shapes, 1):
+        _read_shape(shape, f"{path}: shape {number}", found)
+    return found
 
 
-def _read_shape(shape: Any, where: str) -> tuple[Identity, Polygon]:
+def _read_shape(shape: Any, where: str, frame: _LabelledFrame) -> None:
+    """Add a shape to those of its frame; masks stay packed until their video's turn."""
     if not isinstance(shape, dict) or not isinstance(shape.get("label"), str) or not shape["label"]:
         raise DataError(f"{where}: expected an object with label and points")
     label, group, kind = shape["label"], shape.get("group_id"), shape.get("shape_type") or "polygon"
     where = f"{where} ({label})"
     if group is not None and not is_whole(group):
         raise DataError(f"{where}: group_id is {shortened(group)}; expected a whole number")
+    if kind == "mask":
+        frame.masks.append(((label, group), {"points": shape.get("points"), "mask": shape.get("mask")}, where))
+        return
     points = shape.get("points")
     if not isinstance(points, list) or not all(isinstance(p, list) and len(p) == 2 for p in points):
         raise DataError(f"{where}: points are {shortened(points)}; expected [[x, y], ...]")
@@ -91,10 +103,12 @@ def _read_shape(shape: Any, where: str) -> tuple[Identity, Polygon]:
         (x0, y0), (x1, y1) = points
         points = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
     elif kind not in ("polygon", "rectangle"):
-        raise DataError(f"{where}: shape_type is {kind}; expected polygon or rectangle: draw its outline as a polygon")
+        raise DataError(
+            f"{where}: shape_type is {kind}; expected polygon, rectangle or mask: draw its outline as a polygon"
+        )
     if len(points) < 3:
         raise DataError(f"{where}: {len(points)} points; a polygon has at least 3")
-    return (label, group), [coordinate for point in points for coordinate in point]
+    frame.polygons.append(((label, group), [coordinate for point in points for coordinate in point]))
 
 
 def _tracks(frames: list[_LabelledFrame], size: Size, ids: dict[str, int]) -> list[SourceTrack]:
@@ -109,20 +123,25 @@ def _tracks(frames: list[_LabelledFrame], size: Size, ids: dict[str, int]) -> li
         polygons: dict[Identity, list[Polygon]] = {}
         for identity, polygon in frame.polygons:
             polygons.setdefault(identity, []).append(polygon)
+        drawn: dict[Identity, list[Rle]] = {}
         for identity, parts in polygons.items():
             try:
-                masks.setdefault(identity, {})[index] = to_rle(parts, *size)
+                drawn.setdefault(identity, []).append(to_rle(parts, *size))
             except DataError as error:
                 raise DataError(f"{frame.path}: label {identity[0]}: {error}") from None
+        for identity, shape, where in frame.masks:
+            drawn.setdefault(identity, []).append(decode_labelme_mask(shape, size, where))
+        for identity, rles in drawn.items():
+            masks.setdefault(identity, {})[index] = unite(rles)
     return [SourceTrack(ids[label], by_frame) for (label, _), by_frame in masks.items()]
 
 
 def _check_identities(frames: list[_LabelledFrame]) -> None:
     """Refuse a label without group_id that occurs twice in a frame, or elsewhere in the video with one."""
     remedy = "give each object a number of its own as group_id (labelme: Edit Label), the same in all its frames"
-    grouped = {label for frame in frames for (label, group), _ in frame.polygons if group is not None}
+    grouped = {label for frame in frames for label, group in frame.identities if group is not None}
     for frame in frames:
-        single = [label for (label, group), _ in frame.polygons if group is None]
+        single = [label for label, group in frame.identities if group is None]
         for label in single:
             if single.count(label) > 1:
                 raise DataError(

@@ -5,21 +5,24 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vistrials.data.convert.notes import Notes
+from vistrials.data.convert.video_file import VideoFile
 from vistrials.errors import DataError
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json, save_json_atomic
-from vistrials.formats.rle import Rle, encode
+from vistrials.formats.rle import Rle
 from vistrials.formats.track_masks import track_record
 from vistrials.structures.video import Category
 
 FRAMES_FOLDER = "JPEGImages"
+DEFAULT_CATEGORY = "object"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 Progress = Callable[[int, int], None]
@@ -40,22 +43,28 @@ class SourceTrack:
 
 @dataclass(frozen=True, slots=True)
 class SourceVideo:
-    """One video; `frames` are its image files in temporal order, all of `size`."""
+    """One video; `frames` are its image files in temporal order, all of `size`, or what extracts them."""
 
     name: str
-    frames: Sequence[Path]
+    frames: Sequence[Path] | VideoFile
     size: Size
     tracks: Sequence[SourceTrack]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSet:
-    """What a reader found; the videos are read one by one, when asked for."""
+    """What a reader found; the videos are read one by one, when asked for.
+
+    categories: none where there is no object either, and any will do.
+    may_be_empty: whether a set without any object is what the user wants.
+    """
 
     origin: Path
     categories: Sequence[Category]
     num_videos: int
     videos: Iterator[SourceVideo]
+    notes: Notes = field(default_factory=Notes)
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +113,16 @@ def write_youtube_vis(
             head = {"id": len(videos) + 1, "width": width, "height": height, "length": len(names)}
             videos.append({**head, "file_names": [f"{folder}/{name}" for name in names]})
             for track in video.tracks:
-                if (record := _track_record(track, video)) is not None:
+                if (record := _track_record(track, len(names), video.size)) is not None:
                     ids = {"id": len(tracks) + 1, "video_id": len(videos)}
                     tracks.append({**ids, "category_id": category_ids[track.category_id], **record})
+                else:
+                    source.notes.add("tracks have no pixel in any frame and were left out", f"video {video.name}")
             if progress is not None:
                 progress(len(videos), source.num_videos)
-        if not tracks:
+        if not tracks and not source.may_be_empty:
             raise DataError(f"{source.origin}: no object in any of {len(videos)} videos; there is nothing to train on")
-        categories = others[1] if others else source.categories
+        categories = others[1] if others else source.categories or [Category(1, DEFAULT_CATEGORY)]
         document = {
             "categories": [{"id": category.id, "name": category.name} for category in categories],
             "videos": videos,
@@ -228,13 +239,18 @@ def check_mask_size(found: Size, size: Size, where: str) -> None:
         )
 
 
-def encode_values(values: NDArray[np.integer[Any]]) -> dict[int, Rle]:
-    """The mask of every value but 0 of a label image [height, width], by value."""
-    present = np.flatnonzero(np.bincount(values.ravel()))
-    return {int(value): encode(values == value) for value in present if value}
-
-
 # --- Writing
+
+
+def place_frame(frame: Path, target: Path, copy: bool) -> None:
+    """Link a file to a new name, or copy it where that is wanted or no link can be made."""
+    if not copy:
+        try:
+            os.link(frame.resolve(), target)
+            return
+        except OSError:
+            pass  # another file system, or one without hard links
+    shutil.copyfile(frame, target)
 
 
 def _splits_there(out: Path, split: str) -> tuple[Path, Sequence[Category]] | None:
@@ -276,23 +292,19 @@ def _check_new(out: Path, folder: str, videos: list[dict[str, Any]]) -> None:
 def _place_frames(video: SourceVideo, folder: Path, copy: bool) -> list[str]:
     """Link or copy the frames into a new folder; returns their names."""
     folder.mkdir()
+    if isinstance(video.frames, VideoFile):
+        return video.frames.extract(folder)
     for frame in video.frames:
         target = folder / frame.name
         if target.exists():
             raise DataError(f"video {video.name}: two frames are named {frame.name}; names must differ")
-        if not copy:
-            try:
-                os.link(frame.resolve(), target)
-                continue
-            except OSError:
-                pass  # another file system, or one without hard links
-        shutil.copyfile(frame, target)
+        place_frame(frame, target, copy)
     return [frame.name for frame in video.frames]
 
 
-def _track_record(track: SourceTrack, video: SourceVideo) -> dict[str, Any] | None:
+def _track_record(track: SourceTrack, num_frames: int, size: Size) -> dict[str, Any] | None:
     """The YouTube-VIS record of a track, but for its ids; None if it has no pixel."""
-    record = track_record([track.masks.get(i) for i in range(len(video.frames))], video.size, is_crowd=track.is_crowd)
+    record = track_record([track.masks.get(i) for i in range(num_frames)], size, is_crowd=track.is_crowd)
     return record if any(record["areas"]) else None
 
 

@@ -1,0 +1,1 @@
+"""Annotations and predictions in YouTube-VIS form -> the forms of other programs."""
