@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Format, Profile, Replace, Results, Seed, keep_files, run_folder
+from vistrials.commands.options import Format, Margin, Profile, Replace, Results, Seed, keep_files, run_folder
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -22,13 +22,22 @@ def compare(
     mix: Annotated[
         bool, typer.Option("--mix", help="Also compare runs that are not comparable, with footnotes.")
     ] = False,
+    margin: Margin = 1.0,
+    family: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME,...",
+            help="Trials, or parts of the table (starts, study, further), that verdicts are for (default: all).",
+            show_default=False,
+        ),
+    ] = None,
     bootstrap: Annotated[
-        int, typer.Option(metavar="N", help="Draws of videos for intervals and p; 0 leaves them out.")
-    ] = 1000,
+        int, typer.Option(metavar="N", help="Draws of videos for intervals and verdicts; 0 leaves them out.")
+    ] = 10_000,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
     force: Replace = False,
 ) -> None:
-    """Table 1: the figures of all trials that have been evaluated, and how far they are from the baseline's."""
+    """Table 1: the figures of all trials that have been evaluated, and a verdict on each against the baseline."""
     keep_files(force, out)
     from vistrials.commands.display import show_rendered, show_table, show_text
     from vistrials.reports.comparison import compare_runs
@@ -37,7 +46,15 @@ def compare(
     from vistrials.specs.loading import DEFAULT_PROFILE
 
     chosen = choose_format(form, out)
-    comparison = compare_runs(results, profile or DEFAULT_PROFILE, split, mix=mix, num_draws=bootstrap)
+    comparison = compare_runs(
+        results,
+        profile or DEFAULT_PROFILE,
+        split,
+        mix=mix,
+        num_draws=bootstrap,
+        margin=margin,
+        family=family.split(",") if family else (),
+    )
     if chosen == "table":
         show_table(caption(comparison), columns(comparison), cells(comparison, "\n"))
         for line in remarks(comparison):
