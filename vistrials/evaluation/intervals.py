@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 LEVEL = 0.95
 """Share of data sets whose interval should hold the true value."""
@@ -60,10 +59,11 @@ def estimate_mean(
 ) -> Estimate | None:
     """Estimate a mean over networks; its deviations are those by videos and those by networks, added.
 
-    By videos: the draws' deviations of the mean, widened as for a mean of V videos by t / z (V - 1 degrees of freedom)
-    and the root of V / (V - 1), and scaled to the part of their variance that the networks share. By networks: a
-    deviate of t with S - 1 degrees of freedom times the standard error over networks, whose variance holds the luck of
-    each on these very videos too. Variances of other trials are not used: these may vary by other amounts.
+    By videos: the deviations of the draws' means times the root of V / (V - 1), scaled to the part of their variance
+    that the networks share, each divided by a deviate of the standard deviation that V videos would show (V - 1 degrees
+    of freedom). By networks: a deviate of t with S - 1 degrees of freedom times the standard error over networks, whose
+    variance holds the luck of each on these very videos too. Variances of other trials are not used: these may vary by
+    other amounts.
 
     Args:
         values: float64 [S], on all videos, one of each network (or pair of networks).
@@ -82,16 +82,16 @@ def estimate_mean(
     if num_videos < MIN_VIDEOS or np.count_nonzero(~np.isnan(mean_draws)) < MIN_DRAWS:
         return None
     value, of_all = float(values.mean()), float(np.nanvar(mean_draws))
-    quantile = (1 + LEVEL) / 2
-    widening = stdtrit(num_videos - 1, quantile) / ndtri(quantile) * math.sqrt(num_videos / (num_videos - 1))
-    deviations = (mean_draws - value) * widening
+    # Their own stream of random numbers, apart from that of the videos.
+    rng = np.random.default_rng([seed, 1])
+    # The square root of chi-squared by its degrees of freedom, and of V / (V - 1).
+    deviations = (mean_draws - value) * np.sqrt(num_videos / rng.chisquare(num_videos - 1, len(mean_draws)))
     if one_network or num_values == 1:
         return Estimate(value, deviations, 1, num_videos, of_all, 0.0, 0.0)
     luck = float(np.nanvar(draws - mean_draws, axis=1).sum()) / (num_values - 1)
     common = max(0.0, of_all - luck / num_values)
     variance = float(values.var(ddof=1))
-    # Their own stream of random numbers, apart from that of the videos.
-    by_networks = np.random.default_rng([seed, 1]).standard_t(num_values - 1, len(deviations))
+    by_networks = rng.standard_t(num_values - 1, len(deviations))
     share = math.sqrt(common / of_all) if of_all else 0.0
     deviations = share * deviations + math.sqrt(variance / num_values) * by_networks
     return Estimate(value, deviations, num_values, num_videos, common, luck, variance)
