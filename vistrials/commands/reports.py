@@ -1,4 +1,4 @@
-"""What runs have found: compare, plot-losses, visualize."""
+"""What runs have found: compare, plot-losses, plot-effects, visualize."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,15 @@ from vistrials.commands.options import Format, Margin, Profile, Replace, Results
 from vistrials.errors import SpecError
 
 app = typer.Typer()
+
+Family = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME,...",
+        help="Trials, or parts of the table (starts, study, further), that verdicts are for (default: all).",
+        show_default=False,
+    ),
+]
 
 
 @app.command()
@@ -23,14 +32,7 @@ def compare(
         bool, typer.Option("--mix", help="Also compare runs that are not comparable, with footnotes.")
     ] = False,
     margin: Margin = 1.0,
-    family: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,NAME,...",
-            help="Trials, or parts of the table (starts, study, further), that verdicts are for (default: all).",
-            show_default=False,
-        ),
-    ] = None,
+    family: Family = None,
     bootstrap: Annotated[
         int, typer.Option(metavar="N", help="Draws of videos for intervals and verdicts; 0 leaves them out.")
     ] = 10_000,
@@ -53,7 +55,7 @@ def compare(
         mix=mix,
         num_draws=bootstrap,
         margin=margin,
-        family=family.split(",") if family else (),
+        family=_names(family),
     )
     if chosen == "table":
         show_table(caption(comparison), columns(comparison), cells(comparison, "\n"))
@@ -81,6 +83,39 @@ def plot_losses_command(
     from vistrials.specs.loading import DEFAULT_PROFILE
 
     show_text(str(save_loss_curves(results, profile or DEFAULT_PROFILE, out, trials or (), seed)))
+
+
+@app.command("plot-effects")
+def plot_effects_command(
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .png, .pdf or .svg.")],
+    profile: Profile = None,
+    splits: Annotated[
+        list[str] | None, typer.Option("--split", help="Split; repeatable (default: all).", show_default=False)
+    ] = None,
+    results: Results = Path("results"),
+    by_category: Annotated[
+        bool, typer.Option("--by-category", help="Differences by category as colours instead of intervals.")
+    ] = False,
+    margin: Margin = 1.0,
+    family: Family = None,
+    force: Replace = False,
+) -> None:
+    """What trials change against the baseline: intervals, margin and verdicts, or a profile over categories."""
+    keep_files(force, out)
+    from vistrials.commands.display import show_text
+    from vistrials.reports.effects import save_effects
+    from vistrials.specs.loading import DEFAULT_PROFILE
+
+    path = save_effects(
+        results,
+        profile or DEFAULT_PROFILE,
+        out,
+        splits or (),
+        by_category=by_category,
+        margin=margin,
+        family=_names(family),
+    )
+    show_text(str(path))
 
 
 @app.command("visualize")
@@ -123,6 +158,10 @@ def visualize_command(
 
     path = visualize(folder, out, split=split, video_id=video, frames=frames, min_score=min_score, replace=force)
     show_text(str(path))
+
+
+def _names(family: str | None) -> list[str]:
+    return [name.strip() for name in family.split(",")] if family else []
 
 
 def _frame_numbers(text: str) -> list[int]:

@@ -151,7 +151,7 @@ def compare_runs(
         num_draws: of videos, for the intervals; 0 leaves these out.
         margin: in AP in percent, within which trials count as equal.
         family: trials, or parts of the table (starts, study, further), to whose rows verdicts and their correction
-            are confined; all rows by default.
+            are confined; by default all rows, or those of a plan by which seeds were added until they were decided.
 
     Raises:
         SpecError: the number of draws is neither 0 nor enough, the margin is not positive, or a name of the family is
@@ -185,8 +185,8 @@ def compare_runs(
     if num_draws:
         notes += _resample(runs, split, num_draws)
     trials = list(dict.fromkeys(run.directory.trial for run in runs))
-    named = _members(family, trials)
     plan = read_seed_plan(results_dir, profile, split)
+    named = _members(family or (plan.trials if plan else ()), trials)
     compared = [_row(trial, runs, split) for trial in trials]
     estimates = {row.trial: estimate for row, estimate in compared if estimate is not None and row.trial in named}
     judged = judge(estimates, margin, _errors(compared, plan))
@@ -204,7 +204,7 @@ def compare_runs(
 
 
 def _members(family: Sequence[str], trials: Sequence[str]) -> set[str]:
-    """The trials that the names of a family mean."""
+    """The trials that the names of a family mean; all of a table without names."""
     parts = load_table_rows()
     unknown = [name for name in family if name not in parts and name not in trials]
     if unknown:
