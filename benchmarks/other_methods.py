@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import digamma, polygamma, stdtr
+from scipy.special import digamma, polygamma, stdtr, stdtrit
 
 from vistrials.evaluation.intervals import Estimate
 
@@ -14,12 +14,16 @@ Floats = NDArray[np.float64]
 
 
 def p_of_methods(estimates: Sequence[Estimate]) -> dict[str, Floats]:
-    """Two-sided p of each difference: t with the degrees of freedom of Satterthwaite, of three variances."""
+    """Two-sided p of each difference: ours without its floor, and t of three variances.
+
+    Of these the degrees of freedom are Satterthwaite's.
+    """
     own = np.array([estimate.seed_variance for estimate in estimates])
     degrees = estimates[0].num_networks - 1
     prior, prior_degrees = fit_prior(own, degrees)
     weight = prior_degrees / (prior_degrees + degrees) if math.isfinite(prior_degrees) else 1.0
     return {
+        "no floor": np.array([_behrens_fisher(estimate) for estimate in estimates]),
         "own": _p(estimates, own, degrees),
         "moderated": _p(estimates, weight * prior + (1 - weight) * own, prior_degrees + degrees),
         "pooled": _p(estimates, np.full(len(own), own.mean()), degrees * len(own)),
@@ -38,6 +42,14 @@ def fit_prior(variances: Floats, degrees: int) -> tuple[float, float]:
         return math.exp(logs.mean()), math.inf
     half = float(brentq(lambda x: polygamma(1, x) - excess, 1e-3, 1e5))
     return math.exp(logs.mean() + digamma(half) - math.log(half)), 2 * half
+
+
+def _behrens_fisher(estimate: Estimate) -> float:
+    """Of t by videos and t by networks, added."""
+    quantiles = stdtrit(estimate.num_networks - 1, (np.arange(200) + 0.5) / 200)
+    moves = math.sqrt(estimate.seed_variance / estimate.num_networks) * quantiles
+    sd = math.sqrt(max(estimate.video_variance, 1e-12) * estimate.num_videos / (estimate.num_videos - 1))
+    return float(2 * stdtr(estimate.num_videos - 1, (moves - abs(estimate.value)) / sd).mean())
 
 
 def _p(estimates: Sequence[Estimate], variances: Floats, degrees: float) -> Floats:

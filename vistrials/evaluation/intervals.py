@@ -63,7 +63,8 @@ def estimate_mean(
     that the networks share, each divided by a deviate of the standard deviation that V videos would show (V - 1 degrees
     of freedom). By networks: a deviate of t with S - 1 degrees of freedom times the standard error over networks, whose
     variance holds the luck of each on these very videos too. Variances of other trials are not used: these may vary by
-    other amounts.
+    other amounts. No quantile of the sum is below that of other videos alone, luck included: networks that agree by
+    chance do not make a mean more certain.
 
     Args:
         values: float64 [S], on all videos, one of each network (or pair of networks).
@@ -85,16 +86,28 @@ def estimate_mean(
     # Their own stream of random numbers, apart from that of the videos.
     rng = np.random.default_rng([seed, 1])
     # The square root of chi-squared by its degrees of freedom, and of V / (V - 1).
-    deviations = (mean_draws - value) * np.sqrt(num_videos / rng.chisquare(num_videos - 1, len(mean_draws)))
+    by_videos = (mean_draws - value) * np.sqrt(num_videos / rng.chisquare(num_videos - 1, len(mean_draws)))
     if one_network or num_values == 1:
-        return Estimate(value, deviations, 1, num_videos, of_all, 0.0, 0.0)
+        return Estimate(value, by_videos, 1, num_videos, of_all, 0.0, 0.0)
     luck = float(np.nanvar(draws - mean_draws, axis=1).sum()) / (num_values - 1)
     common = max(0.0, of_all - luck / num_values)
     variance = float(values.var(ddof=1))
-    by_networks = rng.standard_t(num_values - 1, len(deviations))
     share = math.sqrt(common / of_all) if of_all else 0.0
-    deviations = share * deviations + math.sqrt(variance / num_values) * by_networks
+    by_networks = math.sqrt(variance / num_values) * rng.standard_t(num_values - 1, len(by_videos))
+    deviations = _at_least(share * by_videos + by_networks, by_videos)
     return Estimate(value, deviations, num_values, num_videos, common, luck, variance)
+
+
+def _at_least(deviations: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Deviations of the same signs and order of size, each as large as the one of its rank among the others, or more.
+
+    NaN are at the same places in both.
+    """
+    sizes = np.abs(deviations)
+    order = np.argsort(sizes)
+    raised = np.empty_like(sizes)
+    raised[order] = np.maximum(sizes[order], np.sort(np.abs(others)))
+    return np.copysign(raised, deviations)
 
 
 def compute_interval(estimate: Estimate, level: float = LEVEL) -> Interval:

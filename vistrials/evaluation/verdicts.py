@@ -132,7 +132,7 @@ def adjust_step_down(p_values: Sequence[float], ranks: NDArray[np.float64]) -> l
     order = np.argsort(p_values, kind="stable")
     for step, place in enumerate(order.tolist()):
         smallest = ranks[order[step:]].min(axis=0)
-        share = (np.count_nonzero(smallest <= p_values[place]) + 1) / (len(smallest) + 1)
+        share = float((np.count_nonzero(smallest <= p_values[place]) + 1) / (len(smallest) + 1))
         highest = max(highest, min(1.0, share))
         adjusted[place] = highest
     return adjusted

@@ -96,8 +96,8 @@ def save_effects(
 def draw_effects(comparisons: Sequence[Comparison]) -> "Figure":
     """A forest plot: a row for each trial with a difference, a column for each split.
 
-    Thick: 95 % interval. Thin: that of the whole family, a little wider than what verdicts go by, which are one-sided at
-    the margin and correct for fewer rows the more are decided.
+    Thick: 95 % interval. Thin: that of the whole family, a little wider than what verdicts go by, which are one-sided
+    at the margin and correct for fewer rows the more are decided.
 
     Raises:
         RunError: no trial has a difference.
