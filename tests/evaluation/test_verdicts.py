@@ -190,6 +190,15 @@ def test_videos_that_decide_where_seeds_do_not() -> None:
     assert find_needed(made, 1.0, 0.05) == Needed(10, math.ceil(expected))
 
 
+def test_seeds_that_agree_by_chance_decide_no_sooner_than_videos_do() -> None:
+    # Luck of variance 8 that these seeds do not show: 1.0 takes V * S = 60 * 1.96^2 * 8 = 1,844, with 20 seeds 92.2.
+    made = deviating(1.0, np.zeros(1), video_variance=0.0, luck_variance=8.0, seed_variance=0.0)
+    assert find_needed(made, 0.5, 0.05) == Needed(10, 185)
+    assert find_needed(
+        deviating(1.0, np.zeros(1), video_variance=0.0, luck_variance=2.0, seed_variance=0.0), 0.5, 0.05
+    ) == (Needed(8, None))
+
+
 def test_no_number_of_seeds_that_is_proposed_decides() -> None:
     made = deviating(0.5, np.zeros(1), video_variance=0.0, seed_variance=100.0)
     assert find_needed(made, 1.0, 0.05) == Needed(None, None)

@@ -167,16 +167,18 @@ def find_needed(estimate: Estimate, margin: float, error: float) -> Needed:
 
 def _videos_that_decide(estimate: Estimate, margin: float, error: float, seeds: int) -> float:
     """Fewest with so many seeds; infinite where no number is enough."""
-    size = abs(estimate.value)
-    # What more videos lessen, and what they do not.
-    beyond_luck = max(0.0, estimate.seed_variance - estimate.luck_variance)
+    size, luck = abs(estimate.value), estimate.luck_variance / seeds
+    # What more videos do not lessen, and what they do.
+    beyond_luck = max(0.0, estimate.seed_variance - estimate.luck_variance) / seeds
+    within_luck = min(estimate.seed_variance, estimate.luck_variance) / seeds
     enough = math.inf
     for reach, tail in ((size, error / 2), (margin - size, error)):
         if reach <= 0:
             continue
         z, t = float(ndtri(1 - tail)), float(stdtrit(seeds - 1, 1 - tail))
-        left = reach**2 - t**2 * beyond_luck / seeds
-        by_videos = z**2 * estimate.video_variance + t**2 * min(estimate.luck_variance, estimate.seed_variance) / seeds
+        left = reach**2 - t**2 * beyond_luck
         if left > 0:
-            enough = min(enough, estimate.num_videos * by_videos / left)
+            of_both = (z**2 * estimate.video_variance + t**2 * within_luck) / left
+            of_videos = z**2 * (estimate.video_variance + luck) / reach**2
+            enough = min(enough, estimate.num_videos * max(of_both, of_videos))
     return enough
