@@ -196,52 +196,51 @@ def measure_power(setting: Setting, num_sets: int) -> dict[str, Any]:
 def measure_looks(setting: Setting, num_sets: int) -> dict[str, Any]:
     """Seeds added until trials are decided: errors, runs, and what all seeds at once decide."""
     rng, errors = np.random.default_rng([num_sets, *setting.name.encode()]), find_errors(MAX_SEEDS)
-    planned, unplanned = Stopping(setting.difference), Stopping(setting.difference)
+    planned, unplanned, at_once, decided, runs = [], [], [], [], []
     for n in range(num_sets):
         figures, _ = draw_runs(setting, rng)
         draws = resample(figures, n)
-        planned.take(figures, draws, n, errors)
-        unplanned.take(figures, draws, n, dict.fromkeys(errors, ERROR))
+        judge_look = cache(lambda nums, f=figures, d=draws, n=n: _judge_all(f, d, nums, n))
+        verdicts, nums = add_seeds(judge_look, errors)
+        planned.append(any(is_wrong(verdict, setting.difference) for verdict in verdicts))
+        decided.append(np.mean([verdict is not Verdict.UNDECIDED for verdict in verdicts]))
+        # The baseline has as many seeds as the trial with most.
+        runs.append((sum(nums) + max(nums)) / ((NUM_TRIALS + 1) * MAX_SEEDS))
+        verdicts, _ = add_seeds(judge_look, dict.fromkeys(errors, ERROR))
+        unplanned.append(any(is_wrong(verdict, setting.difference) for verdict in verdicts))
+        all_seeds = judge_look((MAX_SEEDS,) * NUM_TRIALS)
+        at_once.append(np.mean([decide(*judged, ERROR) is not Verdict.UNDECIDED for judged in all_seeds]))
     return {
         "setting": setting.name,
         "difference": setting.difference,
-        "error": share(planned.is_wrong),
-        "error_without_plan": share(unplanned.is_wrong),
-        "decided": float(np.mean(planned.decided)),
-        "decided_at_once": float(np.mean(planned.decided_at_once)),
-        "runs": float(np.mean(planned.runs)),
+        "error": share(planned),
+        "error_without_plan": share(unplanned),
+        "decided": float(np.mean(decided)),
+        "decided_at_once": float(np.mean(at_once)),
+        "runs": float(np.mean(runs)),
     }
 
 
-class Stopping:
-    """Adds seeds to data sets until trials are decided, and counts."""
+def _judge_all(figures: Floats, draws: Floats, nums: tuple[int, ...], seed: int) -> list[tuple[float, float, float]]:
+    """Of each trial ΔAP and its adjusted p, of no difference and of one of the margin."""
+    family = estimate_all(figures, draws, nums, seed)
+    judged = judge(family, MARGIN)
+    return [(family[name].value, j.adjusted_p, j.adjusted_equal_p) for name, j in judged.items()]
 
-    def __init__(self, difference: float) -> None:
-        self.difference = difference
-        self.is_wrong: list[bool] = []
-        self.decided: list[float] = []
-        self.decided_at_once: list[float] = []
-        self.runs: list[float] = []
 
-    def take(self, figures: Floats, draws: Floats, seed: int, errors: Mapping[int, float]) -> None:
-        """One data set; a trial that is decided keeps the seeds that it had, and its verdict."""
-        verdicts = [Verdict.UNDECIDED] * NUM_TRIALS
-        nums = [FIRST_LOOK] * NUM_TRIALS
-        for look in range(FIRST_LOOK, MAX_SEEDS + 1):
-            nums = [look if verdict is Verdict.UNDECIDED else num for verdict, num in zip(verdicts, nums, strict=True)]
-            family = estimate_all(figures, draws, nums, seed)
-            judged = judge(family, MARGIN)
-            for place, (estimate, j) in enumerate(zip(family.values(), judged.values(), strict=True)):
-                if verdicts[place] is Verdict.UNDECIDED:
-                    verdicts[place] = decide(estimate.value, j.adjusted_p, j.adjusted_equal_p, errors[look])
-            if Verdict.UNDECIDED not in verdicts:
-                break
-        at_once = judge(estimate_all(figures, draws, [MAX_SEEDS] * NUM_TRIALS, seed), MARGIN)
-        self.is_wrong.append(any(is_wrong(verdict, self.difference) for verdict in verdicts))
-        self.decided.append(float(np.mean([verdict is not Verdict.UNDECIDED for verdict in verdicts])))
-        self.decided_at_once.append(float(np.mean([j.verdict is not Verdict.UNDECIDED for j in at_once.values()])))
-        # The baseline has as many seeds as the trial with most.
-        self.runs.append((sum(nums) + max(nums)) / ((NUM_TRIALS + 1) * MAX_SEEDS))
+def add_seeds(
+    judge_look: Callable[[tuple[int, ...]], list[tuple[float, float, float]]], errors: Mapping[int, float]
+) -> tuple[list[Verdict], tuple[int, ...]]:
+    """Verdicts and seeds of all trials; one that is decided keeps the seeds that it had, and its verdict."""
+    verdicts, nums = [Verdict.UNDECIDED] * NUM_TRIALS, (FIRST_LOOK,) * NUM_TRIALS
+    for look in range(FIRST_LOOK, MAX_SEEDS + 1):
+        nums = tuple(look if verdict is Verdict.UNDECIDED else num for verdict, num in zip(verdicts, nums, strict=True))
+        for place, judged in enumerate(judge_look(nums)):
+            if verdicts[place] is Verdict.UNDECIDED:
+                verdicts[place] = decide(*judged, errors[look])
+        if Verdict.UNDECIDED not in verdicts:
+            break
+    return verdicts, nums
 
 
 def is_wrong(verdict: Verdict, difference: float) -> bool:
