@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 
 NUM_DRAWS = 999
 NUM_TRIALS = 8
+NUM_TRIALS_LOOKED_AT = 4
 MARGIN = 1.0
 WIDE_MARGIN = 4.0
 """For false equalities: where intervals are wider than the margin, no verdict is "equal"."""
@@ -42,7 +43,7 @@ FIRST_LOOK, MAX_SEEDS = 3, 10
 class Setting:
     """Trials and their baseline; all in AP.
 
-    num_seeds, num_videos: S and V.
+    num_seeds, num_videos, num_trials: S, V and J.
     seed_sd, tested_sd, base_sd: between networks, of the trials, of the one that is tested, of the baseline.
     start_sd: between the starts that all trials of a seed share.
     difference: of each trial to the baseline, in truth.
@@ -59,6 +60,7 @@ class Setting:
     difference: float = 0.0
     video_sd: float = 2.5
     luck_sd: float = 4.0
+    num_trials: int = NUM_TRIALS
 
 
 NULL = [
@@ -75,13 +77,13 @@ NULL = [
 
 def draw_runs(setting: Setting, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Figures of all runs by video [1 + J, S, V], the baseline's first, and what each network is worth [1 + J, S]."""
-    shape = (1 + NUM_TRIALS, setting.num_seeds)
-    sds = np.full(1 + NUM_TRIALS, setting.seed_sd)
+    shape = (1 + setting.num_trials, setting.num_seeds)
+    sds = np.full(1 + setting.num_trials, setting.seed_sd)
     sds[0] = setting.base_sd
     sds[1] = setting.seed_sd if setting.tested_sd is None else setting.tested_sd
     worth = sds[:, None] * rng.normal(size=shape) + setting.start_sd * rng.normal(size=(1, setting.num_seeds))
     worth[1:] += setting.difference
-    of_trials = setting.video_sd * rng.normal(size=(1 + NUM_TRIALS, 1, setting.num_videos))
+    of_trials = setting.video_sd * rng.normal(size=(1 + setting.num_trials, 1, setting.num_videos))
     # The baseline's share of what a trial and the baseline differ by.
     of_trials[0] = 0
     luck = setting.luck_sd * rng.normal(size=(*shape, setting.num_videos))
@@ -117,7 +119,7 @@ def data_sets(setting: Setting, num_sets: int) -> Iterator[tuple[dict[str, Estim
     rng = np.random.default_rng([num_sets, setting.num_seeds, setting.num_videos, *setting.name.encode()])
     for n in range(num_sets):
         figures, worth = draw_runs(setting, rng)
-        yield estimate_all(figures, resample(figures, n), [setting.num_seeds] * NUM_TRIALS, n), worth
+        yield estimate_all(figures, resample(figures, n), [setting.num_seeds] * setting.num_trials, n), worth
 
 
 def measure_null(setting: Setting, num_sets: int) -> dict[str, Any]:
@@ -201,14 +203,14 @@ def measure_looks(setting: Setting, num_sets: int) -> dict[str, Any]:
         figures, _ = draw_runs(setting, rng)
         draws = resample(figures, n)
         judge_look = cache(lambda nums, f=figures, d=draws, n=n: _judge_all(f, d, nums, n))
-        verdicts, nums = add_seeds(judge_look, errors)
+        verdicts, nums = add_seeds(judge_look, errors, setting.num_trials)
         planned.append(any(is_wrong(verdict, setting.difference) for verdict in verdicts))
         decided.append(np.mean([verdict is not Verdict.UNDECIDED for verdict in verdicts]))
         # The baseline has as many seeds as the trial with most.
-        runs.append((sum(nums) + max(nums)) / ((NUM_TRIALS + 1) * MAX_SEEDS))
-        verdicts, _ = add_seeds(judge_look, dict.fromkeys(errors, ERROR))
+        runs.append((sum(nums) + max(nums)) / ((setting.num_trials + 1) * MAX_SEEDS))
+        verdicts, _ = add_seeds(judge_look, dict.fromkeys(errors, ERROR), setting.num_trials)
         unplanned.append(any(is_wrong(verdict, setting.difference) for verdict in verdicts))
-        all_seeds = judge_look((MAX_SEEDS,) * NUM_TRIALS)
+        all_seeds = judge_look((MAX_SEEDS,) * setting.num_trials)
         at_once.append(np.mean([decide(*judged, ERROR) is not Verdict.UNDECIDED for judged in all_seeds]))
     return {
         "setting": setting.name,
@@ -229,10 +231,12 @@ def _judge_all(figures: Floats, draws: Floats, nums: tuple[int, ...], seed: int)
 
 
 def add_seeds(
-    judge_look: Callable[[tuple[int, ...]], list[tuple[float, float, float]]], errors: Mapping[int, float]
+    judge_look: Callable[[tuple[int, ...]], list[tuple[float, float, float]]],
+    errors: Mapping[int, float],
+    num_trials: int,
 ) -> tuple[list[Verdict], tuple[int, ...]]:
     """Verdicts and seeds of all trials; one that is decided keeps the seeds that it had, and its verdict."""
-    verdicts, nums = [Verdict.UNDECIDED] * NUM_TRIALS, (FIRST_LOOK,) * NUM_TRIALS
+    verdicts, nums = [Verdict.UNDECIDED] * num_trials, (FIRST_LOOK,) * num_trials
     for look in range(FIRST_LOOK, MAX_SEEDS + 1):
         nums = tuple(look if verdict is Verdict.UNDECIDED else num for verdict, num in zip(verdicts, nums, strict=True))
         for place, judged in enumerate(judge_look(nums)):
@@ -335,11 +339,11 @@ def measure(num_sets: int, say: Callable[[str], None]) -> dict[str, Any]:
     ]
     each("power", (measure_power(s, max(1, num_sets // 3)) for s in power))
     looks = [
-        Setting(f"sd {sd:g}, {v} videos", MAX_SEEDS, v, sd, None, sd, 0.0, d)
+        Setting(f"sd {sd:g}, {v} videos", MAX_SEEDS, v, sd, None, sd, 0.0, d, num_trials=NUM_TRIALS_LOOKED_AT)
         for sd, v, d in ((0.5, 300, 0.0), (0.5, 300, 1.0), (1.0, 60, 0.0), (1.0, 60, 3.0))
     ]
     each("looks", (measure_looks(s, num_sets) for s in looks))
-    ap = [("seeds alike, sd 0", (0.0, 0.0)), ("seeds alike, sd 1.0", (1.0, 1.0)), ("sd 4.4 against 1.0", (1.0, 4.4))]
+    ap = [("seeds alike, sd 1.0", (1.0, 1.0)), ("tested trial's sd 4.4, the other's 1.0", (1.0, 4.4))]
     each("ap", (measure_ap(name, sds, 3, num_sets) for name, sds in ap))
     found["speed"] = measure_speed()
     say(f"speed: {found['speed']}")

@@ -150,6 +150,15 @@ def test_luck_is_counted_once() -> None:
     assert sd(estimate(values.tolist(), draws)) == pytest.approx(3 / math.sqrt(20), rel=0.15)
 
 
+def test_both_variances_add_up() -> None:
+    # Twenty networks ±6: variance 36 * 20 / 19. Their draws share sd 2; luck of sd 3 is part of what they differ by.
+    rng = np.random.default_rng(1)
+    values = np.tile([6.0, -6.0], 10)
+    draws = values[:, None] + rng.normal(0, 2, 50_000) + rng.normal(0, 3, (20, 50_000))
+    # t with 19 degrees of freedom has 19 / 17 of the variance.
+    assert sd(estimate(values.tolist(), draws)) == pytest.approx(math.sqrt(4 + 36 / 19 * 19 / 17), rel=0.012)
+
+
 def test_networks_that_agree_by_chance_are_as_uncertain_as_videos_leave_them() -> None:
     # Three equal values, though each has luck of sd 1 of its own beside the 2 that they share.
     rng = np.random.default_rng(2)

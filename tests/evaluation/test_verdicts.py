@@ -148,6 +148,15 @@ def test_verdicts_of_a_family() -> None:
     assert judged["undecided"].p == pytest.approx(0.028, abs=0.006)
 
 
+def test_equality_is_corrected_too() -> None:
+    # 0.1 is 1.9 sd from the margin of 2: one-sided p 0.029, of four rows 0.11.
+    deviations = np.random.default_rng(0).normal(size=(4, 4000))
+    family = {name: deviating(0.1, own) for name, own in zip("abcd", deviations, strict=True)}
+    assert judge({"a": family["a"]}, 2.0)["a"].verdict is Verdict.EQUAL
+    judged = judge(family, 2.0)["a"]
+    assert judged.verdict is Verdict.UNDECIDED and judged.adjusted_equal_p == pytest.approx(0.11, abs=0.02)
+
+
 def test_a_row_that_is_looked_at_more_than_once_may_err_less() -> None:
     made = deviating(2.2, np.random.default_rng(0).normal(size=4000))
     assert judge({"a": made}, 1.0)["a"].verdict is Verdict.BETTER

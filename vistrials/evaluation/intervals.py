@@ -80,16 +80,17 @@ def estimate_mean(
     normal samples (G. K. Robinson, Annals of Statistics 4, 1976), with the bootstrap in place of one of the samples.
     """
     num_values, mean_draws = len(values), draws.mean(axis=0)
-    if num_videos < MIN_VIDEOS or np.count_nonzero(~np.isnan(mean_draws)) < MIN_DRAWS:
+    is_known = ~np.isnan(mean_draws)
+    if num_videos < MIN_VIDEOS or np.count_nonzero(is_known) < MIN_DRAWS:
         return None
-    value, of_all = float(values.mean()), float(np.nanvar(mean_draws))
+    value, of_all = float(values.mean()), float(mean_draws[is_known].var())
     # Their own stream of random numbers, apart from that of the videos.
     rng = np.random.default_rng([seed, 1])
     # The square root of chi-squared by its degrees of freedom, and of V / (V - 1).
     by_videos = (mean_draws - value) * np.sqrt(num_videos / rng.chisquare(num_videos - 1, len(mean_draws)))
     if one_network or num_values == 1:
         return Estimate(value, by_videos, 1, num_videos, of_all, 0.0, 0.0)
-    luck = float(np.nanvar(draws - mean_draws, axis=1).sum()) / (num_values - 1)
+    luck = float((draws - mean_draws)[:, is_known].var(axis=1).sum()) / (num_values - 1)
     common = max(0.0, of_all - luck / num_values)
     variance = float(values.var(ddof=1))
     share = math.sqrt(common / of_all) if of_all else 0.0

@@ -155,30 +155,35 @@ def find_needed(estimate: Estimate, margin: float, error: float) -> Needed:
     Returns:
         About: the variances that are measured with few seeds are themselves uncertain.
     """
-    for seeds in range(estimate.num_networks + 1, MAX_SEEDS + 1):
-        if _videos_that_decide(estimate, margin, error, seeds) <= estimate.num_videos:
-            return Needed(seeds, None)
-    for seeds in (max(HANDY_SEEDS, estimate.num_networks), MAX_SEEDS):
-        enough = _videos_that_decide(estimate, margin, error, seeds)
-        if math.isfinite(enough):
-            return Needed(seeds, math.ceil(enough))
+    more_seeds = np.arange(estimate.num_networks + 1, MAX_SEEDS + 1)
+    enough = _videos_that_decide(estimate, margin, error, more_seeds)
+    on_these = np.flatnonzero(enough <= estimate.num_videos)
+    if len(on_these):
+        return Needed(int(more_seeds[on_these[0]]), None)
+    seeds = np.array([max(HANDY_SEEDS, estimate.num_networks), MAX_SEEDS])
+    enough = _videos_that_decide(estimate, margin, error, seeds)
+    for num_seeds, num_videos in zip(seeds.tolist(), enough.tolist(), strict=True):
+        if math.isfinite(num_videos):
+            return Needed(num_seeds, math.ceil(num_videos))
     return Needed(None, None)
 
 
-def _videos_that_decide(estimate: Estimate, margin: float, error: float, seeds: int) -> float:
-    """Fewest with so many seeds; infinite where no number is enough."""
+def _videos_that_decide(
+    estimate: Estimate, margin: float, error: float, seeds: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Fewest with so many seeds each; infinite where no number is enough."""
     size, luck = abs(estimate.value), estimate.luck_variance / seeds
     # What more videos do not lessen, and what they do.
     beyond_luck = max(0.0, estimate.seed_variance - estimate.luck_variance) / seeds
     within_luck = min(estimate.seed_variance, estimate.luck_variance) / seeds
-    enough = math.inf
+    enough = np.full(len(seeds), math.inf)
     for reach, tail in ((size, error / 2), (margin - size, error)):
         if reach <= 0:
             continue
-        z, t = float(ndtri(1 - tail)), float(stdtrit(seeds - 1, 1 - tail))
+        z, t = float(ndtri(1 - tail)), stdtrit(seeds - 1, 1 - tail)
         left = reach**2 - t**2 * beyond_luck
-        if left > 0:
-            of_both = (z**2 * estimate.video_variance + t**2 * within_luck) / left
-            of_videos = z**2 * (estimate.video_variance + luck) / reach**2
-            enough = min(enough, estimate.num_videos * max(of_both, of_videos))
+        of_both = z**2 * estimate.video_variance + t**2 * within_luck
+        of_both = np.divide(of_both, left, out=np.full(len(seeds), math.inf), where=left > 0)
+        of_videos = z**2 * (estimate.video_variance + luck) / reach**2
+        enough = np.minimum(enough, estimate.num_videos * np.maximum(of_both, of_videos))
     return enough
