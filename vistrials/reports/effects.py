@@ -174,7 +174,7 @@ def _limits(rows: Sequence[Row], margin: float) -> tuple[float, float]:
     intervals = [row.to_baseline_interval for row in rows if row.to_baseline_interval]
     ends = [abs(end) for interval in intervals for end in (interval.low, interval.high)]
     points = [abs(row.to_baseline.mean) for row in rows if row.to_baseline]
-    reach = max([1.5 * margin, *(1.1 * point for point in points), 3 * float(np.median(ends)) if ends else 0.0])
+    reach = max([1.5 * margin, *(1.1 * point for point in points), 4 * float(np.median(ends)) if ends else 0.0])
     least = min([-1.2 * margin, *(interval.low for interval in intervals)])
     most = max([1.2 * margin, *(interval.high for interval in intervals)])
     return max(-reach, 1.03 * least), min(reach, 1.03 * most)
