@@ -116,6 +116,7 @@ def test_the_same_call_goes_on_and_another_plan_is_refused(fake: Runs, tmp_path:
         (("attention_neck",), {}, "expected baseline and a trial to compare with it, found attention_neck"),
         (("baseline",), {}, "expected baseline and a trial"),
         (("baseline", "attention_neck"), {"max_seeds": 2}, "expected 3 seeds or more at most, found 2"),
+        (("baseline", "attention_neck"), {"margin": 0.0}, "margin: expected AP above 0 .*, found 0"),
         (("baseline", "attention_neck"), {"split": "gaps"}, "baseline predicts minival, occlusion, expected gaps"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.errors import SpecError
 from vistrials.evaluation.verdicts import Verdict
-from vistrials.reports.comparison import BASELINE, MARGIN, compare_runs
+from vistrials.reports.comparison import BASELINE, MARGIN, check_margin, compare_runs
 from vistrials.reports.comparison_text import verdict
 from vistrials.runs.seed_plan import SeedPlan, keep_seed_plan
 from vistrials.specs.trial import TrialSpec
@@ -61,7 +61,7 @@ def run_until_decided(
         say: takes a line about each look.
 
     Raises:
-        SpecError: no baseline, too few seeds, or the trials do not predict the split.
+        SpecError: no baseline, too few seeds, no margin, or the trials do not predict the split.
         RunError: another plan has begun in this folder, or runs are not comparable.
         Interrupted: stopped by a signal; the same call continues from there.
     """
@@ -70,6 +70,7 @@ def run_until_decided(
         raise SpecError(
             f"until decided: expected {BASELINE} and a trial to compare with it, found {', '.join(by_name)}"
         )
+    check_margin(margin)
     if max_seeds < FIRST_LOOK:
         raise SpecError(f"until decided: expected {FIRST_LOOK} seeds or more at most, found {max_seeds}")
     base = by_name[BASELINE]

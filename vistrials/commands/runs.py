@@ -105,13 +105,13 @@ def run_all_command(
     ] = False,
     margin: Annotated[
         float | None,
-        typer.Option(metavar="D", help="With it: AP by which trials may differ and be equal (1).", show_default=False),
+        typer.Option(metavar="D", help="Of --until-decided: AP within which trials are equal (1).", show_default=False),
     ] = None,
     max_seeds: Annotated[
-        int | None, typer.Option(metavar="N", help="With it: seeds at most (10).", show_default=False)
+        int | None, typer.Option(metavar="N", help="Of --until-decided: seeds at most (10).", show_default=False)
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="With it: split that decides (default: the first).", show_default=False)
+        str | None, typer.Option(help="Of --until-decided: split that decides (the first).", show_default=False)
     ] = None,
     data: DataDir = None,
     results: Results = Path("results"),

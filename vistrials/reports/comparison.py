@@ -1,5 +1,6 @@
 """Table 1: the trials of a profile side by side, from the figures that their runs have written."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -162,8 +163,7 @@ def compare_runs(
     """
     if num_draws and num_draws < MIN_DRAWS:
         raise SpecError(f"bootstrap: expected 0 for no intervals, or {MIN_DRAWS} draws or more, found {num_draws}")
-    if not margin > 0:
-        raise SpecError(f"margin: expected AP above 0 within which trials count as equal, found {margin:g}")
+    check_margin(margin)
     found, unreadable = find_readable_runs(results_dir, profile)
     split = split or _most_common(directory.main_split for directory, _ in found)
     runs = [_read(*run, split) for run in found if run[0].is_evaluated(split)]
@@ -201,6 +201,16 @@ def compare_runs(
         tuple(f"{run.trial} seed {run.seed}" for run, _ in found if not run.is_evaluated(split)),
         tuple(notes),
     )
+
+
+def check_margin(margin: float) -> None:
+    """Refuse a margin that is no size, before any work is done.
+
+    Raises:
+        SpecError: it is not positive, or infinite.
+    """
+    if not 0 < margin < math.inf:
+        raise SpecError(f"margin: expected AP above 0 within which trials count as equal, found {margin:g}")
 
 
 def _members(family: Sequence[str], trials: Sequence[str]) -> set[str]:

@@ -40,7 +40,7 @@ def _what_intervals_cover(comparison: Comparison) -> list[str]:
     return [
         f"[95 % interval]: from {comparison.num_draws} draws of the {comparison.num_videos} videos, the same for all "
         "trials, and the spread of the row's own networks; of one network, or against one, videos only",
-        "P(>): share of seeds and drawn videos on which the trial has more AP; they do not cover other kinds of data",
+        "P(>): share of seeds and drawn videos on which the trial has more AP; neither covers other kinds of data",
         *_what_verdicts_mean(comparison),
     ]
 
