@@ -15,8 +15,8 @@ def write_tables(page: str, found: Found) -> str:
     """
     for name, text in tables(found).items():
         page, num = re.subn(
-            rf"(<!-- {name} -->\n).*?(\n<!-- end -->)",
-            lambda marked, text=text: marked[1] + text + marked[2],
+            rf"(<!-- {name} -->\n).*?(<!-- end -->)",
+            lambda marked, text=text: f"{marked[1]}{text}\n{marked[2]}",
             page,
             flags=re.DOTALL,
         )

@@ -125,10 +125,10 @@ def frame(**aps: list[list[float]]) -> pd.DataFrame:
 
 def test_profiles_are_differences_over_common_seeds_in_percent() -> None:
     found = category_differences(
-        frame(zebra=[[0.5, 0.5], [0.7, 0.1], [0.9, 0.9]], baseline=[[0.4, 0.5], [0.4, 0.5]], apple=[[0.3, 0.75]])
+        frame(zebra=[[0.5, 0.5], [0.7, 0.1], [0.9, 0.9]], baseline=[[0.4, 0.5], [0.6, 0.3]], apple=[[0.3, 0.75]])
     )
     assert found.index.tolist() == ["zebra", "apple"] and found.columns.tolist() == ["x", "y"]
-    assert found.loc["zebra"].tolist() == pytest.approx([(10 + 30) / 2, (0 - 40) / 2])
+    assert found.loc["zebra"].tolist() == pytest.approx([(10 + 10) / 2, (0 - 20) / 2])
     assert found.loc["apple"].tolist() == pytest.approx([-10, 25])
 
 
