@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import vistrials
-from tests.reports.fake_runs import write_run
+from tests.evaluation.drawn_matches import one_object_each
+from tests.reports.fake_runs import write_run, write_run_with_matches
 from vistrials.errors import RunError, SpecError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,3 +77,16 @@ def test_a_comparison_brings_what_stands_below_the_table(tmp_path: Path) -> None
     assert table.AP.tolist() == [20.0]
     assert table.attrs["remarks"] == ["not finished: attention_neck seed 0"]
     assert table.attrs["caption"].startswith("demo, split minival")
+
+
+def test_a_comparison_brings_verdicts(tmp_path: Path) -> None:
+    for trial, num_right in (("baseline", 3), ("attention_neck", 17)):
+        for seed in range(4):
+            matches = one_object_each([(0.9 - n / 100, n < num_right + seed % 2) for n in range(20)])
+            write_run_with_matches(tmp_path, trial, seed, matches)
+    table = vistrials.compare(tmp_path, num_draws=500, margin=2, family=["attention_neck"]).set_index("trial")
+    assert table.verdict.to_dict() == {"baseline": "", "attention_neck": "better"}
+    assert table.loc["attention_neck", "superiority"] == 1
+    assert table.loc["attention_neck", "p_adjusted"] == table.loc["attention_neck", "p"] < 0.05
+    with pytest.raises(SpecError, match="family: no trial 'neck'"):
+        vistrials.compare(tmp_path, num_draws=500, family=["neck"])

@@ -88,7 +88,7 @@ def test_the_package_is_the_command() -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("plot", ["plot-losses"]),
+        ("plot", ["plot-losses", "plot-effects"]),
         ("run attention", ["attention_neck", "attention_neck_deep", "attention_neck_ordered"]),
         ("run baseline --profile youtube", ["youtube_vis_2019", "youtube_vis_2021"]),
     ],

@@ -15,6 +15,7 @@ ROWS = [
     {"__main__"},
     {"cli"},
     {"commands", "api"},
+    {"until_decided"},
     {"study"},
     {"pipeline", "finished_runs", "own_video"},
     {"engine", "reports"},

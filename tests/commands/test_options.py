@@ -17,6 +17,7 @@ from vistrials.cli import app
         "data stats truth.json --plot OUT",
         "compare --results nowhere --format csv --out OUT",
         "plot-losses --results nowhere --out OUT",
+        "plot-effects --results nowhere --out OUT",
         "import-checkpoint weights.pth --trial baseline --out OUT",
         "export-weights weights.safetensors --out OUT",
     ],

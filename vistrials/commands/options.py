@@ -75,6 +75,9 @@ Format = Annotated[
         show_default=False,
     ),
 ]
+Margin = Annotated[
+    float, typer.Option(metavar="D", help="AP, in percent, by which trials may differ and still count as equal.")
+]
 Precision = Annotated[
     str | None,
     typer.Option(

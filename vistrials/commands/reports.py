@@ -1,14 +1,23 @@
-"""What runs have found: compare, plot-losses, visualize."""
+"""What runs have found: compare, plot-losses, plot-effects, visualize."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Format, Profile, Replace, Results, Seed, keep_files, run_folder
+from vistrials.commands.options import Format, Margin, Profile, Replace, Results, Seed, keep_files, run_folder
 from vistrials.errors import SpecError
 
 app = typer.Typer()
+
+Family = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME,...",
+        help="Trials, or parts of the table (starts, study, further), that verdicts are for (default: all).",
+        show_default=False,
+    ),
+]
 
 
 @app.command()
@@ -22,13 +31,15 @@ def compare(
     mix: Annotated[
         bool, typer.Option("--mix", help="Also compare runs that are not comparable, with footnotes.")
     ] = False,
+    margin: Margin = 1.0,
+    family: Family = None,
     bootstrap: Annotated[
-        int, typer.Option(metavar="N", help="Draws of videos for intervals and p; 0 leaves them out.")
-    ] = 1000,
+        int, typer.Option(metavar="N", help="Draws of videos for intervals and verdicts; 0 leaves them out.")
+    ] = 10_000,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
     force: Replace = False,
 ) -> None:
-    """Table 1: the figures of all trials that have been evaluated, and how far they are from the baseline's."""
+    """Table 1: the figures of all trials that have been evaluated, and a verdict on each against the baseline."""
     keep_files(force, out)
     from vistrials.commands.display import show_rendered, show_table, show_text
     from vistrials.reports.comparison import compare_runs
@@ -37,7 +48,15 @@ def compare(
     from vistrials.specs.loading import DEFAULT_PROFILE
 
     chosen = choose_format(form, out)
-    comparison = compare_runs(results, profile or DEFAULT_PROFILE, split, mix=mix, num_draws=bootstrap)
+    comparison = compare_runs(
+        results,
+        profile or DEFAULT_PROFILE,
+        split,
+        mix=mix,
+        num_draws=bootstrap,
+        margin=margin,
+        family=_names(family),
+    )
     if chosen == "table":
         show_table(caption(comparison), columns(comparison), cells(comparison, "\n"))
         for line in remarks(comparison):
@@ -64,6 +83,39 @@ def plot_losses_command(
     from vistrials.specs.loading import DEFAULT_PROFILE
 
     show_text(str(save_loss_curves(results, profile or DEFAULT_PROFILE, out, trials or (), seed)))
+
+
+@app.command("plot-effects")
+def plot_effects_command(
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .png, .pdf or .svg.")],
+    profile: Profile = None,
+    splits: Annotated[
+        list[str] | None, typer.Option("--split", help="Split; repeatable (default: all).", show_default=False)
+    ] = None,
+    results: Results = Path("results"),
+    by_category: Annotated[
+        bool, typer.Option("--by-category", help="Differences by category as colours instead of intervals.")
+    ] = False,
+    margin: Margin = 1.0,
+    family: Family = None,
+    force: Replace = False,
+) -> None:
+    """What trials change against the baseline: intervals, margin and verdicts, or a profile over categories."""
+    keep_files(force, out)
+    from vistrials.commands.display import show_text
+    from vistrials.reports.effects import save_effects
+    from vistrials.specs.loading import DEFAULT_PROFILE
+
+    path = save_effects(
+        results,
+        profile or DEFAULT_PROFILE,
+        out,
+        splits or (),
+        by_category=by_category,
+        margin=margin,
+        family=_names(family),
+    )
+    show_text(str(path))
 
 
 @app.command("visualize")
@@ -130,6 +182,10 @@ def visualize_command(
             progress=progress,
         )
     show_text(str(path))
+
+
+def _names(family: str | None) -> list[str]:
+    return [name.strip() for name in family.split(",")] if family else []
 
 
 def _frame_numbers(text: str) -> list[int]:

@@ -100,7 +100,23 @@ _add_pipeline_command("infer", ("infer",), "Predict the splits of a trained tria
 def run_all_command(
     trials: Annotated[list[str] | None, typer.Argument(metavar="[TRIAL]...", help="Trials (default: all).")] = None,
     profile: Profile = None,
-    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="Seeds; each makes a run of its own.")] = "0",
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,...", help="Seeds; each makes a run of its own (default 0).", show_default=False),
+    ] = None,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Add seeds to undecided trials only, until all are decided.")
+    ] = False,
+    margin: Annotated[
+        float | None,
+        typer.Option(metavar="D", help="Of --until-decided: AP within which trials are equal (1).", show_default=False),
+    ] = None,
+    max_seeds: Annotated[
+        int | None, typer.Option(metavar="N", help="Of --until-decided: seeds at most (10).", show_default=False)
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Of --until-decided: split that decides (the first).", show_default=False)
+    ] = None,
     data: DataDir = None,
     results: Results = Path("results"),
     device: Device = "auto",
@@ -112,18 +128,49 @@ def run_all_command(
 
     A trial that fails does not stop the others.
     """
-    numbers = _seed_numbers(seeds)
+    options = {"--margin": margin, "--max-seeds": max_seeds, "--split": split}
+    given = [name for name, value in options.items() if value is not None]
+    if until_decided and seeds is not None:
+        raise SpecError("--seeds: expected none with --until-decided, which begins with seeds 0, 1 and 2")
+    if given and not until_decided:
+        raise SpecError(f"{given[0]}: expected only with --until-decided")
+    numbers = _seed_numbers(seeds or "0")
     from vistrials import study
     from vistrials.commands.display import shared_bars, show_error, show_text
     from vistrials.specs.loading import list_trials, load_trial
 
     changes = all_overrides(data, None, overrides, validate_every)
-    specs = [load_trial(trial, profile, changes) for trial in trials or [file.name for file in list_trials()]]
+    names = trials or [file.name for file in list_trials()]
+    specs = [load_trial(trial, profile, changes) for trial in names]
     with shared_bars() as open_reporter:
-        failures = study.run_all(
-            specs, results, numbers, device=device, overrides=changes, num_jobs=jobs, open_reporter=open_reporter
-        )
-    total = len({spec.name for spec in specs}) * len(numbers)
+        if until_decided:
+            from vistrials.reports.comparison import BASELINE
+            from vistrials.until_decided import run_until_decided
+
+            if BASELINE not in [spec.name for spec in specs]:
+                specs.insert(0, load_trial(BASELINE, profile, changes))
+            outcome = run_until_decided(
+                specs,
+                results,
+                split,
+                margin=1.0 if margin is None else margin,
+                max_seeds=10 if max_seeds is None else max_seeds,
+                device=device,
+                overrides=changes,
+                num_jobs=jobs,
+                open_reporter=open_reporter,
+                say=show_text,
+            )
+            failures, total = list(outcome.failures), outcome.num_runs
+            show_text(
+                f"still undecided: {', '.join(outcome.undecided) or 'none'}; "
+                f"{outcome.num_runs} runs of the {outcome.num_planned} that all seeds would have taken"
+            )
+        else:
+            failures = study.run_all(
+                specs, results, numbers, device=device, overrides=changes, num_jobs=jobs, open_reporter=open_reporter
+            )
+            total = len({spec.name for spec in specs}) * len(numbers)
     show_text(f"{total - len(failures)} of {total} runs are done")
     for failure in failures:
         show_error(f"{failure.trial} seed {failure.seed}: {failure.reason}")

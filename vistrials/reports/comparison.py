@@ -1,7 +1,9 @@
 """Table 1: the trials of a profile side by side, from the figures that their runs have written."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -9,22 +11,30 @@ from typing import Any, Self
 
 from vistrials.errors import DataError, RunError, SpecError
 from vistrials.evaluation.average_precision import TABLE_FIGURES
-from vistrials.evaluation.bootstrap import MIN_DRAWS, MIN_VIDEOS, Interval, SeedSpread, adjust_holm
+from vistrials.evaluation.intervals import MIN_DRAWS, MIN_VIDEOS, Estimate, Interval, compute_interval
+from vistrials.evaluation.looks import find_errors
+from vistrials.evaluation.verdicts import Judgement, judge
 from vistrials.formats.json_file import load_json
+from vistrials.machine import num_cores
 from vistrials.reports.found_runs import find_readable_runs
 from vistrials.reports.uncertainty import (
     RunDraws,
     compute_ap_interval,
-    compute_difference,
-    pool_seed_spread,
+    compute_superiority,
+    estimate_difference,
     resample_run,
 )
 from vistrials.runs.directory import RunDirectory, result_digest
 from vistrials.runs.provenance import read_provenance
 from vistrials.runs.recorded_spec import RecordedSpec
+from vistrials.runs.seed_plan import SeedPlan, read_seed_plan
+from vistrials.specs.loading import load_table_rows
+from vistrials.specs.merging import did_you_mean
 
 BASELINE = "baseline"
-NUM_DRAWS = 1000
+NUM_DRAWS = 10_000
+MARGIN = 1.0
+"""AP, in percent, by which trials may differ and still count as equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +60,9 @@ class Row:
         choice of videos only.
     to_baseline: AP minus the baseline's AP of the same seed; None for the baseline and without common seeds.
     to_baseline_interval: that of the difference; covers videos only where either side is one network.
-    p: of a difference of 0, two-sided; None where either side is one network, since nothing says how much others vary.
-    adjusted_p: p adjusted for the number of rows that have one (Holm).
+    superiority: P(A > B), the share of seeds and drawn videos on which it has more AP than the baseline.
+    judgement: on the difference, in its family; None outside of the family, and where either side is one network,
+        since nothing says how much others vary.
     footnotes: what makes its runs not comparable with the others.
     """
 
@@ -62,8 +73,8 @@ class Row:
     interval: Interval | None
     to_baseline: Statistic | None
     to_baseline_interval: Interval | None
-    p: float | None
-    adjusted_p: float | None
+    superiority: float | None
+    judgement: Judgement | None
     footnotes: tuple[str, ...]
 
 
@@ -73,7 +84,8 @@ class Comparison:
 
     num_draws: of videos, for the intervals; 0 without intervals.
     num_videos: how many there are to draw from, where runs have stored matches.
-    seed_spread: of AP in percent between seeds, pooled over trials; None where the intervals leave it out.
+    margin: in AP in percent, within which trials count as equal.
+    seed_plan: by which seeds were added until rows were decided; None where their number was fixed.
     """
 
     profile: str
@@ -81,7 +93,8 @@ class Comparison:
     rows: tuple[Row, ...]
     num_draws: int
     num_videos: int | None
-    seed_spread: SeedSpread | None
+    margin: float
+    seed_plan: SeedPlan | None
     unfinished: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -126,6 +139,8 @@ def compare_runs(
     *,
     mix: bool = False,
     num_draws: int = NUM_DRAWS,
+    margin: float = MARGIN,
+    family: Sequence[str] = (),
 ) -> Comparison:
     """Compare all trials of a profile that have been evaluated.
 
@@ -135,15 +150,20 @@ def compare_runs(
         split: evaluated by the runs; by default the main split of most.
         mix: compare also what is not comparable, with footnotes.
         num_draws: of videos, for the intervals; 0 leaves these out.
+        margin: in AP in percent, within which trials count as equal.
+        family: trials, or parts of the table (starts, study, further), to whose rows verdicts and their correction
+            are confined; by default all rows, or those of a plan by which seeds were added until they were decided.
 
     Raises:
-        SpecError: the number of draws is neither 0 nor enough.
+        SpecError: the number of draws is neither 0 nor enough, the margin is not positive, or a name of the family is
+            no trial of the table.
         RunError: no run is evaluated on the split, or they are not comparable: their profile, annotations or
             version of this program differ, or the settings of a trial from seed to seed.
         DataError: a file of a run cannot be used.
     """
     if num_draws and num_draws < MIN_DRAWS:
         raise SpecError(f"bootstrap: expected 0 for no intervals, or {MIN_DRAWS} draws or more, found {num_draws}")
+    check_margin(margin)
     found, unreadable = find_readable_runs(results_dir, profile)
     split = split or _most_common(directory.main_split for directory, _ in found)
     runs = [_read(*run, split) for run in found if run[0].is_evaluated(split)]
@@ -165,19 +185,50 @@ def compare_runs(
     if num_draws:
         notes += _resample(runs, split, num_draws)
     trials = list(dict.fromkeys(run.directory.trial for run in runs))
-    spread = pool_seed_spread(_all_resampled(_one_per_network(_scored(trial, runs), split)) for trial in trials)
-    rows = [_row(trial, runs, split, spread) for trial in trials]
-    adjusted = adjust_holm([row.p for row in rows])
+    plan = read_seed_plan(results_dir, profile, split)
+    named = _members(family or (plan.trials if plan else ()), trials)
+    compared = [_row(trial, runs, split) for trial in trials]
+    estimates = {row.trial: estimate for row, estimate in compared if estimate is not None and row.trial in named}
+    judged = judge(estimates, margin, _errors(compared, plan))
     return Comparison(
         profile,
         split,
-        tuple(replace(row, adjusted_p=p) for row, p in zip(rows, adjusted, strict=True)),
+        tuple(replace(row, judgement=judged.get(row.trial)) for row, _ in compared),
         num_draws,
         next((len(run.resampled.video_ids) for run in runs if run.resampled), None),
-        spread,
+        margin,
+        plan,
         tuple(f"{run.trial} seed {run.seed}" for run, _ in found if not run.is_evaluated(split)),
         tuple(notes),
     )
+
+
+def check_margin(margin: float) -> None:
+    """Refuse a margin that is no size, before any work is done.
+
+    Raises:
+        SpecError: it is not positive, or infinite.
+    """
+    if not 0 < margin < math.inf:
+        raise SpecError(f"margin: expected AP above 0 within which trials count as equal, found {margin:g}")
+
+
+def _members(family: Sequence[str], trials: Sequence[str]) -> set[str]:
+    """The trials that the names of a family mean; all of a table without names."""
+    parts = load_table_rows()
+    unknown = [name for name in family if name not in parts and name not in trials]
+    if unknown:
+        known = [*parts, *trials]
+        raise SpecError(f"family: no trial {unknown[0]!r} in this table{did_you_mean(unknown[0], known)}")
+    return {trial for name in family for trial in parts.get(name, (name,))} if family else set(trials)
+
+
+def _errors(compared: Iterable[tuple[Row, Estimate | None]], plan: SeedPlan | None) -> dict[str, float]:
+    """The errors that rows may have at the look at which they stand; none where their number of seeds was fixed."""
+    if plan is None:
+        return {}
+    of_looks = find_errors(plan.max_seeds)
+    return {row.trial: of_looks[min(estimate.num_networks, plan.max_seeds)] for row, estimate in compared if estimate}
 
 
 def _read(directory: RunDirectory, recorded: RecordedSpec, split: str) -> _Run:
@@ -230,21 +281,17 @@ def _notes(runs: Sequence[_Run]) -> Iterable[str]:
 
 def _resample(runs: Sequence[_Run], split: str, num_draws: int) -> Iterable[str]:
     """Resample the videos of each run; lines on those where that is not possible."""
-    missing, fewest = [], None
-    for run in runs:
-        path = run.directory.matches(split)
-        if run.figures["AP"] < 0:
-            continue
-        if not path.exists():
-            missing.append(run)
-            continue
-        try:
-            run.resampled = resample_run(path, run.figures["AP"], num_draws)
-        except DataError as error:
-            yield f"{run.name} has no interval: {error}"
-            continue
-        num_videos = len(run.resampled.video_ids)
-        fewest = num_videos if fewest is None else min(fewest, num_videos)
+    scored = [run for run in runs if run.figures["AP"] >= 0]
+    missing = [run for run in scored if not run.directory.matches(split).exists()]
+    stored = [run for run in scored if run not in missing]
+    with ThreadPoolExecutor(num_cores()) as threads:
+        resampled = threads.map(lambda run: _try_to_resample(run, split, num_draws), stored)
+    for run, outcome in zip(stored, resampled, strict=True):
+        if isinstance(outcome, DataError):
+            yield f"{run.name} has no interval: {outcome}"
+        else:
+            run.resampled = outcome
+    fewest = min((len(run.resampled.video_ids) for run in runs if run.resampled), default=None)
     if missing:
         first = missing[0].directory
         yield (
@@ -256,33 +303,55 @@ def _resample(runs: Sequence[_Run], split: str, num_draws: int) -> Iterable[str]
         yield f"no interval from {fewest} videos: it takes {MIN_VIDEOS} or more"
 
 
-def _row(trial: str, runs: Sequence[_Run], split: str, spread: SeedSpread | None) -> Row:
+def _try_to_resample(run: _Run, split: str, num_draws: int) -> RunDraws | DataError:
+    try:
+        return resample_run(run.directory.matches(split), run.figures["AP"], num_draws)
+    except DataError as error:
+        return error
+
+
+def _row(trial: str, runs: Sequence[_Run], split: str) -> tuple[Row, Estimate | None]:
+    """A row without its judgement, and the difference to judge, if there is one of several networks."""
     own = [run for run in runs if run.directory.trial == trial]
     networks = _one_per_network(own, split)
     values = {name: [run.figures[name] for run in networks if run.figures[name] >= 0] for name in TABLE_FIGURES}
-    base = {run.directory.seed: run for run in _scored(BASELINE, runs)}
-    scored = _scored(trial, runs)
-    paired = [(run, base[run.directory.seed]) for run in scored if trial != BASELINE and run.directory.seed in base]
-    fewest = min(len(_one_per_network(side, split)) for side in zip(*paired, strict=True)) if paired else 0
-    difference_interval, p = compute_difference(
-        _all_resampled([run for run, _ in paired]),
-        _all_resampled([run for _, run in paired]),
-        spread if fewest > 1 else None,
-    )
-    difference = Statistic.of([run.figures["AP"] - other.figures["AP"] for run, other in paired])
-    return Row(
+    pairs, one_network = _paired(trial, runs, split)
+    differences = [run.figures["AP"] - other.figures["AP"] for run, other in pairs]
+    difference = Statistic.of(differences)
+    resampled, base = _all_resampled([run for run, _ in pairs]), _all_resampled([run for _, run in pairs])
+    estimate = estimate_difference(resampled, base, trial, one_network=one_network) if resampled and base else None
+    row = Row(
         trial,
         tuple(run.directory.seed for run in own),
         len(networks),
         {name: Statistic.of(of_networks) for name, of_networks in values.items()},
-        compute_ap_interval(_all_resampled(_one_per_network(scored, split)), spread if len(networks) > 1 else None),
+        compute_ap_interval(_all_resampled(_one_per_network(_scored(trial, runs), split)), trial),
         # With one network on a side, the spread over pairs is that of the other side alone.
-        difference and (difference if fewest > 1 else Statistic(difference.mean, None)),
-        difference_interval,
-        p if fewest > 1 else None,
+        difference and (Statistic(difference.mean, None) if one_network else difference),
+        compute_interval(estimate) if estimate else None,
+        compute_superiority(resampled, base) if estimate else None,
         None,
         tuple(note for run in own for note in run.footnotes),
     )
+    return row, None if one_network else estimate
+
+
+def _paired(trial: str, runs: Sequence[_Run], split: str) -> tuple[list[tuple[_Run, _Run]], bool]:
+    """Runs with the baseline's of the same seed, no network twice, and whether a side has one network only.
+
+    Against one network stand all of the other side.
+    """
+    base = {run.directory.seed: run for run in _scored(BASELINE, runs)}
+    scored = _scored(trial, runs) if trial != BASELINE else []
+    pairs = [(run, base[run.directory.seed]) for run in scored if run.directory.seed in base]
+    distinct: list[tuple[_Run, _Run]] = []
+    seen: set[str] = set()
+    for pair in pairs:
+        networks = {run.network(split) for run in pair}
+        if not networks & seen:
+            distinct.append(pair)
+            seen |= networks
+    return (distinct, False) if len(distinct) > 1 else (pairs, True)
 
 
 def _one_per_network(runs: Sequence[_Run], split: str) -> list[_Run]:

@@ -5,7 +5,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from vistrials.evaluation.average_precision import TABLE_FIGURES
-from vistrials.evaluation.bootstrap import Interval
+from vistrials.evaluation.intervals import Interval
+from vistrials.evaluation.looks import find_errors
+from vistrials.evaluation.verdicts import ERROR, MAX_SEEDS, Judgement, Needed
 from vistrials.reports.comparison import BASELINE, Comparison, Row, Statistic
 from vistrials.reports.frame_text import escape_latex, escape_markdown, to_csv, to_latex, to_markdown
 
@@ -35,30 +37,34 @@ def remarks(comparison: Comparison) -> list[str]:
 
 
 def _what_intervals_cover(comparison: Comparison) -> list[str]:
-    spread = comparison.seed_spread
-    covered = "videos, not of seeds (one each)"
-    if spread:
-        covered = (
-            f"videos and of seeds (between which AP varies by sd {spread.variance**0.5:.1f} beyond their luck on these "
-            f"videos, pooled over trials, {spread.degrees} degrees of freedom)"
-        )
     return [
-        f"[95 % interval], p (two-sided, of ΔAP = 0): from {comparison.num_draws} draws of the "
-        f"{comparison.num_videos} videos, the same for all trials",
-        f"they cover the choice of {covered};",
-        "they do not cover other kinds of data; a row of one network (or against a baseline of one) has no p, and its "
-        "intervals cover videos only",
-        f"p is for each row alone; Holm: adjusted for the family of the {_family_size(comparison)} rows with p",
+        f"[95 % interval]: from {comparison.num_draws} draws of the {comparison.num_videos} videos, the same for all "
+        "trials, and the spread of the row's own networks; of one network, or against one, videos only",
+        "P(>): share of seeds and drawn videos on which the trial has more AP; neither covers other kinds of data",
+        *_what_verdicts_mean(comparison),
     ]
 
 
-def _family_size(comparison: Comparison) -> int:
-    return sum(row.p is not None for row in comparison.rows)
+def _what_verdicts_mean(comparison: Comparison) -> list[str]:
+    size = sum(row.judgement is not None for row in comparison.rows)
+    if not size:
+        return ["no verdict: it takes two networks or more on both sides"]
+    error, plan = f"{100 * ERROR:.0f} %", comparison.seed_plan
+    lines = [
+        f"p: two-sided, of ΔAP = 0, adjusted for the {size} rows that have one; verdict: better or worse, or equal "
+        f"within ±{comparison.margin:g} AP, each with an error of {error} for all these rows together; undecided: "
+        "what would decide it, should ΔAP stay"
+    ]
+    if plan:
+        errors = ", ".join(f"{100 * value:.1f} % with {seeds}" for seeds, value in find_errors(plan.max_seeds).items())
+        lines.append(f"seeds were added until rows were decided, up to {plan.max_seeds}: instead of {error}, {errors}")
+    return lines
 
 
 def columns(comparison: Comparison) -> tuple[str, ...]:
     """The headings of `cells`."""
-    return ("trial", *TABLE_FIGURES, "ΔAP", *(["p", "Holm"] if comparison.num_draws else []), "seeds")
+    judged = ["P(>)", "p", "verdict"] if comparison.num_draws else []
+    return ("trial", *TABLE_FIGURES, "ΔAP", *judged, "seeds")
 
 
 def cells(comparison: Comparison, separator: str = " ") -> list[tuple[str, ...]]:
@@ -74,18 +80,21 @@ def cells(comparison: Comparison, separator: str = " ") -> list[tuple[str, ...]]
 def _row_cells(row: Row, has_intervals: bool, separator: str) -> tuple[str, ...]:
     ap, difference = _shown(row.figures["AP"]), _shown(row.to_baseline, "+")
     others = [_shown(row.figures[name]) for name in TABLE_FIGURES[1:]]
-    p = []
+    judged: list[str] = []
     if has_intervals:
         ap += separator + _interval(row.interval)
         difference += separator + _interval(row.to_baseline_interval)
+        if row.to_baseline_interval and _is_of_one_network(row):
+            difference += f"{separator}videos only"
         others = [other.replace(" ±", f"{separator}±") for other in others]
-        p = ["" if row.trial == BASELINE else _p(value) for value in (row.p, row.adjusted_p)]
+        judged = [_superiority(row.superiority), _p(row.judgement), verdict(row.judgement, separator)]
+        judged = [""] * 3 if row.trial == BASELINE else judged
     return (
         f"{row.trial} *" if row.footnotes else row.trial,
         ap,
         *others,
         "" if row.trial == BASELINE else difference,
-        *p,
+        *judged,
         _seeds(row, separator),
     )
 
@@ -101,10 +110,36 @@ def _interval(interval: Interval | None) -> str:
     return f"[{_rounded(interval.low)}, {_rounded(interval.high)}]" if interval else "[–]"
 
 
-def _p(p: float | None) -> str:
-    if p is None:
+def _is_of_one_network(row: Row) -> bool:
+    return row.to_baseline is not None and row.to_baseline.sd is None
+
+
+def _superiority(share: float | None) -> str:
+    return "–" if share is None else f"{share:.2f}"
+
+
+def _p(judgement: Judgement | None) -> str:
+    if judgement is None:
         return "–"
+    p = judgement.adjusted_p
     return f"{p:.3f}" if p >= 0.0005 else "<0.001"
+
+
+def verdict(judgement: Judgement | None, separator: str = " ") -> str:
+    """A verdict in words, with what would decide it where it is undecided."""
+    if judgement is None:
+        return "–"
+    if judgement.needed is None:
+        return str(judgement.verdict)
+    return f"{judgement.verdict}:{separator}{needed(judgement.needed, separator)}"
+
+
+def needed(what: Needed, separator: str = " ") -> str:
+    """The seeds, and with more videos than there are the videos too, that would decide a difference, in words."""
+    if what.seeds is None:
+        return f"> {MAX_SEEDS} seeds"
+    more_videos = "" if what.videos is None else f",{separator}{what.videos:,} videos"
+    return f"{what.seeds} seeds{more_videos}"
 
 
 def _rounded(value: float, sign: str = "") -> str:
@@ -123,8 +158,9 @@ def to_frame(comparison: Comparison) -> "DataFrame":
     """A row for each trial, in percent to four digits; NaN where there is no such number.
 
     Columns: trial; AP, AP50, AP75, AR1, AR10 and AP_to_baseline, each followed by its standard deviation over seeds
-    (..._sd); the bounds AP_low, AP_high, AP_to_baseline_low and AP_to_baseline_high of the intervals; p, p_holm;
-    num_seeds, num_networks; footnotes.
+    (..._sd); the bounds AP_low, AP_high, AP_to_baseline_low and AP_to_baseline_high of the intervals; superiority,
+    P(A > B); p, p_adjusted (of no difference), p_equal, p_equal_adjusted (of one of the margin or more), verdict, and
+    seeds_needed, videos_needed where it is undecided; num_seeds, num_networks; footnotes.
     """
     from pandas import DataFrame
 
@@ -140,9 +176,27 @@ def _row_numbers(row: Row) -> dict[str, str | float]:
         low, high = (interval.low, interval.high) if interval else (None, None)
         numbers |= {f"{name}_low": low, f"{name}_high": high}
     shown = {name: _to_digits(number, 4) for name, number in numbers.items()}
-    shown |= {"p": _to_digits(row.p, 6), "p_holm": _to_digits(row.adjusted_p, 6)}
+    shown |= {"superiority": _to_digits(row.superiority, 4)}
     counts = {"num_seeds": len(row.seeds), "num_networks": row.num_networks}
-    return {"trial": row.trial, **shown, **counts, "footnotes": "; ".join(row.footnotes)}
+    return {
+        "trial": row.trial,
+        **shown,
+        **_judgement_numbers(row.judgement),
+        **counts,
+        "footnotes": "; ".join(row.footnotes),
+    }
+
+
+def _judgement_numbers(judgement: Judgement | None) -> dict[str, str | float]:
+    p = {"p": None, "p_adjusted": None, "p_equal": None, "p_equal_adjusted": None, "seeds_needed": None}
+    numbers: dict[str, float | None] = {**p, "videos_needed": None}
+    if judgement is not None:
+        values = judgement.p, judgement.adjusted_p, judgement.equal_p, judgement.adjusted_equal_p
+        numbers |= dict(zip(p, values, strict=False))
+        if judgement.needed is not None:
+            numbers |= {"seeds_needed": judgement.needed.seeds, "videos_needed": judgement.needed.videos}
+    shown = {name: _to_digits(number, 6) for name, number in numbers.items()}
+    return {**shown, "verdict": str(judgement.verdict) if judgement else ""}
 
 
 def _to_digits(number: float | None, digits: int) -> float:

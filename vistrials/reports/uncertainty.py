@@ -1,6 +1,7 @@
-"""How far other videos and seeds could have moved the figures of runs: from their stored matches."""
+"""How far other videos and networks could have moved the figures of runs: from their stored matches."""
 
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,16 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vistrials.errors import DataError
-from vistrials.evaluation.bootstrap import (
-    Interval,
-    SeedSpread,
-    add_seed_level,
-    compute_interval,
-    compute_p,
-    draw_videos,
-    measure_seed_spread,
-    resample_ap,
-)
+from vistrials.evaluation.bootstrap import draw_videos, resample_ap
+from vistrials.evaluation.intervals import Estimate, Interval, compute_interval, estimate_mean
 from vistrials.evaluation.stored_matches import load_matches
 
 _TOLERANCE = 1e-7  # percent
@@ -46,59 +39,77 @@ def resample_run(path: Path, ap: float, num_draws: int) -> RunDraws:
     matches = load_matches(path)
     num_videos = len(matches.video_ids)
     everything = np.ones((1, num_videos), dtype=np.int64)
-    own_ap, *draws = 100 * resample_ap(matches, np.concatenate([everything, draw_videos(num_videos, num_draws)]))
+    resampled = 100 * resample_ap(matches, np.concatenate([everything, draw_videos(num_videos, num_draws)]))
+    own_ap, draws = float(resampled[0]), resampled[1:]
     if not abs(own_ap - ap) <= _TOLERANCE:
         raise DataError(f"{path}: these matches have AP {own_ap:.2f}, the figures beside them {ap:.2f}")
-    return RunDraws(matches.video_ids, ap, np.array(draws))
+    return RunDraws(matches.video_ids, ap, draws)
 
 
-def pool_seed_spread(trials: Iterable[Sequence[RunDraws]]) -> SeedSpread | None:
-    """Pool the spread between seeds over trials, each a run of each of its networks; None where no trial has two."""
-    return measure_seed_spread(
-        (np.array([run.ap for run in runs]), np.stack([run.draws for run in runs]))
-        for runs in trials
-        if _are_on_same_videos(runs)
-    )
-
-
-def compute_ap_interval(runs: Sequence[RunDraws], spread: SeedSpread | None) -> Interval | None:
+def compute_ap_interval(runs: Sequence[RunDraws], trial: str) -> Interval | None:
     """Interval of the mean AP of one trial's networks, in percent.
 
     Args:
-        runs: of a trial, one of each network.
-        spread: between seeds; None leaves it out.
+        runs: of a trial, one of each network; a single one covers videos only.
+        trial: its name, from which its random numbers follow.
 
     Returns:
         None where there is no run, they are on different videos, or these are too few.
     """
     if not _are_on_same_videos(runs):
         return None
-    estimate = float(np.mean([run.ap for run in runs]))
-    draws = add_seed_level(np.mean([run.draws for run in runs], axis=0), spread, 1 / len(runs))
-    interval = compute_interval(estimate, draws, len(runs[0].video_ids))
-    return interval and Interval(max(0.0, interval.low), min(100.0, interval.high))
+    aps, draws = np.array([run.ap for run in runs]), np.stack([run.draws for run in runs])
+    estimate = estimate_mean(aps, draws, len(runs[0].video_ids), seed=_seed_of(f"AP of {trial}"))
+    if estimate is None:
+        return None
+    interval = compute_interval(estimate)
+    return Interval(max(0.0, interval.low), min(100.0, interval.high))
 
 
-def compute_difference(
-    runs: Sequence[RunDraws], base: Sequence[RunDraws], spread: SeedSpread | None
-) -> tuple[Interval | None, float | None]:
-    """Interval and p-value of the mean difference of AP, in percent, paired by draw.
+def estimate_difference(
+    runs: Sequence[RunDraws], base: Sequence[RunDraws], trial: str, *, one_network: bool
+) -> Estimate | None:
+    """Estimate the mean difference of AP, in percent, paired by seed and by draw.
 
     Args:
         runs: of a trial.
         base: runs of the trial to compare with, of the same seeds.
-        spread: between seeds; None leaves it out.
+        trial: the name of the first, from which its random numbers follow.
+        one_network: a side has no more: only videos are covered.
 
     Returns:
-        None twice where there is no run, they are on different videos, or these are too few.
+        None where there is no run, they are on different videos, or these are too few.
     """
     if not runs or not _are_on_same_videos([*runs, *base]):
-        return None, None
-    pairs = list(zip(runs, base, strict=True))
-    estimate = float(np.mean([run.ap - other.ap for run, other in pairs]))
-    draws = np.mean([run.draws - other.draws for run, other in pairs], axis=0)
-    draws, num_videos = add_seed_level(draws, spread, 2 / len(pairs)), len(runs[0].video_ids)
-    return compute_interval(estimate, draws, num_videos), compute_p(estimate, draws, num_videos)
+        return None
+    differences = np.array([run.ap - other.ap for run, other in zip(runs, base, strict=True)])
+    draws = np.stack([run.draws - other.draws for run, other in zip(runs, base, strict=True)])
+    seed = _seed_of(trial)
+    return estimate_mean(differences, draws, len(runs[0].video_ids), one_network=one_network, seed=seed)
+
+
+def compute_superiority(runs: Sequence[RunDraws], base: Sequence[RunDraws]) -> float | None:
+    """P(A > B): the share of seeds and drawn videos on which a run has more AP than the other; ties count half.
+
+    Args:
+        runs: of a trial.
+        base: runs of the trial to compare with, of the same seeds.
+
+    Returns:
+        None where there is no run, or they are on different videos.
+
+    Source: X. Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks (2021).
+    """
+    if not runs or not _are_on_same_videos([*runs, *base]):
+        return None
+    draws = np.stack([run.draws - other.draws for run, other in zip(runs, base, strict=True)])
+    known = draws[~np.isnan(draws)]
+    return float((np.sign(known).mean() + 1) / 2) if known.size else None
+
+
+def _seed_of(name: str) -> int:
+    """The same for a trial whatever else is in the table."""
+    return zlib.crc32(name.encode())
 
 
 def _are_on_same_videos(runs: Sequence[RunDraws]) -> bool:

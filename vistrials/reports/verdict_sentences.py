@@ -1,0 +1,51 @@
+"""What a comparison says, in sentences: nothing but its verdicts."""
+
+from collections.abc import Callable, Sequence
+
+from vistrials.evaluation.verdicts import Verdict
+from vistrials.reports.comparison import BASELINE, Comparison, Row
+from vistrials.reports.comparison_text import needed
+
+
+def say_verdicts(comparison: Comparison) -> str:
+    """One paragraph in Markdown: which trials are better, worse, equal, undecided, and which have no verdict.
+
+    An undecided trial comes with its difference and what would decide it; one without a verdict with its difference.
+    """
+    rows = [row for row in comparison.rows if row.to_baseline is not None]
+    of = {verdict: [row for row in rows if row.judgement and row.judgement.verdict is verdict] for verdict in Verdict}
+    without = [row for row in rows if row.judgement is None]
+    parts = [
+        f"better than `{BASELINE}`: {_listed(of[Verdict.BETTER], _with_interval)}",
+        f"worse: {_listed(of[Verdict.WORSE], _with_interval)}",
+        f"equal within ±{comparison.margin:g} AP: {_listed(of[Verdict.EQUAL], _with_interval)}",
+        f"undecided: {_listed(of[Verdict.UNDECIDED], _with_needed)}",
+    ]
+    if without:
+        parts.append(f"no verdict, for lack of networks: {_listed(without, _with_difference)}")
+    return f"On `{comparison.split}` ({comparison.num_videos} videos), {'; '.join(parts)}."
+
+
+def _listed(rows: Sequence[Row], show: Callable[[Row], str]) -> str:
+    return ", ".join(map(show, rows)) or "none"
+
+
+def _difference(row: Row) -> str:
+    assert row.to_baseline is not None
+    # Adding 0 turns -0.0 into 0.0.
+    return f"{round(row.to_baseline.mean, 1) + 0.0:+.1f}"
+
+
+def _with_difference(row: Row) -> str:
+    return f"`{row.trial}` ({_difference(row)})"
+
+
+def _with_interval(row: Row) -> str:
+    interval = row.to_baseline_interval
+    assert interval is not None
+    return f"`{row.trial}` ({_difference(row)} [{interval.low:.1f}, {interval.high:.1f}])"
+
+
+def _with_needed(row: Row) -> str:
+    assert row.judgement is not None and row.judgement.needed is not None
+    return f"`{row.trial}` ({_difference(row)}; {needed(row.judgement.needed)})"
