@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,8 @@ from vistrials.errors import VistrialsError
 EXIT_FAULTS_FOUND = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
+
+JSON_SUFFIXES = (".json", ".json.gz")
 
 
 def _complete(kind: str) -> Callable[[str], list[str]]:
@@ -98,12 +100,16 @@ def all_overrides(data: Path | None, weights: str | None, overrides: list[str] |
     return [*chosen, *(overrides or [])]
 
 
-def keep_files(force: bool, *outputs: Path | None) -> None:
-    """Refuse to replace existing files, before any work is done, unless --force is given."""
-    from vistrials.formats.files import refuse_to_replace
+def keep_files(force: bool, *outputs: Path | None, suffixes: Collection[str] = ()) -> None:
+    """Refuse outputs of another kind than their command writes, that cannot be written, or, without --force, exist.
 
-    if not force:
-        refuse_to_replace([path for path in outputs if path is not None], "name another file")
+    Called before any work is done; `suffixes` are those of `formats.files.check_output`.
+    """
+    from vistrials.formats.files import check_output
+
+    for path in outputs:
+        if path is not None:
+            check_output(path, suffixes, replace=force)
 
 
 def find_predictions(
