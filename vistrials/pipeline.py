@@ -38,7 +38,7 @@ from vistrials.specs.loading import load_trial, overrides_within
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
-from vistrials.weights.files import digest_of_tensors, load_weights, read_metadata, save_weights
+from vistrials.weights.files import ROUNDED_FROM, digest_of_tensors, load_weights, read_metadata, save_weights
 from vistrials.weights.shipped import weights_file
 from vistrials.weights.starts import fills_backbone, holds_backbone
 
@@ -393,7 +393,8 @@ def _infer(job: _Job, split: str) -> None:
     data, video_set = job.splits.load(split)
     data_digest = record_data(directory.provenance, split, data.annotations)
     names = [category.name for category in video_set.categories]
-    trained = json.loads(read_metadata(directory.weights).get("category_names", json.dumps(names)))
+    metadata = read_metadata(directory.weights)
+    trained = json.loads(metadata.get("category_names", json.dumps(names)))
     _check_categories(trained, names, data.annotations)
     model = build_model(spec.model, video_set.num_categories)
     load_weights(model, directory.weights, allow_missing=False)
@@ -414,6 +415,7 @@ def _infer(job: _Job, split: str) -> None:
         entry |= _gpu_memory(job.device) | {
             "weights_sha256": weights_digest,
             "network_sha256": network_digest,
+            **({ROUNDED_FROM: metadata[ROUNDED_FROM]} if ROUNDED_FROM in metadata else {}),
             "videos": summary.videos,
             "frames": summary.frames,
             "tracks": summary.tracks,
