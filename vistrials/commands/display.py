@@ -21,6 +21,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from vistrials.formats.files import replacing
+
 # Into a pipe or a file tables go as wide as they are: nobody can widen those afterwards.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 250)
 err = Console(stderr=True, highlight=False)
@@ -40,7 +42,8 @@ def show_rendered(text: str, file: Path | None) -> None:
     """Text as it is; with a file it goes there, and the file's name is shown."""
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        with replacing(file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
         text = str(file)
     show_text(text)
 

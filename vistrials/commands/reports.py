@@ -29,14 +29,15 @@ def compare(
     force: Replace = False,
 ) -> None:
     """Table 1: the figures of all trials that have been evaluated, and how far they are from the baseline's."""
+    from vistrials.reports.frame_text import choose_format
+
+    chosen = choose_format(form, out)
     keep_files(force, out)
     from vistrials.commands.display import show_rendered, show_table, show_text
     from vistrials.reports.comparison import compare_runs
     from vistrials.reports.comparison_text import caption, cells, columns, remarks, render
-    from vistrials.reports.frame_text import choose_format
     from vistrials.specs.loading import DEFAULT_PROFILE
 
-    chosen = choose_format(form, out)
     comparison = compare_runs(results, profile or DEFAULT_PROFILE, split, mix=mix, num_draws=bootstrap)
     if chosen == "table":
         show_table(caption(comparison), columns(comparison), cells(comparison, "\n"))
@@ -58,11 +59,11 @@ def plot_losses_command(
     force: Replace = False,
 ) -> None:
     """Figure 4: six training losses of each trial as curves, or as CSV."""
-    keep_files(force, out)
     from vistrials.commands.display import show_text
-    from vistrials.reports.loss_curves import save_loss_curves
+    from vistrials.reports.loss_curves import SUFFIXES, save_loss_curves
     from vistrials.specs.loading import DEFAULT_PROFILE
 
+    keep_files(force, out, suffixes=SUFFIXES)
     show_text(str(save_loss_curves(results, profile or DEFAULT_PROFILE, out, trials or (), seed)))
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from vistrials.errors import DataError
 
+WEIGHTS_SUFFIX = ".safetensors"
+"""How files of our own weights end."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -55,6 +58,16 @@ def has_suffix(path: Path | str, suffixes: Iterable[str]) -> bool:
     return any(name.endswith(suffix) and name != suffix for suffix in suffixes)
 
 
+def check_suffix(path: Path | str, suffixes: Collection[str]) -> None:
+    """Refuse to write a file under a name that says something else.
+
+    Raises:
+        DataError: the name ends in none of these suffixes.
+    """
+    if not has_suffix(path, suffixes):
+        raise DataError(f"{path}: expected the name of the file to write to end in {_either(list(suffixes))}")
+
+
 def check_output(
     path: Path | str, suffixes: Collection[str] = (), *, replace: bool = False, otherwise: str = "name another file"
 ) -> Path:
@@ -75,8 +88,8 @@ def check_output(
         DataError: its suffix is another, it is a folder or lies in a file, it may not be written, or is there already.
     """
     path = Path(path)
-    if suffixes and not has_suffix(path, suffixes):
-        raise DataError(f"{path}: expected the name of the file to write to end in {_either(list(suffixes))}")
+    if suffixes:
+        check_suffix(path, suffixes)
     if path.is_dir():
         raise DataError(f"{path}: expected the name of a file to write, found a folder; name a file in it")
     if not replace:
