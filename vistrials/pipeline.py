@@ -1,7 +1,9 @@
 """A trial spec -> its parts -> a finished run; the only file that joins data, models, engine and runs."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from vistrials.models.objprop import ObjProp, build_model
 from vistrials.runs.directory import RunDirectory, result_digest
 from vistrials.runs.provenance import (
     describe_device,
+    describe_environment,
     record_data,
     record_stage,
     update_provenance,
@@ -91,6 +94,7 @@ def run(
     num_devices: int = 1,
     force: bool = False,
     stages: Sequence[str] = STAGES,
+    splits: Sequence[str] = (),
     overrides: Sequence[str] = (),
     starts: Mapping[str, TrialSpec] | None = None,
     reporter: Reporter | None = None,
@@ -107,6 +111,7 @@ def run(
         num_devices: processes to train on; inference runs on one.
         force: redo the stages asked for, and drop what follows from them.
         stages: some of `STAGES`, to do no more than these.
+        splits: some of the spec's, to predict and score no more than these.
         overrides: those that went into the spec, for the record.
         starts: specs of trials to start from, by name, where they are not what that name alone means.
         reporter: hears of stages, progress, news and warnings.
@@ -132,28 +137,34 @@ def run(
         starts or {},
         reporter,
     )
-    if "train" not in stages and not directory.spec.exists():
-        raise RunError(f"{directory.path}: no such run yet; `{directory.command('run')}` makes it")
+    if "train" not in stages:
+        directory.check_there()
     with directory.lock():
         _check_at_the_door(job, stages, force)
         if force:
             _discard(directory, stages, spec.data.splits)
         _prepare(job)
-        todo = list(spec.data.splits)
-        if "evaluate" in stages:
-            # Published results come without weights and predictions: what is scored needs neither.
-            todo = [split for split in todo if not directory.is_evaluated(split)]
+        todo = [split for split in splits or spec.data.splits if _lacks_something(directory, split, stages)]
         if not todo:
             job.reporter.message(f"{directory.path}: done already; {_how_to_redo(directory)}")
         unpredicted = [split for split in todo if not directory.is_inferred(split)]
         if "train" in stages and (unpredicted or "infer" not in stages):
             _train(job)
         for split in todo:
-            if "infer" in stages:
+            if "infer" in stages and not directory.is_inferred(split):
                 _infer(job, split)
+                if directory.is_evaluated(split):
+                    _hold_against_figures(job, split)
             if "evaluate" in stages:
                 _evaluate(job, split)
     return directory
+
+
+def _lacks_something(directory: RunDirectory, split: str, stages: Sequence[str]) -> bool:
+    if "evaluate" not in stages or not directory.is_evaluated(split):
+        return True
+    # Published figures may come without weights and predictions, and are no reason to train anew.
+    return "infer" in stages and directory.is_trained() and not directory.is_inferred(split)
 
 
 def _how_to_redo(directory: RunDirectory) -> str:
@@ -386,8 +397,6 @@ def _job_of_start(job: _Job, trial: str) -> _Job:
 
 def _infer(job: _Job, split: str) -> None:
     spec, directory = job.spec, job.directory
-    if directory.is_inferred(split):
-        return
     if not directory.is_trained():
         raise RunError(f"{directory.path}: no weights to predict with; {directory.how_to_predict(split)}")
     data, video_set = job.splits.load(split)
@@ -398,7 +407,9 @@ def _infer(job: _Job, split: str) -> None:
     _check_categories(trained, names, data.annotations)
     model = build_model(spec.model, video_set.num_categories)
     load_weights(model, directory.weights, allow_missing=False)
-    with record_stage(directory.provenance, f"infer/{split}", describe_device(str(job.device))) as entry:
+    # What is recorded of a split with figures is how these came about.
+    record = nullcontext({}) if directory.is_evaluated(split) else _record_inference(job, split)
+    with record as entry:
         weights_digest, network_digest = sha256_of(directory.weights), digest_of_tensors(model.state_dict())
         if job.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(job.device)
@@ -421,6 +432,26 @@ def _infer(job: _Job, split: str) -> None:
             "tracks": summary.tracks,
             "seconds_per_frame": round(summary.seconds / summary.frames, 5),
         }
+
+
+def _record_inference(job: _Job, split: str) -> AbstractContextManager[dict[str, Any]]:
+    return record_stage(job.directory.provenance, f"infer/{split}", describe_device(str(job.device)))
+
+
+def _hold_against_figures(job: _Job, split: str) -> None:
+    """Say so where a split that is predicted again has other figures than those that are here, which stay."""
+    directory = job.directory
+    data, _ = job.splits.load(split)
+    recorded, found = directory.read_metrics(split), evaluate_files(data.annotations, directory.predictions(split))
+    if all(math.isclose(recorded.get(name, math.nan), value, abs_tol=1e-9) for name, value in found.figures.items()):
+        return
+    again = {"environment": describe_environment(), "figures": found.figures}
+    update_provenance(directory.provenance, predicted_again={split: again})
+    job.reporter.warning(
+        f"split {split}, predicted again here, has AP {100 * found.figures['AP']:.2f}, but "
+        f"{100 * recorded['AP']:.2f} in {directory.metrics(split).name}, which stays: another processor or library "
+        f"rounds otherwise; `{directory.command('run', '--force')}` redoes all of the run"
+    )
 
 
 def _check_categories(expected: list[str], found: list[str], annotations: Path) -> None:

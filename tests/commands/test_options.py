@@ -7,7 +7,6 @@ from typer.testing import CliRunner
 
 from vistrials.cli import app
 
-
 OUTPUTS = [
     ("evaluate truth.json predictions.json --json OUT", "out.json", ".json or .json.gz"),
     ("diagnose predictions.json --gt truth.json --json OUT", "out.json.gz", ".json or .json.gz"),

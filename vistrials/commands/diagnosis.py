@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import JSON_SUFFIXES, Profile, Replace, Results, Seed, find_predictions, keep_files
+from vistrials.commands.options import JSON_SUFFIXES, Profile, Replace, Results, Seed, find_all_predictions, keep_files
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -43,7 +43,7 @@ def diagnose_command(
     """
     keep_files(force, json_path, suffixes=JSON_SUFFIXES)
     names = [run, *([against] if against is not None else [])]
-    files = [find_predictions(name, ground_truth, split, profile, seed, results) for name in names]
+    files = find_all_predictions(names, ground_truth, split, profile, seed, results)
 
     from vistrials.evaluation.errors.analysis import diagnose_files
 

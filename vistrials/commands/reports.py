@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Format, Profile, Replace, Results, Seed, keep_files, run_folder
+from vistrials.commands.options import Format, Profile, Replace, Results, Seed, keep_files, predict_missing, run_folder
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -100,7 +100,9 @@ def visualize_command(
     --profile, --seed and --results are for a run that is named by its trial; a folder implies them.
     """
     frames = num_frames if at is None else _frame_numbers(at)
+    keep_files(force, out)
     folder = run_folder(run, profile, seed, results)
+    predict_missing(folder, split)
 
     from vistrials.commands.display import show_text
     from vistrials.finished_runs.visualization import visualize

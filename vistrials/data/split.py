@@ -8,7 +8,7 @@ from typing import Any
 
 from vistrials.errors import DataError
 from vistrials.formats.annotations import build_video_set
-from vistrials.formats.files import check_output
+from vistrials.formats.files import check_output, refuse_to_replace
 from vistrials.formats.json_file import load_json, save_json_atomic
 from vistrials.specs.data import FileSource
 
@@ -39,7 +39,9 @@ def split_annotations(
     for output in outputs:
         if output.resolve() == Path(train_json).resolve():
             raise DataError(f"{train_json}: the split would replace it; choose another output folder")
-        check_output(output, replace=replace, otherwise="name another folder with --out")
+        check_output(output, replace=True)
+    if not replace:
+        refuse_to_replace(outputs, "name another folder with --out")
     document = load_json(train_json)
     build_video_set(document, Path(), str(train_json))
     categories_of: dict[int, set[int]] = {video["id"]: set() for video in document["videos"]}

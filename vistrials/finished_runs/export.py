@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.errors import CheckpointError
-from vistrials.formats.files import WEIGHTS_SUFFIX, check_output
+from vistrials.formats.files import WEIGHTS_SUFFIX, check_output, refuse_to_replace
 from vistrials.formats.json_file import save_json_atomic
 from vistrials.runs.directory import RunDirectory
 from vistrials.runs.provenance import read_provenance
@@ -36,8 +36,9 @@ def export_weights(
     source, out = Path(run_or_file), Path(out)
     beside = out.with_suffix(".json")
     written = (out,) if source.is_file() else (out, beside)
-    check_output(out, [".pth" if original else WEIGHTS_SUFFIX], replace=replace)
-    check_output(beside, replace=replace or beside not in written)
+    check_output(out, [".pth" if original else WEIGHTS_SUFFIX], replace=True)
+    if not replace:
+        refuse_to_replace(written, "name another file")
     if source.is_file():
         _copy_weights(source, out, half, original)
         return written

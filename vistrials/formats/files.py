@@ -52,13 +52,13 @@ def refuse_to_replace(paths: Iterable[Path], otherwise: str) -> None:
         raise DataError(f"{' and '.join(there)}: there already; replace with --force, or {otherwise}")
 
 
-def has_suffix(path: Path | str, suffixes: Iterable[str]) -> bool:
+def has_suffix(path: str | os.PathLike[str], suffixes: Iterable[str]) -> bool:
     """Whether a name ends in one of these (`.png`, `.json.gz`), in small letters or capitals, and is more than that."""
     name = Path(path).name.lower()
     return any(name.endswith(suffix) and name != suffix for suffix in suffixes)
 
 
-def check_suffix(path: Path | str, suffixes: Collection[str]) -> None:
+def check_suffix(path: str | os.PathLike[str], suffixes: Collection[str]) -> None:
     """Refuse to write a file under a name that says something else.
 
     Raises:
@@ -69,7 +69,11 @@ def check_suffix(path: Path | str, suffixes: Collection[str]) -> None:
 
 
 def check_output(
-    path: Path | str, suffixes: Collection[str] = (), *, replace: bool = False, otherwise: str = "name another file"
+    path: str | os.PathLike[str],
+    suffixes: Collection[str] = (),
+    *,
+    replace: bool = False,
+    otherwise: str = "name another file",
 ) -> Path:
     """Refuse a file to write that cannot be what its name says, or cannot be written: called before any work is done.
 
@@ -98,7 +102,7 @@ def check_output(
     return path
 
 
-def check_folder(folder: Path | str) -> None:
+def check_folder(folder: str | os.PathLike[str]) -> None:
     """Refuse a folder to write to, which may have to be made, where that cannot be.
 
     Raises:

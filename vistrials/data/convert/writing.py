@@ -86,7 +86,7 @@ def write_youtube_vis(
         DataError: the source is broken, holds no object, or the target holds something else.
     """
     out = Path(out).resolve()
-    check_folder(out)
+    check_folder(out if out.is_dir() else out.parent)
     if not split or split != Path(split).name or split.startswith("."):
         raise DataError(f"split {split!r}: expected a plain name such as train or valid")
     others = _splits_there(out, split)
