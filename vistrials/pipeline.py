@@ -54,17 +54,22 @@ _PASSED_ON = ("data", "train", "init.backbone")
 class _Splits:
     """The splits of a data set, each found and read once however many stages and trials use it."""
 
-    def __init__(self, data: DataSpec) -> None:
-        self._data = data
+    def __init__(self, data: DataSpec, reporter: Reporter) -> None:
+        self._data, self._reporter = data, reporter
         self._loaded: dict[str, tuple[ResolvedSplit, VideoSet]] = {}
 
     def load(self, split: str) -> tuple[ResolvedSplit, VideoSet]:
         """Where a split lies, and its videos; only the training split needs annotations."""
         if split not in self._loaded:
-            found = resolve_split(self._data, split)
+            found = resolve_split(self._data, split, self._show_drawing)
             videos = load_video_set(found.annotations, found.frames_dir, require_annotations=split == "train")
             self._loaded[split] = found, videos
         return self._loaded[split]
+
+    def _show_drawing(self, done: int, total: int) -> None:
+        if done == 1:
+            self._reporter.stage("draw the embedded videos", total)
+        self._reporter.advance(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +130,10 @@ def run(
         VistrialsError: anything else that the user can mend, in one line.
         Interrupted: stopped by a signal; the same call continues from there.
     """
-    directory = RunDirectory.for_spec(spec, results_dir, seed)
-    reporter = reporter or SilentReporter()
+    directory, reporter = RunDirectory.for_spec(spec, results_dir, seed), reporter or SilentReporter()
     job = _Job(
         spec,
-        _Splits(spec.data),
+        _Splits(spec.data, reporter),
         directory,
         choose_device(device),
         num_devices,

@@ -1,5 +1,6 @@
 """What the command line shows: progress, tables and one-line errors. Only commands use it."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,12 +14,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from vistrials.formats.files import replacing
@@ -93,14 +95,20 @@ def show_parameters(own: Mapping[str, int], baseline: Mapping[str, int], num_cat
 
 @contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for functions that call progress(done, total); silent where stderr is no terminal."""
+    """A bar for functions that call progress(done, total); lines now and then where stderr is no terminal."""
     with _bars() as bars:
-        task = bars.add_task(escape(name), total=None, values="")
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+        task, lines = bars.add_task(escape(name), total=None, values=""), _ProgressLines(name)
+
+        def progress(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+            if bars.disable:
+                lines.move(done, total)
+
+        yield progress
 
 
 class RichReporter:
-    """Draws the stages of a run as bars on a terminal, as one line each elsewhere.
+    """Draws the stages of a run as bars on a terminal; elsewhere lines say when one begins, how far it is, and its end.
 
     Runs that go on side by side share their bars, and a name in front of their news tells them apart.
     """
@@ -110,6 +118,9 @@ class RichReporter:
         self._owns_bars = bars is None
         self._bars = _bars() if bars is None else bars
         self._task: TaskID | None = None
+        self._lines: _ProgressLines | None = None
+        self._done = 0
+        self._total: int | None = None
         self._name = ""
         self._started = 0.0
 
@@ -128,6 +139,10 @@ class RichReporter:
         self._end_stage(finished=True)
         self._name, self._started = name, time.monotonic()
         self._task = self._bars.add_task(escape(name), total=total, values="")
+        self._done, self._total, self._lines = 0, total, None
+        if self._bars.disable:
+            self._lines = _ProgressLines(self._prefix + name)
+            self.message(f"{name}: begins" + (f", {count(total)} steps" if total else ""))
 
     def advance(self, steps: int = 1, **values: float) -> None:
         """Move the current stage on and show values beside it."""
@@ -136,6 +151,9 @@ class RichReporter:
         self._bars.advance(self._task, steps)
         if values:
             self._bars.update(self._task, values=_format_values(values))
+        self._done += steps
+        if self._lines is not None and self._total:
+            self._lines.move(self._done, self._total, values)
 
     def message(self, text: str) -> None:
         """One line of news."""
@@ -154,6 +172,33 @@ class RichReporter:
             err.print(Text(f"{self._name}: {time.monotonic() - self._started:.1f} s"), soft_wrap=True)
 
 
+class _ProgressLines:
+    """How far something is, in a line after the first seconds and then every 30, for readers of a pipe or a file."""
+
+    _FIRST_SECONDS, _SECONDS = 5.0, 30.0
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._values: dict[str, float] = {}
+        self._begin: tuple[float, int] | None = None
+        self._next = 0.0
+
+    def move(self, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
+        """So many steps are done, and these values are worth showing; the first call is where the rate counts from."""
+        now = time.monotonic()
+        self._values |= values or {}
+        if self._begin is None:
+            self._begin, self._next = (now, done), now + self._FIRST_SECONDS
+        if now < self._next or done <= self._begin[1]:
+            return
+        self._next = now + self._SECONDS
+        rate = (done - self._begin[1]) / (now - self._begin[0])
+        parts = [f"{count(done)} of {count(total)}", f"{rate:.3g} a second"]
+        parts += [f"{name} {value:.3g}" for name, value in self._values.items()]
+        parts.append(f"{_duration((total - done) / rate)} left")
+        err.print(Text(f"{self._name}: {', '.join(parts)}"), soft_wrap=True)
+
+
 @contextmanager
 def shared_bars() -> Iterator[Callable[[str], RichReporter]]:
     """What makes reporters, by name, whose bars stand below each other."""
@@ -161,14 +206,27 @@ def shared_bars() -> Iterator[Callable[[str], RichReporter]]:
         yield lambda name: RichReporter(name, bars)
 
 
+class _TimeLeft(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        seconds = None if task.finished else task.time_remaining
+        return Text("" if seconds is None else f"{_duration(seconds)} left", style="progress.remaining")
+
+
+class _Values(ProgressColumn):
+    """What is worth showing beside a bar: the only column that gives way where the terminal is narrow."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["values"], style="dim", no_wrap=True, overflow="ellipsis")
+
+
 def _bars() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[values]}", style="dim"),
+        BarColumn(bar_width=24, table_column=Column(no_wrap=True)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        _TimeLeft(Column(no_wrap=True)),
+        _Values(),
         console=err,
         disable=not sys.stderr.isatty(),
     )
@@ -176,6 +234,14 @@ def _bars() -> Progress:
 
 def _format_values(values: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.3g}" for name, value in values.items())
+
+
+def _duration(seconds: float) -> str:
+    """59 s, 4 min, 2 h 5 min: rounded up, so that what is left is not over yet."""
+    if seconds < 60:
+        return f"{math.ceil(seconds)} s"
+    hours, minutes = divmod(math.ceil(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _is_number(cell: Any) -> bool:

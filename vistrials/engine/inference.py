@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vistrials.data.frames import iter_frames
@@ -17,6 +18,8 @@ from vistrials.specs.inference import InferenceSpec
 from vistrials.structures.frames import Frame
 from vistrials.structures.video import Video, VideoSet
 from vistrials.tracking.online import track_video
+
+_STOPPING = "stopping after this frame: finished videos are kept; Ctrl-C again stops at once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def infer(
         spec: thresholds and association.
         files: where to write.
         digest: of everything that changes the predictions: weights, spec, data.
-        reporter: hears of each video; steps are frames.
+        reporter: hears of each frame, and how long those of a video took.
         title: of the stage, for the reporter.
 
     Raises:
@@ -73,13 +76,13 @@ def infer(
     category_ids = [category.id for category in video_set.categories]
     finished = _open_partial(files.partial, digest)
     reporter.stage(title, sum(len(video) for video in video_set.videos))
-    with StopRequest() as stop, open(files.partial, "a", encoding="utf-8") as partial:
-        for number, video in enumerate(video_set.videos):
-            if number < finished:
-                reporter.advance(len(video))
-                continue
+    reporter.advance(sum(len(video) for video in video_set.videos[:finished]))
+    announce = partial(reporter.message, _STOPPING)
+    with StopRequest(announce=announce) as stop, open(files.partial, "a", encoding="utf-8") as lines:
+        for number, video in enumerate(video_set.videos[finished:], start=finished):
             began = time.perf_counter()
-            frames = _until_stopped(iter_frames(video_set, video, image_size_px), stop, number, video_set)
+            read = iter_frames(video_set, video, image_size_px)
+            frames = _until_stopped(read, stop, number, video_set, reporter)
             with autocast:
                 tracks = track_video(model, frames, video.id, category_ids, spec)
             seconds = time.perf_counter() - began
@@ -89,18 +92,21 @@ def infer(
                 "seconds": round(seconds, 4),
                 "tracks": [track.to_json() for track in tracks],
             }
-            partial.write(json.dumps(row) + "\n")
-            partial.flush()
-            reporter.advance(len(video), seconds_per_frame=seconds / len(video))
+            lines.write(json.dumps(row) + "\n")
+            lines.flush()
+            reporter.advance(0, seconds_per_frame=seconds / len(video))
     return _assemble(files, video_set.videos)
 
 
-def _until_stopped(frames: Iterator[Frame], stop: StopRequest, number: int, video_set: VideoSet) -> Iterator[Frame]:
+def _until_stopped(
+    frames: Iterator[Frame], stop: StopRequest, number: int, video_set: VideoSet, reporter: Reporter
+) -> Iterator[Frame]:
     for frame in frames:
         if stop.requested:
             done = f"{number} of {len(video_set.videos)} videos"
             raise Interrupted(f"stopped after {done}; the same command continues from there")
         yield frame
+        reporter.advance(1)
 
 
 def _open_partial(path: Path, digest: str) -> int:

@@ -25,6 +25,10 @@ from vistrials.specs.training import TrainSpec
 
 SHOWN_MEAN_ITERS = 50
 
+_STOPPING = (
+    "stopping: finishes this step and saves it; Ctrl-C again stops at once and loses the steps since the last save"
+)
+
 
 class TrainingError(VistrialsError):
     """A training that cannot continue."""
@@ -98,7 +102,7 @@ def fit(
     reporter.advance(start)
     means = RunningMeans(SHOWN_MEAN_ITERS)
 
-    with StopRequest() as stop, _open_log(fabric, files, start) as log:
+    with StopRequest(announce=lambda: reporter.message(_STOPPING)) as stop, _open_log(fabric, files, start) as log:
         batches = _until_stopped(loader, stop)
         for done in range(start, total_iters):
             step_began = time.perf_counter()
