@@ -94,3 +94,30 @@ def test_a_narrow_terminal_keeps_the_time_left(monkeypatch: pytest.MonkeyPatch) 
     (line,) = shown.get().splitlines()
     assert line.startswith("train baseline ") and " 123/500 " in line and " 7 min left loss_to" in line
     assert len(line.rstrip()) <= 80
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "left_out"),
+    [
+        (27, "trial  AP    AR1   p      n", None),  # 5 + 4 + 4 + 5 + 1, and 2 between two columns
+        (26, "trial  AP    p      n", "AR1"),
+        (20, "trial  AP    n", "AR1, p"),
+        (9, None, "AR1, p"),  # what cannot go is folded
+    ],
+)
+def test_a_narrow_terminal_costs_the_dispensable_columns_in_their_order(
+    width: int,
+    shown: str | None,
+    left_out: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(display, "out", Console(width=width))
+    columns, row = ("trial", "AP", "AR1", "p", "n"), ("bases", "66.8", "53.6", "0.001", "3")
+    display.show_table(None, columns, [row], ["AR10", "AR1", "p"])
+    lines = capsys.readouterr().out.splitlines()
+    if shown is not None:
+        assert lines[0].split() == shown.split() and len(lines) == 2 + (left_out is not None)
+        assert all(len(line.rstrip()) <= width for line in lines[:2])
+    said = f"left out, for the width of this terminal: {left_out}; a file or a pipe gets all columns"
+    assert (lines[-1] == said) is (left_out is not None)

@@ -27,6 +27,7 @@ from vistrials.formats.files import replacing
 
 # Into a pipe or a file tables go as wide as they are: nobody can widen those afterwards.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 250)
+_UNBOUNDED = 10_000  # columns of a terminal, where a table's own width is asked for
 err = Console(stderr=True, highlight=False)
 
 
@@ -50,8 +51,26 @@ def show_rendered(text: str, file: Path | None) -> None:
     show_text(text)
 
 
-def show_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; columns after the first are right-aligned where all their cells are numbers."""
+def show_table(
+    title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]], dispensable: Sequence[str] = ()
+) -> None:
+    """A table; columns after the first are right-aligned where all their cells are numbers.
+
+    Where it is wider than the terminal the dispensable columns go, the first first, until it fits, and a line says so.
+    """
+    table, left_out = _table(title, columns, rows), []
+    for column in dispensable:
+        if table.__rich_measure__(out, out.options.update(width=_UNBOUNDED)).maximum <= out.width:
+            break
+        left_out += [column] if column in columns else []
+        kept = [place for place, name in enumerate(columns) if name not in left_out]
+        table = _table(title, [columns[place] for place in kept], [[row[place] for place in kept] for row in rows])
+    out.print(table)
+    if left_out:
+        show_text(f"left out, for the width of this terminal: {', '.join(left_out)}; a file or a pipe gets all columns")
+
+
+def _table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
         numeric = position > 0 and all(_is_number(row[position]) for row in rows)
@@ -59,7 +78,7 @@ def show_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequenc
         table.add_column(column, justify="right" if numeric else "left", no_wrap=position == 0, overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    out.print(table)
+    return table
 
 
 def percent(fraction: float) -> str:

@@ -35,12 +35,12 @@ def compare(
     keep_files(force, out)
     from vistrials.commands.display import show_rendered, show_table, show_text
     from vistrials.reports.comparison import compare_runs
-    from vistrials.reports.comparison_text import caption, cells, columns, remarks, render
+    from vistrials.reports.comparison_text import DISPENSABLE, caption, cells, columns, remarks, render
     from vistrials.specs.loading import DEFAULT_PROFILE
 
     comparison = compare_runs(results, profile or DEFAULT_PROFILE, split, mix=mix, num_draws=bootstrap)
     if chosen == "table":
-        show_table(caption(comparison), columns(comparison), cells(comparison, "\n"))
+        show_table(caption(comparison), columns(comparison), cells(comparison, "\n"), DISPENSABLE)
         for line in remarks(comparison):
             show_text(line)
     else:
