@@ -7,7 +7,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
+from vistrials.cli import app
+from vistrials.commands import display
 from vistrials.reports.comparison import Comparison, Row, compare_runs
 from vistrials.specs.loading import load_table_rows
 
@@ -76,3 +80,18 @@ def test_the_controls_without_propagation_are_above_baseline() -> None:
     }
     assert (round(min(gains["occlusion"])), round(max(gains["occlusion"]))) == (int(least), int(most))
     assert {round(gain) for gain in gains["minival"]} == {int(about)}
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(120, ""), (80, "AR1, AR10, AP75, AP50, Holm")])
+def test_the_table_of_the_shipped_runs_fits_a_terminal(
+    width: int, left_out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "out", Console(width=width, highlight=False))
+    result = CliRunner().invoke(app, ["compare", "--results", str(ROOT / "results"), "--bootstrap", "100"])
+    lines = result.stdout.splitlines()
+    (header,) = (line for line in lines if line.startswith("trial"))
+    names = ["trial", "AP", "AP50", "AP75", "AR1", "AR10", "ΔAP", "p", "Holm", "seeds"]
+    assert header.split() == [name for name in names if name not in left_out.split(", ")]
+    (row,) = (line for line in lines if line.startswith("baseline_tuning_1"))
+    assert len(row) <= width and re.search(r"\d\d\.\d ± \d\.\d", row)  # no number is folded
+    assert any(f"terminal: {left_out};" in line for line in lines) is bool(left_out)

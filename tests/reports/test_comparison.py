@@ -1,18 +1,15 @@
 import csv
 import json
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from tests.reports.fake_runs import write_run
 from vistrials.cli import app
-from vistrials.commands import display
 from vistrials.errors import DataError, RunError, SpecError
 from vistrials.reports import comparison as whole_comparison
 from vistrials.reports.comparison import Comparison, Row, Statistic
@@ -304,21 +301,6 @@ def test_the_format_is_asked_for_or_follows_from_the_file() -> None:
 
 
 # --- Command
-
-
-@pytest.mark.parametrize(("width", "left_out"), [(120, ""), (80, "AR1, AR10, AP75, AP50, Holm")])
-def test_the_table_of_the_shipped_runs_fits_a_terminal(
-    width: int, left_out: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(display, "out", Console(width=width, highlight=False))
-    result = compare(Path(__file__).resolve().parents[2] / "results", "--bootstrap", "100")
-    lines = result.stdout.splitlines()
-    (header,) = (line for line in lines if line.startswith("trial"))
-    names = ["trial", "AP", "AP50", "AP75", "AR1", "AR10", "ΔAP", "p", "Holm", "seeds"]
-    assert header.split() == [name for name in names if name not in left_out.split(", ")]
-    (row,) = (line for line in lines if line.startswith("baseline_tuning_1"))
-    assert len(row) <= width and re.search(r"\d\d\.\d ± \d\.\d", row)  # no number is folded
-    assert any(f"terminal: {left_out};" in line for line in lines) is bool(left_out)
 
 
 def test_compare_prints_the_table_or_writes_it(tmp_path: Path) -> None:
