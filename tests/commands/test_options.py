@@ -77,6 +77,14 @@ def test_a_file_gets_the_format_that_its_name_says(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["davis", "mots-png", "coco-video", "labelme"])
+def test_a_conversion_is_refused_before_its_source_is_looked_at(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    refused = CliRunner().invoke(app, ["data", "convert", kind, "nowhere", "-o", str(tmp_path / "notes" / "new")])
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(f"error: {tmp_path / 'notes'}: cannot be a folder to write to")
+
+
 def test_a_split_is_refused_before_its_annotations_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("minival.json").write_text("by hand")

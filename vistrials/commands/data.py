@@ -29,7 +29,25 @@ app.add_typer(
 )
 
 Folder = Annotated[Path, typer.Argument(metavar="SRC", help="Folder of the data set.")]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New or empty folder, or one with other splits.")]
+
+
+def _can_be_written(folder: Path) -> Path:
+    """A folder to write to, refused while the command line is read: readers may take long over the source."""
+    from vistrials.formats.files import check_folder
+
+    check_folder(folder if folder.is_dir() else folder.parent)
+    return folder
+
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        *("--out", "-o"),
+        metavar="DIR",
+        help="New or empty folder, or one with other splits.",
+        callback=_can_be_written,
+    ),
+]
 Split = Annotated[str, typer.Option(help="Name of the annotation file: a run trains on train and scores on valid.")]
 Copy = Annotated[bool, typer.Option("--copy", help="Copy the frames rather than make hard links.")]
 
@@ -117,7 +135,9 @@ def split_command(
 def stats_command(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of a data set, or an annotation file.")],
     form: Format = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write: .md, .csv, .tex or .json.", show_default=False)
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw them: .png, .pdf or .svg.", show_default=False)
     ] = None,

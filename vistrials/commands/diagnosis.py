@@ -33,7 +33,7 @@ def diagnose_command(
     seed: Seed = 0,
     results: Results = Path("results"),
     json_path: Annotated[
-        Path | None, typer.Option("--json", help="Also write everything here.", show_default=False)
+        Path | None, typer.Option("--json", help="Also write everything here: .json or .json.gz.", show_default=False)
     ] = None,
     force: Replace = False,
 ) -> None:

@@ -25,7 +25,9 @@ def compare(
     bootstrap: Annotated[
         int, typer.Option(metavar="N", help="Draws of videos for intervals and p; 0 leaves them out.")
     ] = 1000,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write: .md, .csv, .tex or .json.", show_default=False)
+    ] = None,
     force: Replace = False,
 ) -> None:
     """Table 1: the figures of all trials that have been evaluated, and how far they are from the baseline's."""

@@ -20,7 +20,10 @@ def evaluate(
     ],
     json_path: Annotated[
         Path | None,
-        typer.Option("--json", help="Also write the figures here, with AP per category and threshold, AR per video."),
+        typer.Option(
+            "--json",
+            help="Also write the figures here (.json, .json.gz), with AP per category and threshold, AR per video.",
+        ),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse tracks whose frames or mask sizes are not their video's.")

@@ -18,7 +18,7 @@ def submit_command(
             metavar="RUN|PRED.json", help="Folder of a run (results/PROFILE/TRIAL/seedN), its trial, or predictions."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Archive to write.")] = Path("results.zip"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Archive to write: .zip.")] = Path("results.zip"),
     annotations: Annotated[
         Path | None,
         typer.Option(

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vistrials.errors import DataError
-from vistrials.formats.files import check_folder
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json, save_json_atomic
 from vistrials.formats.rle import Rle, encode
@@ -86,7 +85,6 @@ def write_youtube_vis(
         DataError: the source is broken, holds no object, or the target holds something else.
     """
     out = Path(out).resolve()
-    check_folder(out if out.is_dir() else out.parent)
     if not split or split != Path(split).name or split.startswith("."):
         raise DataError(f"split {split!r}: expected a plain name such as train or valid")
     others = _splits_there(out, split)
