@@ -37,7 +37,7 @@ $(VENV)/.installed: $(PACKAGING)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vistrials needs Python 3.11 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	@echo 'installs vistrials and PyTorch into $(VENV): 3 GB to download on Linux; the README has the line for a machine without a GPU'
-	$(INSTALL) --editable .
+	$(filter-out --quiet,$(INSTALL)) --editable .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
