@@ -1,6 +1,7 @@
 """The first Ctrl-C is answered at once and stops politely, the second stops at once."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -28,6 +29,19 @@ def test_the_first_signal_is_answered_and_the_second_breaks_off() -> None:
         signal.raise_signal(signal.SIGTERM)  # asks for the same politely
         signal.raise_signal(signal.SIGINT)
     assert len(answers) == 1 and answers[0] != threading.main_thread().name
+
+
+def test_a_second_signal_within_the_answer_to_the_first_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient:
+        def __init__(self, **how: object) -> None:
+            pass
+
+        def start(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(threading, "Thread", Impatient)
+    with pytest.raises(KeyboardInterrupt), StopRequest(announce=lambda: None):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_whoever_holds_what_the_answer_needs_is_not_waited_for() -> None:
@@ -93,6 +107,7 @@ def test_on_a_terminal_it_is_seen_beside_the_bar() -> None:
 def _read_until(terminal: int, text: bytes) -> None:
     seen = b""
     while text not in seen:
+        assert select.select([terminal], [], [], 120)[0], seen
         part = os.read(terminal, 4096)
         assert part, seen
         seen += part

@@ -43,8 +43,8 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        if self._announce is not None and not self.requested:
+        is_first, self.requested = not self.requested, True  # before the answer: the next signal may come within it
+        if self._announce is not None and is_first:
             threading.Thread(target=self._announce, daemon=True).start()
-        self.requested = True
         if self._on_stop is not None:
             self._on_stop()
