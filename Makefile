@@ -36,7 +36,8 @@ venv: $(VENV)/.installed
 $(VENV)/.installed: $(PACKAGING)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vistrials needs Python 3.11 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) --editable .
+	@echo 'installs vistrials and PyTorch into $(VENV): 3 GB to download on Linux; the README has the line for a machine without a GPU'
+	$(filter-out --quiet,$(INSTALL)) --editable .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
@@ -44,6 +45,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 demo: $(VENV)/.installed
+	@echo 'demo: draws the videos, trains, infers two splits and scores them: about 5 minutes on two idle cores; stages say what is left'
 	$(BIN)/vistrials run baseline --profile demo --results $(RESULTS)
 	$(BIN)/vistrials visualize $(RESULTS)/demo/baseline/seed0 --frames 6 --out $(RESULTS)/demo/baseline/seed0/strip.png --force
 

@@ -2,9 +2,9 @@
 
 Run: python -m benchmarks.propagation [RUN ...] [--split SPLIT ...] [--train-videos 75] [--write FILE.json]
 
-RUN is the folder of a trained trial with a propagation head and its weights, by default that of `make demo`. The runs
-in results/ come without weights: `OMP_NUM_THREADS=1 vistrials run baseline --profile demo --results build --seed 0`
-trains the first of them again.
+RUN is the folder of a trained trial with a propagation head and its weights, by default that of `make demo`. Of the
+runs in results/ only seed 0 of baseline has weights: `OMP_NUM_THREADS=1 vistrials run baseline --profile demo --results
+build --seed 1` trains another again.
 
 AP: each split is predicted with propagation and without it. Associations and detected masks are the same both times, so
 that what only the first has was propagated. The *object* of a predicted track is the true track of its category that it

@@ -333,6 +333,42 @@ def test_published_figures_name_the_command_that_makes_the_rest(
     assert directory.is_inferred("valid") and directory.is_evaluated("valid")
 
 
+def test_a_run_with_weights_makes_the_predictions_that_are_missing(data: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(data, train={"max_iters": 0})
+    directory, _ = run(spec, tmp_path)
+    before, record = content(directory), directory.provenance.read_bytes()
+    for stages in (pipeline.STAGES, ["infer"]):
+        directory.predictions().unlink()
+        _, reporter = run(spec, tmp_path, stages=stages)
+        assert (reporter.stages, reporter.warnings) == (["infer tiny on valid"], [])
+        # The figures are still those of these predictions, and so is the record of how they came about.
+        assert content(directory) == before and directory.provenance.read_bytes() == record
+
+
+def test_predictions_made_again_are_held_against_the_figures(data: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(data, train={"max_iters": 0})
+    directory, _ = run(spec, tmp_path)
+    published = load(directory.metrics()) | {"AP": 0.875}
+    directory.metrics().write_text(json.dumps(published))
+    directory.predictions().unlink()
+    stages = load(directory.provenance)["stages"]
+    _, reporter = run(spec, tmp_path)
+    (warning,) = reporter.warnings
+    assert warning.startswith("split valid, predicted again here, has AP ")
+    assert ", but 87.50 in metrics.json, which stays: " in warning
+    assert load(directory.metrics()) == published
+    record = load(directory.provenance)
+    assert record["stages"] == stages
+    assert record["predicted_again"]["valid"]["figures"]["AR10"] == published["AR10"]
+
+
+def test_splits_asked_for_alone_are_predicted(data: Path, tmp_path: Path) -> None:
+    spec = tiny_spec(data, train={"max_iters": 0})
+    spec = spec.model_copy(update={"data": spec.data.model_copy(update={"splits": ("valid", "train")})})
+    directory, _ = run(spec, tmp_path, splits=["train"])
+    assert [directory.is_evaluated(split) for split in spec.data.splits] == [False, True]
+
+
 def test_files_of_others_in_the_folder_do_not_stop_a_run(data: Path, tmp_path: Path) -> None:
     spec = tiny_spec(data, train={"max_iters": 0})
     folder = RunDirectory.for_spec(spec, tmp_path / "results", 0).path

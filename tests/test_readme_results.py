@@ -7,7 +7,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
+from vistrials.cli import app
+from vistrials.commands import display
 from vistrials.reports.comparison import Comparison, Row, compare_runs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,3 +72,18 @@ def test_the_spread_between_seeds_of_the_neck() -> None:
     (spread,) = said(r"with the neck, occlusion AP was ([\d.]+) apart \(sd\)")
     figure = row("attention_neck", "occlusion").figures["AP"]
     assert figure is not None and figure.sd == pytest.approx(float(spread), abs=0.05)
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(120, ""), (80, "AR1, AR10, AP75, AP50, Holm")])
+def test_the_table_of_the_shipped_runs_fits_a_terminal(
+    width: int, left_out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "out", Console(width=width, highlight=False))
+    result = CliRunner().invoke(app, ["compare", "--results", str(ROOT / "results"), "--bootstrap", "100"])
+    lines = result.stdout.splitlines()
+    (header,) = (line for line in lines if line.startswith("trial"))
+    names = ["trial", "AP", "AP50", "AP75", "AR1", "AR10", "ΔAP", "p", "Holm", "seeds"]
+    assert header.split() == [name for name in names if name not in left_out.split(", ")]
+    (row,) = (line for line in lines if line.startswith("baseline_tuning_1"))
+    assert len(row) <= width and re.search(r"\d\d\.\d ± \d\.\d", row)  # no number is folded
+    assert any(f"terminal: {left_out};" in line for line in lines) is bool(left_out)

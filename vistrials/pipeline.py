@@ -1,8 +1,10 @@
 """A trial spec -> its parts -> a finished run; the only file that joins data, models, engine and runs."""
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from vistrials.models.objprop import ObjProp, build_model
 from vistrials.runs.directory import RunDirectory, result_digest
 from vistrials.runs.provenance import (
     describe_device,
+    describe_environment,
     record_data,
     record_stage,
     update_provenance,
@@ -42,7 +45,7 @@ from vistrials.specs.loading import dump_spec, load_trial, overrides_within
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
-from vistrials.weights.files import digest_of_tensors, load_weights, read_metadata, save_weights
+from vistrials.weights.files import ROUNDED_FROM, digest_of_tensors, load_weights, read_metadata, save_weights
 from vistrials.weights.shipped import weights_file
 from vistrials.weights.starts import fills_backbone, holds_backbone
 
@@ -59,17 +62,22 @@ _CHOSEN = "validation"
 class _Splits:
     """The splits of a data set, each found and read once however many stages and trials use it."""
 
-    def __init__(self, data: DataSpec) -> None:
-        self._data = data
+    def __init__(self, data: DataSpec, reporter: Reporter) -> None:
+        self._data, self._reporter = data, reporter
         self._loaded: dict[str, tuple[ResolvedSplit, VideoSet]] = {}
 
     def load(self, split: str) -> tuple[ResolvedSplit, VideoSet]:
         """Where a split lies, and its videos; only the training split needs annotations."""
         if split not in self._loaded:
-            found = resolve_split(self._data, split)
+            found = resolve_split(self._data, split, self._show_drawing)
             videos = load_video_set(found.annotations, found.frames_dir, require_annotations=split == "train")
             self._loaded[split] = found, videos
         return self._loaded[split]
+
+    def _show_drawing(self, done: int, total: int) -> None:
+        if done == 1:
+            self._reporter.stage("draw the embedded videos", total)
+        self._reporter.advance(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,7 @@ def run(
     num_devices: int = 1,
     force: bool = False,
     stages: Sequence[str] = STAGES,
+    splits: Sequence[str] = (),
     overrides: Sequence[str] = (),
     starts: Mapping[str, TrialSpec] | None = None,
     reporter: Reporter | None = None,
@@ -115,6 +124,7 @@ def run(
         num_devices: processes to train on; inference runs on one.
         force: redo the stages asked for, and drop what follows from them.
         stages: some of `STAGES`, to do no more than these.
+        splits: some of the spec's, to predict and score no more than these.
         overrides: those that went into the spec, for the record.
         starts: specs of trials to start from, by name, where they are not what that name alone means.
         reporter: hears of stages, progress, news and warnings.
@@ -128,11 +138,10 @@ def run(
         VistrialsError: anything else that the user can mend, in one line.
         Interrupted: stopped by a signal; the same call continues from there.
     """
-    directory = RunDirectory.for_spec(spec, results_dir, seed)
-    reporter = reporter or SilentReporter()
+    directory, reporter = RunDirectory.for_spec(spec, results_dir, seed), reporter or SilentReporter()
     job = _Job(
         spec,
-        _Splits(spec.data),
+        _Splits(spec.data, reporter),
         directory,
         choose_device(device),
         num_devices,
@@ -140,28 +149,34 @@ def run(
         starts or {},
         reporter,
     )
-    if "train" not in stages and not directory.spec.exists():
-        raise RunError(f"{directory.path}: no such run yet; `{directory.command('run')}` makes it")
+    if "train" not in stages:
+        directory.check_there()
     with directory.lock():
         _check_at_the_door(job, stages, force)
         if force:
             _discard(directory, stages, spec.data.splits)
         _prepare(job)
-        todo = list(spec.data.splits)
-        if "evaluate" in stages:
-            # Published results come without weights and predictions: what is scored needs neither.
-            todo = [split for split in todo if not directory.is_evaluated(split)]
+        todo = [split for split in splits or spec.data.splits if _lacks_something(directory, split, stages)]
         if not todo:
             job.reporter.message(f"{directory.path}: done already; {_how_to_redo(directory)}")
         unpredicted = [split for split in todo if not directory.is_inferred(split)]
         if "train" in stages and (unpredicted or "infer" not in stages):
             _train(job)
         for split in todo:
-            if "infer" in stages:
+            if "infer" in stages and not directory.is_inferred(split):
                 _infer(job, split)
+                if directory.is_evaluated(split):
+                    _hold_against_figures(job, split)
             if "evaluate" in stages:
                 _evaluate(job, split)
     return directory
+
+
+def _lacks_something(directory: RunDirectory, split: str, stages: Sequence[str]) -> bool:
+    if "evaluate" not in stages or not directory.is_evaluated(split):
+        return True
+    # Published figures may come without weights and predictions, and are no reason to train anew.
+    return "infer" in stages and directory.is_trained() and not directory.is_inferred(split)
 
 
 def _how_to_redo(directory: RunDirectory) -> str:
@@ -495,14 +510,13 @@ def _job_of_start(job: _Job, trial: str) -> _Job:
 
 def _infer(job: _Job, split: str) -> None:
     spec, directory = job.spec, job.directory
-    if directory.is_inferred(split):
-        return
     if not directory.is_trained():
         raise RunError(f"{directory.path}: no weights to predict with; {directory.how_to_predict(split)}")
     data, video_set = job.splits.load(split)
     data_digest = record_data(directory.provenance, split, data.annotations)
     names = [category.name for category in video_set.categories]
-    trained = json.loads(read_metadata(directory.weights).get("category_names", json.dumps(names)))
+    metadata = read_metadata(directory.weights)
+    trained = json.loads(metadata.get("category_names", json.dumps(names)))
     _check_categories(trained, names, data.annotations)
     model = build_model(spec.model, video_set.num_categories)
     load_weights(model, directory.weights, allow_missing=False)
@@ -511,7 +525,9 @@ def _infer(job: _Job, split: str) -> None:
         job.reporter.message(
             f"predicts with the best weights of the training, of iteration {chosen['weights_iteration']}"
         )
-    with record_stage(directory.provenance, f"infer/{split}", describe_device(str(job.device))) as entry:
+    # What is recorded of a split with figures is how these came about.
+    record = nullcontext({}) if directory.is_evaluated(split) else _record_inference(job, split)
+    with record as entry:
         weights_digest, network_digest = sha256_of(directory.weights), digest_of_tensors(model.state_dict())
         if job.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(job.device)
@@ -531,6 +547,7 @@ def _infer(job: _Job, split: str) -> None:
             | {
                 "weights_sha256": weights_digest,
                 "network_sha256": network_digest,
+                **({ROUNDED_FROM: metadata[ROUNDED_FROM]} if ROUNDED_FROM in metadata else {}),
                 "videos": summary.videos,
                 "frames": summary.frames,
                 "tracks": summary.tracks,
@@ -546,6 +563,26 @@ def _how_chosen(weights: Path) -> dict[str, Any]:
     if _CHOSEN not in metadata:
         return {}
     return {"weights_iteration": int(metadata["iteration"]), "weights_chosen_by": json.loads(metadata[_CHOSEN])}
+
+
+def _record_inference(job: _Job, split: str) -> AbstractContextManager[dict[str, Any]]:
+    return record_stage(job.directory.provenance, f"infer/{split}", describe_device(str(job.device)))
+
+
+def _hold_against_figures(job: _Job, split: str) -> None:
+    """Say so where a split that is predicted again has other figures than those that are here, which stay."""
+    directory = job.directory
+    data, _ = job.splits.load(split)
+    recorded, found = directory.read_metrics(split), evaluate_files(data.annotations, directory.predictions(split))
+    if all(math.isclose(recorded.get(name, math.nan), value, abs_tol=1e-9) for name, value in found.figures.items()):
+        return
+    again = {"environment": describe_environment(), "figures": found.figures}
+    update_provenance(directory.provenance, predicted_again={split: again})
+    job.reporter.warning(
+        f"split {split}, predicted again here, has AP {100 * found.figures['AP']:.2f}, but "
+        f"{100 * recorded['AP']:.2f} in {directory.metrics(split).name}, which stays: another processor or library "
+        f"rounds otherwise; `{directory.command('run', '--force')}` redoes all of the run"
+    )
 
 
 def _check_categories(expected: list[str], found: list[str], annotations: Path) -> None:

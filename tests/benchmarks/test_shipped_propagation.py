@@ -58,7 +58,8 @@ def fraction(value: float) -> str:
 
 
 def span(values: Sequence[float], show: Callable[[float], str] = fraction, to: str = "to") -> str:
-    return f"{show(min(values))} {to} {show(max(values))}"
+    ends = dict.fromkeys(show(end) for end in (min(values), max(values)))
+    return f" {to} ".join(ends)
 
 
 def ious(split: str) -> str:

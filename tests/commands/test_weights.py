@@ -63,7 +63,12 @@ def test_exported_weights_travel_with_where_they_come_from(folder: Path) -> None
     assert content["figures"]["minival"] == json.loads((run / "metrics.json").read_text())
     assert content["provenance"]["data"]["train"]["sha256"]
     small = folder / "out" / "small.safetensors"
-    assert read_metadata(small) == read_metadata(run / "weights.safetensors")
+    weights = run / "weights.safetensors"
+    network = json.loads((run / "provenance.json").read_text())["stages"]["infer/minival"]["network_sha256"]
+    assert read_metadata(small) == read_metadata(weights) | {"rounded_from_network_sha256": network}
+    # Rounding what is rounded changes nothing, the name of the network that it was included.
+    assert vistrials("export-weights", small, "--half", "-o", folder / "again.safetensors").exit_code == 0
+    assert (folder / "again.safetensors").read_bytes() == small.read_bytes()
     again = vistrials("export-weights", run, "-o", small)
     assert again.exit_code == 2 and f"{small} and {small.with_suffix('.json')}: there already" in again.stderr
     assert small.stat().st_size < 0.52 * (run / "weights.safetensors").stat().st_size

@@ -214,4 +214,4 @@ def test_refusals(tmp_path):
     with pytest.raises(DataError, match="would replace it; choose another output folder"):
         split_annotations(tmp_path / "minitrain.json")
     with pytest.raises(DataError, match="no annotations"):
-        split_annotations(write(tmp_path / "none.json", {1: [], 2: []}))
+        split_annotations(write(tmp_path / "none.json", {1: [], 2: []}), replace=True)

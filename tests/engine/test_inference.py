@@ -15,7 +15,7 @@ from tests.engine.tiny_videos import NUM_FRAMES, write_tiny_data_set
 from vistrials.engine import inference
 from vistrials.engine.inference import InferenceSummary, PredictionFiles, infer
 from vistrials.engine.interruption import Interrupted
-from vistrials.engine.reporting import SilentReporter
+from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.formats.annotations import load_video_set
 from vistrials.models import folding
 from vistrials.specs.inference import InferenceSpec
@@ -63,6 +63,7 @@ def predict(
     monkeypatch: pytest.MonkeyPatch,
     digest: str = "d",
     max_processes: int = 1,
+    reporter: Reporter | None = None,
 ) -> tuple[list[dict], InferenceSummary]:
     monkeypatch.setattr(inference, "track_video", tracker)
     files = PredictionFiles(folder / "predictions.json", folder / "predictions.partial.jsonl")
@@ -73,7 +74,7 @@ def predict(
         InferenceSpec(),
         files,
         digest=digest,
-        reporter=SilentReporter(),
+        reporter=reporter or SilentReporter(),
         max_processes=max_processes,
     )
     assert not files.partial.exists()
@@ -109,6 +110,37 @@ def test_an_interrupted_inference_goes_on_after_the_finished_videos(
     (tmp_path / "whole").mkdir()
     assert rows == predict(video_set, tmp_path / "whole", FakeTracker(), monkeypatch)[0]
     assert summary.frames == 2 * NUM_FRAMES
+
+
+class Recording(SilentReporter):
+    def __init__(self) -> None:
+        self.totals: list[int | None] = []
+        self.steps: list[int] = []
+        self.messages: list[str] = []
+
+    def stage(self, name: str, total: int | None) -> None:
+        self.totals.append(total)
+
+    def advance(self, steps: int = 1, **values: float) -> None:
+        self.steps.append(steps)
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+def test_every_frame_is_heard_of_and_first_what_was_done_before(
+    video_set: VideoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped, resumed = Recording(), Recording()
+    with pytest.raises(Interrupted):
+        predict(video_set, tmp_path, FakeTracker(stop_at=3), monkeypatch, reporter=stopped)
+    # The last 0 goes with what a video's frames took. The frame that the signal broke into is still finished.
+    of_a_video = [1] * NUM_FRAMES + [0]
+    assert stopped.steps == [0, *of_a_video, 1]
+    assert [message.split(" ")[0] for message in stopped.messages] == ["stopping"]
+    predict(video_set, tmp_path, FakeTracker(), monkeypatch, reporter=resumed)
+    assert resumed.steps == [NUM_FRAMES, *of_a_video]
+    assert resumed.totals == [2 * NUM_FRAMES] and resumed.messages == []
 
 
 def test_videos_of_other_weights_are_not_mixed_in(

@@ -69,6 +69,10 @@ class Recording(SilentReporter):
     def __init__(self) -> None:
         self.stages: list[tuple[str, int | None]] = []
         self.steps: list[tuple[int, dict[str, float]]] = []
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
 
     def stage(self, name: str, total: int | None) -> None:
         self.stages.append((name, total))
@@ -192,9 +196,11 @@ def test_the_total_norm_is_clipped_once_and_logged_before(tmp_path: Path, clip: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_the_step_and_saves_it(tmp_path: Path, number: int) -> None:
+    answered = Recording()
     with pytest.raises(Interrupted, match="after iteration 6 of 10"):
-        train(tmp_path / "cut", loader=interrupting_after(6, number))
+        train(tmp_path / "cut", loader=interrupting_after(6, number), reporter=answered)
     assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt", "digest").iteration == 6
+    assert [message.split(":")[0] for message in answered.messages] == ["stopping"]
     reporter = Recording()
     resumed, _ = train(tmp_path / "cut", reporter=reporter)
     assert [steps for steps, _ in reporter.steps] == [6, 1, 1, 1, 1]

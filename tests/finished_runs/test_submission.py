@@ -117,7 +117,7 @@ def test_the_command_replaces_an_archive_with_force_only(tmp_path: Path) -> None
     out.write_bytes(b"old")
     result = submit(run, "-o", out)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"error: {out}: there already; replace with --force, or name another file with --out\n"
+    assert result.stderr == f"error: {out}: there already; replace with --force, or name another file\n"
     assert out.read_bytes() == b"old"
     assert submit(run, "-o", out, "--force").exit_code == 0
     assert results_of(out) == ROWS

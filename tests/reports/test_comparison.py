@@ -288,9 +288,15 @@ def test_json_holds_everything(mixed: Comparison) -> None:
 def test_the_format_is_asked_for_or_follows_from_the_file() -> None:
     assert choose_format(None, None) == choose_format("table", None) == "table"
     assert choose_format(None, Path("a.tex")) == "latex"
-    assert choose_format("json", Path("a.txt")) == "json"
-    for form, out in ((None, Path("a.txt")), ("table", Path("a.md")), ("xml", None)):
+    assert choose_format("json", None) == choose_format("json", Path("A.JSON")) == "json"
+    for form, out in (("table", Path("a.md")), ("xml", None), ("xml", Path("a.md"))):
         with pytest.raises(SpecError, match="expected --format .*markdown, csv, latex, json"):
+            choose_format(form, out)
+    for form, out, suffixes in (
+        (None, Path("a.txt"), r"\.md, \.csv, \.tex or \.json"),
+        ("json", Path("a.md"), r"\.json"),
+    ):
+        with pytest.raises(DataError, match=f"to end in {suffixes}$"):
             choose_format(form, out)
 
 

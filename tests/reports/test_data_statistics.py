@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.data.builders import small_document
 from vistrials.data.statistics import compute_statistics
-from vistrials.errors import SpecError
+from vistrials.errors import DataError
 from vistrials.formats.annotations import build_video_set
 from vistrials.reports.data_statistics import (
     bin_edges,
@@ -99,5 +99,5 @@ def test_files(sets, tmp_path, name):
 
 
 def test_other_suffixes_are_refused(sets, tmp_path):
-    with pytest.raises(SpecError, match="expected a name in .png, .pdf, .svg"):
+    with pytest.raises(DataError, match="to end in .png, .pdf or .svg"):
         save_data_statistics(sets, tmp_path / "a.jpeg")

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from tests.weights.original_checkpoints import NUM_CATEGORIES, listed_shapes, numbered_state, small_state
-from vistrials.errors import CheckpointError
+from vistrials.errors import CheckpointError, DataError
 from vistrials.finished_runs.export import export_weights
 from vistrials.models.objprop import build_model
 from vistrials.specs.loading import load_trial
@@ -158,9 +158,9 @@ def test_broken_numbers_and_names_of_files_are_refused(tmp_path: Path) -> None:
     checkpoint = read_foreign(saved(tmp_path / "original.pth", state), BASELINE)
     with pytest.raises(CheckpointError, match=r"rpn\.objectness\.bias: expected finite numbers"):
         save_foreign(checkpoint, BASELINE, tmp_path / "ours.safetensors")
-    with pytest.raises(CheckpointError, match="end in .safetensors"):
+    with pytest.raises(DataError, match="end in .safetensors"):
         save_foreign(checkpoint, BASELINE, tmp_path / "ours.pth")
-    with pytest.raises(CheckpointError, match="end in .pth"):
+    with pytest.raises(DataError, match="end in .pth"):
         export_weights(tmp_path / "ours.safetensors", tmp_path / "back.safetensors", original=True)
 
 

@@ -11,7 +11,25 @@ if TYPE_CHECKING:
 convert = typer.Typer()
 
 Folder = Annotated[Path, typer.Argument(metavar="SRC", help="Folder of the data set.")]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New or empty folder, or one with other splits.")]
+
+
+def _can_be_written(folder: Path) -> Path:
+    """A folder to write to, refused while the command line is read: readers may take long over the source."""
+    from vistrials.formats.files import check_folder
+
+    check_folder(folder if folder.is_dir() else folder.parent)
+    return folder
+
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        *("--out", "-o"),
+        metavar="DIR",
+        help="New or empty folder, or one with other splits.",
+        callback=_can_be_written,
+    ),
+]
 Split = Annotated[str, typer.Option(help="Name of the annotation file: a run trains on train and scores on valid.")]
 AnnotationFile = Annotated[Path, typer.Argument(metavar="SRC", help="The annotation file.")]
 Frames = Annotated[

@@ -117,7 +117,9 @@ def split_command(
 def stats_command(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of a data set, or an annotation file.")],
     form: Format = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write: .md, .csv, .tex or .json.", show_default=False)
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw them: .png, .pdf or .svg.", show_default=False)
     ] = None,
@@ -125,14 +127,17 @@ def stats_command(
     force: Replace = False,
 ) -> None:
     """Count what a data set holds: videos, tracks per category, lengths, sizes, occlusion."""
-    keep_files(force, out, plot)
+    from vistrials.reports.data_statistics import SUFFIXES, TITLE, category_table, render, save_data_statistics, table
+    from vistrials.reports.frame_text import choose_format
+
+    chosen = choose_format(form, out)
+    keep_files(force, out)
+    keep_files(force, plot, suffixes=SUFFIXES)
     from vistrials.commands.display import show_rendered, show_table, show_text
     from vistrials.data.statistics import compute_statistics
     from vistrials.formats.annotations import load_video_set
-    from vistrials.reports.data_statistics import TITLE, category_table, render, save_data_statistics, table
-    from vistrials.reports.frame_text import choose_format
 
-    chosen, sets = choose_format(form, out), {}
+    sets = {}
     for annotations, _ in _annotation_files(path, None, profile):
         video_set = load_video_set(annotations, Path(), require_annotations=False)
         name = str(annotations.relative_to(path.resolve())) if path.is_dir() else annotations.name

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Profile, Replace, Results, Seed, find_predictions, keep_files
+from vistrials.commands.options import JSON_SUFFIXES, Profile, Replace, Results, Seed, find_all_predictions, keep_files
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -33,7 +33,7 @@ def diagnose_command(
     seed: Seed = 0,
     results: Results = Path("results"),
     json_path: Annotated[
-        Path | None, typer.Option("--json", help="Also write everything here.", show_default=False)
+        Path | None, typer.Option("--json", help="Also write everything here: .json or .json.gz.", show_default=False)
     ] = None,
     force: Replace = False,
 ) -> None:
@@ -41,9 +41,9 @@ def diagnose_command(
 
     --profile, --seed and --results are for a run that is named by its trial; a folder implies them.
     """
-    keep_files(force, json_path)
+    keep_files(force, json_path, suffixes=JSON_SUFFIXES)
     names = [run, *([against] if against is not None else [])]
-    files = [find_predictions(name, ground_truth, split, profile, seed, results) for name in names]
+    files = find_all_predictions(names, ground_truth, split, profile, seed, results)
 
     from vistrials.evaluation.errors.analysis import diagnose_files
 
@@ -67,6 +67,7 @@ def diagnose_command(
         if table.columns[0] == "kind":
             show_text(REMARK)
     if json_path is not None:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
         documents = [{"predictions": name, **found.to_dict()} for name, found in zip(names, diagnoses, strict=True)]
         save_json_atomic(
             json_path, documents[0] if against is None else dict(zip("AB", documents, strict=True)), indent=2

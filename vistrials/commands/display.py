@@ -1,10 +1,10 @@
 """What the command line shows: progress, tables and one-line errors. Only commands use it."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,22 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
+
+from vistrials.formats.files import replacing
 
 # Into a pipe or a file tables go as wide as they are: nobody can widen those afterwards.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 250)
+_UNBOUNDED = 10_000  # columns of a terminal, where a table's own width is asked for
 err = Console(stderr=True, highlight=False)
 
 
@@ -43,13 +48,32 @@ def show_rendered(text: str, file: Path | None) -> None:
     """Text as it is; with a file it goes there, and the file's name is shown."""
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        with replacing(file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
         text = str(file)
     show_text(text)
 
 
-def show_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; columns after the first are right-aligned where all their cells are numbers."""
+def show_table(
+    title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]], dispensable: Sequence[str] = ()
+) -> None:
+    """A table; columns after the first are right-aligned where all their cells are numbers.
+
+    Where it is wider than the terminal the dispensable columns go, the first first, until it fits, and a line says so.
+    """
+    table, left_out = _table(title, columns, rows), []
+    for column in dispensable:
+        if table.__rich_measure__(out, out.options.update(width=_UNBOUNDED)).maximum <= out.width:
+            break
+        left_out += [column] if column in columns else []
+        kept = [place for place, name in enumerate(columns) if name not in left_out]
+        table = _table(title, [columns[place] for place in kept], [[row[place] for place in kept] for row in rows])
+    out.print(table)
+    if left_out:
+        show_text(f"left out, for the width of this terminal: {', '.join(left_out)}; a file or a pipe gets all columns")
+
+
+def _table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
         numeric = position > 0 and all(_is_number(row[position]) for row in rows)
@@ -57,7 +81,7 @@ def show_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequenc
         table.add_column(column, justify="right" if numeric else "left", no_wrap=position == 0, overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    out.print(table)
+    return table
 
 
 def percent(fraction: float) -> str:
@@ -93,10 +117,16 @@ def show_parameters(own: Mapping[str, int], baseline: Mapping[str, int], num_cat
 
 @contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for functions that call progress(done, total); silent where stderr is no terminal."""
+    """A bar for functions that call progress(done, total); lines now and then where stderr is no terminal."""
     with _bars() as bars:
-        task = bars.add_task(escape(name), total=None, values="")
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+        task, lines = bars.add_task(escape(name), total=None, values=""), _ProgressLines(name)
+
+        def progress(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+            if bars.disable:
+                lines.move(done, total)
+
+        yield progress
 
 
 LINE_EVERY_SECONDS = 30.0
@@ -127,7 +157,7 @@ def bytes_bar(
 
 
 class RichReporter:
-    """Draws the stages of a run as bars on a terminal, as a line each, and one every 30 s, elsewhere.
+    """Draws the stages of a run as bars on a terminal; elsewhere lines say when one begins, how far it is, and its end.
 
     Runs that go on side by side share their bars, and a name in front of their news tells them apart.
     """
@@ -137,10 +167,11 @@ class RichReporter:
         self._owns_bars = bars is None
         self._bars = _bars() if bars is None else bars
         self._task: TaskID | None = None
-        self._name = ""
-        self._started = self._said = 0.0
+        self._lines: _ProgressLines | None = None
         self._done = 0
         self._total: int | None = None
+        self._name = ""
+        self._started = 0.0
 
     def __enter__(self) -> "RichReporter":
         if self._owns_bars:
@@ -156,20 +187,22 @@ class RichReporter:
         """Begin a stage of `total` steps, ending the one before it."""
         self._end_stage(finished=True)
         self._name, self._started = name, time.monotonic()
-        self._said, self._done, self._total = self._started, 0, total
         self._task = self._bars.add_task(escape(name), total=total, values="")
+        self._done, self._total, self._lines = 0, total, None
+        if self._bars.disable:
+            self._lines = _ProgressLines(self._prefix + name)
+            self.message(f"{name}: begins" + (f", {count(total)} steps" if total else ""))
 
     def advance(self, steps: int = 1, **values: float) -> None:
         """Move the current stage on and show values beside it."""
         if self._task is None:
             return
         self._bars.advance(self._task, steps)
-        self._done += steps
         if values:
             self._bars.update(self._task, values=_format_values(values))
-        if self._bars.disable and time.monotonic() - self._said >= LINE_EVERY_SECONDS:
-            self._said = time.monotonic()
-            self.message(self._describe_progress(values))
+        self._done += steps
+        if self._lines is not None:
+            self._lines.move(self._done, self._total, values)
 
     def message(self, text: str) -> None:
         """One line of news."""
@@ -178,14 +211,6 @@ class RichReporter:
     def warning(self, text: str) -> None:
         """One line that deserves attention."""
         err.print(Text("warning: ", "yellow") + Text(self._prefix + text), soft_wrap=True)
-
-    def _describe_progress(self, values: Mapping[str, float]) -> str:
-        parts = [f"{self._name}: {self._done:,}" + (f" of {self._total:,}" if self._total else "")]
-        parts += [_format_values(values)] if values else []
-        if self._total and self._done:
-            seconds = (time.monotonic() - self._started) * (self._total / self._done - 1)
-            parts.append(f"{timedelta(seconds=round(max(0, seconds)))} left")
-        return ", ".join(parts)
 
     def _end_stage(self, finished: bool) -> None:
         if self._task is None:
@@ -196,6 +221,33 @@ class RichReporter:
             err.print(Text(f"{self._name}: {time.monotonic() - self._started:.1f} s"), soft_wrap=True)
 
 
+class _ProgressLines:
+    """How far something is, in a line after the first seconds and then every 30, for readers of a pipe or a file."""
+
+    _FIRST_SECONDS = 5.0
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._values: dict[str, float] = {}
+        self._begin: tuple[float, int] | None = None
+        self._next = 0.0
+
+    def move(self, done: int, total: int | None, values: Mapping[str, float] | None = None) -> None:
+        """So many steps are done, and these values are worth showing; the first call is where the rate counts from."""
+        now = time.monotonic()
+        self._values |= values or {}
+        if self._begin is None:
+            self._begin, self._next = (now, done), now + self._FIRST_SECONDS
+        if now < self._next or done <= self._begin[1]:
+            return
+        self._next = now + LINE_EVERY_SECONDS
+        rate = (done - self._begin[1]) / (now - self._begin[0])
+        parts = [count(done) + (f" of {count(total)}" if total else ""), f"{rate:.3g} a second"]
+        parts += [f"{name} {value:.3g}" for name, value in self._values.items()]
+        parts += [f"{_duration((total - done) / rate)} left"] if total else []
+        err.print(Text(f"{self._name}: {', '.join(parts)}"), soft_wrap=True)
+
+
 @contextmanager
 def shared_bars() -> Iterator[Callable[[str], RichReporter]]:
     """What makes reporters, by name, whose bars stand below each other."""
@@ -203,14 +255,27 @@ def shared_bars() -> Iterator[Callable[[str], RichReporter]]:
         yield lambda name: RichReporter(name, bars)
 
 
+class _TimeLeft(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        seconds = None if task.finished else task.time_remaining
+        return Text("" if seconds is None else f"{_duration(seconds)} left", style="progress.remaining")
+
+
+class _Values(ProgressColumn):
+    """What is worth showing beside a bar: the only column that gives way where the terminal is narrow."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["values"], style="dim", no_wrap=True, overflow="ellipsis")
+
+
 def _bars() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[values]}", style="dim"),
+        BarColumn(bar_width=24, table_column=Column(no_wrap=True)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        _TimeLeft(Column(no_wrap=True)),
+        _Values(),
         console=err,
         disable=not sys.stderr.isatty(),
     )
@@ -218,6 +283,14 @@ def _bars() -> Progress:
 
 def _format_values(values: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.3g}" for name, value in values.items())
+
+
+def _duration(seconds: float) -> str:
+    """59 s, 4 min, 2 h 5 min: rounded up, so that what is left is not over yet."""
+    if seconds < 60:
+        return f"{math.ceil(seconds)} s"
+    hours, minutes = divmod(math.ceil(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _is_number(cell: Any) -> bool:

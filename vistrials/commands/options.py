@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,8 @@ from vistrials.errors import VistrialsError
 EXIT_FAULTS_FOUND = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
+
+JSON_SUFFIXES = (".json", ".json.gz")
 
 
 def _complete(kind: str) -> Callable[[str], list[str]]:
@@ -114,12 +116,16 @@ def all_overrides(
     return [*chosen, *(overrides or [])]
 
 
-def keep_files(force: bool, *outputs: Path | None) -> None:
-    """Refuse to replace existing files, before any work is done, unless --force is given."""
-    from vistrials.formats.files import refuse_to_replace
+def keep_files(force: bool, *outputs: Path | None, suffixes: Collection[str] = ()) -> None:
+    """Refuse outputs of another kind than their command writes, that cannot be written, or, without --force, exist.
 
-    if not force:
-        refuse_to_replace([path for path in outputs if path is not None], "name another file")
+    Called before any work is done; `suffixes` are those of `formats.files.check_output`.
+    """
+    from vistrials.formats.files import check_output
+
+    for path in outputs:
+        if path is not None:
+            check_output(path, suffixes, replace=force)
 
 
 def find_predictions(
@@ -130,11 +136,49 @@ def find_predictions(
     seed: int = 0,
     results: Path = Path("results"),
 ) -> "ScoredFiles":
-    """Annotations and predictions of what a command is given: a run's folder, a trial, or a predictions file."""
-    from vistrials.finished_runs import predictions
+    """Annotations and predictions of what a command is given: a run's folder, a trial, or a predictions file.
 
-    name = source if predictions.is_predictions_file(source) else run_folder(source, profile, seed, results)
-    return predictions.find_predictions(name, annotations, split)
+    What a run with weights has not predicted yet it predicts now.
+    """
+    return find_all_predictions([source], annotations, split, profile, seed, results)[0]
+
+
+def find_all_predictions(
+    sources: Sequence[str],
+    annotations: Path | None = None,
+    split: str | None = None,
+    profile: str | None = None,
+    seed: int = 0,
+    results: Path = Path("results"),
+) -> list["ScoredFiles"]:
+    """`find_predictions` of several; a mistake in one is told before any of them predicts something."""
+    from vistrials.finished_runs.predictions import find_predictions, is_predictions_file
+    from vistrials.runs.directory import RunDirectory
+
+    found = [s if is_predictions_file(s) else run_folder(s, profile, seed, results) for s in sources]
+    runs = [place for place in found if isinstance(place, Path)]
+    for run in runs:
+        directory, spec = RunDirectory.open(run)
+        directory.find_split(spec, split)
+    for run in runs:
+        predict_missing(run, split)
+    return [find_predictions(place, annotations, split) for place in found]
+
+
+def predict_missing(run: Path, split: str | None) -> None:
+    """Predict a split that a run with weights has not predicted yet; of one without, readers say what to do."""
+    from vistrials.runs.directory import RunDirectory
+
+    directory, spec = RunDirectory.open(run)
+    split = directory.find_split(spec, split)
+    if directory.is_inferred(split) or not directory.is_trained():
+        return
+    from vistrials import pipeline
+    from vistrials.commands.display import RichReporter
+
+    with RichReporter() as reporter:
+        reporter.message(f"{run}: split {split} is not predicted yet, and is now")
+        pipeline.run(spec, directory.results_dir, directory.seed, stages=["infer"], splits=[split], reporter=reporter)
 
 
 def run_folder(run: str, profile: str | None, seed: int, results: Path) -> Path:
@@ -145,4 +189,6 @@ def run_folder(run: str, profile: str | None, seed: int, results: Path) -> Path:
     from vistrials.runs.directory import RunDirectory
     from vistrials.specs.loading import load_trial
 
-    return RunDirectory.for_spec(load_trial(run, profile), results, seed).path
+    directory = RunDirectory.for_spec(load_trial(run, profile), results, seed)
+    directory.check_there()
+    return directory.path

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Format, Margin, Profile, Replace, Results, Seed, keep_files, run_folder
+from vistrials.commands.options import (
+    Format,
+    Margin,
+    Profile,
+    Replace,
+    Results,
+    Seed,
+    keep_files,
+    predict_missing,
+    run_folder,
+)
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -36,18 +46,21 @@ def compare(
     bootstrap: Annotated[
         int, typer.Option(metavar="N", help="Draws of videos for intervals and verdicts; 0 leaves them out.")
     ] = 10_000,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write: .md, .csv, .tex or .json.", show_default=False)
+    ] = None,
     force: Replace = False,
 ) -> None:
     """Table 1: the figures of all trials that have been evaluated, and a verdict on each against the baseline."""
+    from vistrials.reports.frame_text import choose_format
+
+    chosen = choose_format(form, out)
     keep_files(force, out)
     from vistrials.commands.display import show_rendered, show_table, show_text
     from vistrials.reports.comparison import compare_runs
-    from vistrials.reports.comparison_text import caption, cells, columns, remarks, render
-    from vistrials.reports.frame_text import choose_format
+    from vistrials.reports.comparison_text import DISPENSABLE, caption, cells, columns, remarks, render
     from vistrials.specs.loading import DEFAULT_PROFILE
 
-    chosen = choose_format(form, out)
     comparison = compare_runs(
         results,
         profile or DEFAULT_PROFILE,
@@ -58,7 +71,7 @@ def compare(
         family=_names(family),
     )
     if chosen == "table":
-        show_table(caption(comparison), columns(comparison), cells(comparison, "\n"))
+        show_table(caption(comparison), columns(comparison), cells(comparison, "\n"), DISPENSABLE)
         for line in remarks(comparison):
             show_text(line)
     else:
@@ -77,11 +90,11 @@ def plot_losses_command(
     force: Replace = False,
 ) -> None:
     """Figure 4: six training losses of each trial as curves, or as CSV."""
-    keep_files(force, out)
     from vistrials.commands.display import show_text
-    from vistrials.reports.loss_curves import save_loss_curves
+    from vistrials.reports.loss_curves import SUFFIXES, save_loss_curves
     from vistrials.specs.loading import DEFAULT_PROFILE
 
+    keep_files(force, out, suffixes=SUFFIXES)
     show_text(str(save_loss_curves(results, profile or DEFAULT_PROFILE, out, trials or (), seed)))
 
 
@@ -164,7 +177,9 @@ def visualize_command(
     --profile, --seed and --results are for a run that is named by its trial; a folder implies them.
     """
     frames = num_frames if at is None else _frame_numbers(at)
+    keep_files(force, out)
     folder = run_folder(run, profile, seed, results)
+    predict_missing(folder, split)
 
     from vistrials.commands.display import progress_bar, show_text
     from vistrials.finished_runs.visualization import visualize

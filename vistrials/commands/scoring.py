@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Replace, find_predictions, keep_files
+from vistrials.commands.options import JSON_SUFFIXES, Replace, find_predictions, keep_files
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -20,7 +20,10 @@ def evaluate(
     ],
     json_path: Annotated[
         Path | None,
-        typer.Option("--json", help="Also write the figures here, with AP per category and threshold, AR per video."),
+        typer.Option(
+            "--json",
+            help="Also write the figures here (.json, .json.gz), with AP per category and threshold, AR per video.",
+        ),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse tracks whose frames or mask sizes are not their video's.")
@@ -35,7 +38,7 @@ def evaluate(
     """Score predictions, of this or any other program, against annotations."""
     if min_score is not None and not tracking:
         raise SpecError("--min-score: expected only with --tracking; AP uses all predictions, by falling score")
-    keep_files(force, json_path)
+    keep_files(force, json_path, suffixes=JSON_SUFFIXES)
     files = find_predictions(predictions, ground_truth)
     from vistrials.commands.display import RichReporter, percent, show_figures, show_table, show_text
     from vistrials.evaluation.track_files import naming_files, read_files
@@ -61,4 +64,5 @@ def evaluate(
         show_figures("mean over", averages)
         content["tracking"] = {"min_score": min_score, **averages}
     if json_path is not None:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
         save_json_atomic(json_path, content, indent=2)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import Profile, Replace, Results, Seed, find_predictions
+from vistrials.commands.options import Profile, Replace, Results, Seed, find_predictions, keep_files
 
 app = typer.Typer()
 
@@ -18,7 +18,7 @@ def submit_command(
             metavar="RUN|PRED.json", help="Folder of a run (results/PROFILE/TRIAL/seedN), its trial, or predictions."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Archive to write.")] = Path("results.zip"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Archive to write: .zip.")] = Path("results.zip"),
     annotations: Annotated[
         Path | None,
         typer.Option(
@@ -42,11 +42,11 @@ def submit_command(
 
     --split is for runs; --profile, --seed and --results are for a run that is named by its trial.
     """
-    files = find_predictions(source, annotations, split, profile, seed, results)
-
     from vistrials.commands.display import RichReporter, count, show_text
-    from vistrials.evaluation.submission import submit_files
+    from vistrials.evaluation.submission import ARCHIVE_SUFFIX, submit_files
 
+    keep_files(force, out, suffixes=[ARCHIVE_SUFFIX])
+    files = find_predictions(source, annotations, split, profile, seed, results)
     submission = submit_files(files.predictions, files.annotations, out, replace=force)
     for fix in submission.fixes:
         RichReporter().warning(f"repaired: {fix}")

@@ -39,8 +39,10 @@ def import_checkpoint_command(
 
     Strict: what is missing, unexpected or of another shape is listed, and nothing is written.
     """
-    keep_files(force, out)
+    from vistrials.formats.files import WEIGHTS_SUFFIX
     from vistrials.specs.loading import load_trial
+
+    keep_files(force, out, suffixes=[WEIGHTS_SUFFIX])
 
     spec = load_trial(trial, profile, all_overrides(data, None, overrides))
     names = _category_names(categories) if categories is not None else None

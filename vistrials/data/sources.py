@@ -1,5 +1,6 @@
 """Where the annotation file and the frames of a split lie."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,6 +8,8 @@ from vistrials.errors import DataError, SpecError
 from vistrials.formats.annotations import load_video_set
 from vistrials.formats.json_file import load_json
 from vistrials.specs.data import DataSpec, FileSource, SyntheticSource
+
+Progress = Callable[[int, int], None]
 
 
 class ResolvedSplit(NamedTuple):
@@ -16,19 +19,20 @@ class ResolvedSplit(NamedTuple):
     frames_dir: Path
 
 
-def resolve_split(data: DataSpec, split: str) -> ResolvedSplit:
+def resolve_split(data: DataSpec, split: str, progress: Progress | None = None) -> ResolvedSplit:
     """Find a split's annotation file and frame folder; the synthetic set is drawn first where it is missing.
 
     Args:
         data: the data spec.
         split: train, minival or occlusion of the synthetic set; train or valid of files.
+        progress: called as progress(videos done, videos in all) while it is drawn.
 
     Raises:
         SpecError: the source has no split of this name, or no root folder is set.
         DataError: none of the candidates below the root exists.
     """
     if isinstance(data.source, SyntheticSource):
-        return _resolve_synthetic(data.source, split)
+        return _resolve_synthetic(data.source, split, progress)
     return _resolve_files(data.source, split)
 
 
@@ -42,13 +46,13 @@ def training_categories(data: DataSpec) -> list[str]:
     return [category.name for category in load_video_set(split.annotations, split.frames_dir).categories]
 
 
-def _resolve_synthetic(source: SyntheticSource, split: str) -> ResolvedSplit:
+def _resolve_synthetic(source: SyntheticSource, split: str, progress: Progress | None) -> ResolvedSplit:
     # Only whoever uses the embedded data pays for importing its generator.
     from vistrials.data.synthetic.dataset import SPLITS, SyntheticSizes, ensure_synthetic
 
     _check_split(split, SPLITS, "synthetic")
     sizes = SyntheticSizes(source.train, source.minival, source.occlusion)
-    root = ensure_synthetic(sizes, source.seed)
+    root = ensure_synthetic(sizes, source.seed, progress)
     return ResolvedSplit(root / f"{split}.json", root / "JPEGImages")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from vistrials.errors import DataError
 from vistrials.formats.annotations import build_video_set
-from vistrials.formats.files import refuse_to_replace
+from vistrials.formats.files import check_output, refuse_to_replace
 from vistrials.formats.json_file import load_json, save_json_atomic
 from vistrials.specs.data import FileSource
 
@@ -34,15 +34,16 @@ def split_annotations(
         DataError: broken annotations, fewer than two videos, a fraction outside (0, 1), an output that
             would replace the input, or one that is there already.
     """
-    document = load_json(train_json)
-    build_video_set(document, Path(), str(train_json))
     folder = Path(out_dir) if out_dir is not None else Path(train_json).parent
     outputs = folder / "minitrain.json", folder / "minival.json"
     for output in outputs:
         if output.resolve() == Path(train_json).resolve():
             raise DataError(f"{train_json}: the split would replace it; choose another output folder")
+        check_output(output, replace=True)
     if not replace:
         refuse_to_replace(outputs, "name another folder with --out")
+    document = load_json(train_json)
+    build_video_set(document, Path(), str(train_json))
     categories_of: dict[int, set[int]] = {video["id"]: set() for video in document["videos"]}
     for track in document["annotations"]:
         categories_of[track["video_id"]].add(track["category_id"])

@@ -22,6 +22,8 @@ from vistrials.structures.frames import Frame
 from vistrials.structures.video import Video, VideoSet
 from vistrials.tracking.online import track_video
 
+_STOPPING = "stopping after this frame: finished videos are kept; Ctrl-C again stops at once"
+
 
 @dataclass(frozen=True, slots=True)
 class PredictionFiles:
@@ -72,7 +74,7 @@ def infer(
         spec: thresholds and association.
         files: where to write.
         digest: of everything that changes the predictions: weights, spec, data.
-        reporter: hears of each video; steps are frames.
+        reporter: hears of each frame (of each video where several go on side by side), and how long a frame took.
         title: of the stage, for the reporter.
         max_processes: that predict a video each, of a small network on a CPU; by default one for each core.
 
@@ -91,12 +93,14 @@ def infer(
     reporter.stage(title, sum(len(video) for video in videos))
     is_small = device.type == "cpu" and not is_large(model)
     todo = range(finished, len(videos))
-    processes = min(max_processes or most_processes(), len(todo)) if is_small else 1
+    processes = max(1, min(max_processes or most_processes(), len(todo))) if is_small else 1
+    # Of other processes only finished videos are heard.
+    tell = reporter if processes == 1 else None
 
     def predict(number: int, is_stopped: Callable[[], bool]) -> dict[str, Any] | None:
         """A line of the partial file; None where it was stopped before the end."""
         video, began = videos[number], time.perf_counter()
-        frames = _until_stopped(iter_frames(video_set, video, image_size_px), is_stopped)
+        frames = _until_stopped(iter_frames(video_set, video, image_size_px), is_stopped, tell)
         try:
             with autocast:
                 tracks = track_video(model, frames, video.id, category_ids, spec)
@@ -108,11 +112,11 @@ def infer(
 
     with ExitStack() as stack:
         stack.enter_context(keep_freed_memory())
-        stop = stack.enter_context(StopRequest())
+        stop = stack.enter_context(StopRequest(announce=lambda: reporter.message(_STOPPING)))
         partial = stack.enter_context(open(files.partial, "a", encoding="utf-8"))
         if is_small:
             stack.enter_context(one_thread())
-        rows = stack.enter_context(closing(call_side_by_side(predict, todo, max(1, processes), stop)))
+        rows = stack.enter_context(closing(call_side_by_side(predict, todo, processes, stop)))
         reporter.advance(sum(len(video) for video in videos[:finished]))
         for number, row in enumerate(rows, start=finished):
             if row is None:
@@ -120,19 +124,21 @@ def infer(
                 raise Interrupted(f"stopped after {done}; the same command continues from there")
             partial.write(json.dumps(row) + "\n")
             partial.flush()
-            reporter.advance(row["frames"], seconds_per_frame=row["seconds"] / row["frames"])
-    return _assemble(files, videos, max(1, processes))
+            reporter.advance(0 if tell else row["frames"], seconds_per_frame=row["seconds"] / row["frames"])
+    return _assemble(files, videos, processes)
 
 
 class _Stopped(Exception):
     """The user asked to stop in the middle of a video."""
 
 
-def _until_stopped(frames: Iterator[Frame], is_stopped: Callable[[], bool]) -> Iterator[Frame]:
+def _until_stopped(frames: Iterator[Frame], is_stopped: Callable[[], bool], tell: Reporter | None) -> Iterator[Frame]:
     for frame in frames:
         if is_stopped():
             raise _Stopped
         yield frame
+        if tell is not None:
+            tell.advance(1)
 
 
 def _open_partial(path: Path, digest: str) -> int:

@@ -15,13 +15,18 @@ class StopRequest:
     """While entered, turns SIGINT and SIGTERM into a flag; a second SIGINT interrupts at once.
 
     Outside the main thread signals cannot be caught, and the flag stays down.
+
+    Args:
+        on_stop: called at each signal, in the place where it broke in.
+        announce: called once, to answer the user. In a thread of its own: what it needs to write, the place where the
+            signal broke in may hold.
     """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self, on_stop: Callable[[], None] | None = None) -> None:
+    def __init__(self, on_stop: Callable[[], None] | None = None, announce: Callable[[], None] | None = None) -> None:
         self.requested = False
-        self._on_stop = on_stop
+        self._on_stop, self._announce = on_stop, announce
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> Self:
@@ -38,6 +43,8 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = True
+        is_first, self.requested = not self.requested, True  # before the answer: the next signal may come within it
+        if self._announce is not None and is_first:
+            threading.Thread(target=self._announce, daemon=True).start()
         if self._on_stop is not None:
             self._on_stop()

@@ -17,7 +17,10 @@ class Reporter(Protocol):
         """A stage begins: its name, such as "train baseline", and its number of steps (None if unknown)."""
 
     def advance(self, steps: int = 1, **values: float) -> None:
-        """The current stage is `steps` further; `values` are worth showing beside it."""
+        """The current stage is `steps` further; `values` are worth showing beside it.
+
+        The first call of a stage may say what earlier runs of it have done.
+        """
 
     def message(self, text: str) -> None:
         """One line of news."""

@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -26,6 +27,10 @@ from vistrials.freed_memory import keep_freed_memory
 from vistrials.specs.training import TrainSpec
 
 SHOWN_MEAN_ITERS = 50
+
+_STOPPING = (
+    "stopping: finishes this step and saves it; Ctrl-C again stops at once and loses the steps since the last save"
+)
 
 
 class TrainingError(VistrialsError):
@@ -106,7 +111,8 @@ def fit(
     reporter.advance(start)
     means = RunningMeans(SHOWN_MEAN_ITERS)
 
-    with keep_freed_memory(), StopRequest() as stop, _open_log(fabric, files, start) as log:
+    announce = partial(reporter.message, _STOPPING)
+    with keep_freed_memory(), StopRequest(announce=announce) as stop, _open_log(fabric, files, start) as log:
         batches = _until_stopped(loader, stop)
         validations = _Validations(fabric, model, validation, total_iters, log, reporter)
         if validations.resume(start):

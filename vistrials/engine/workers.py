@@ -120,8 +120,14 @@ def _work(sender: Connection, num_threads: int, function: Callable[..., str | No
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_stop_when_orphaned, daemon=True).start()
     torch.set_num_threads(num_threads)
+    lock = threading.Lock()
+
+    def send(message: Any) -> None:
+        with lock:  # a pipe is no place for two threads at once, and news may come from another one
+            sender.send(message)
+
     with suppress(Interrupted, BrokenPipeError):
-        sender.send(_Returned(function(SendingReporter(sender.send), *args)))
+        send(_Returned(function(SendingReporter(send), *args)))
 
 
 def _stop_when_orphaned() -> None:

@@ -32,11 +32,13 @@ from vistrials.evaluation.reading import (
 )
 from vistrials.evaluation.track_files import find_other_keys, load_ground_truth, load_predictions, naming_files
 from vistrials.evaluation.track_iou import scan_packed
-from vistrials.formats.files import refuse_to_replace, replacing
+from vistrials.formats.files import check_output, replacing
 from vistrials.formats.rle import to_rle
 
 RESULTS_NAME = "results.json"
 """The one file in the archive, as the YouTube-VIS and OVIS servers ask for."""
+
+ARCHIVE_SUFFIX = ".zip"
 
 _RUN_LIST = re.compile(rb'"counts"\s*:\s*\[')
 """Of masks as JSON text: an uncompressed one."""
@@ -78,14 +80,13 @@ def submit_files(
         replace: replace an archive that is there already.
 
     Raises:
-        DataError: a file cannot be read or written, the archive is there already, or the predictions are refused;
-            nothing is written then.
+        DataError: a file cannot be read or written, the archive is there already or not called .zip, or the
+            predictions are refused; nothing is written then.
     """
     for path in (pred_path, annotations_path):
         if Path(out).resolve() == Path(path).resolve():
             raise DataError(f"{out}: the archive would replace it; choose another file to write")
-    if not replace:
-        refuse_to_replace([Path(out)], "name another file with --out")
+    check_output(out, [ARCHIVE_SUFFIX], replace=replace, otherwise="name another file with --out")
     annotations, predictions = load_ground_truth(annotations_path), load_predictions(pred_path)
     with naming_files(annotations_path, pred_path):
         submission = prepare_submission(predictions, annotations, find_other_keys(pred_path))

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.errors import CheckpointError
-from vistrials.formats.files import refuse_to_replace
+from vistrials.formats.files import WEIGHTS_SUFFIX, check_output, refuse_to_replace
 from vistrials.formats.json_file import save_json_atomic
 from vistrials.runs.directory import RunDirectory
 from vistrials.runs.provenance import read_provenance
 from vistrials.weights.files import read_metadata, read_tensors, save_tensors, save_torch_file
-from vistrials.weights.foreign import OURS, check_suffix
 from vistrials.weights.original_names import to_original
 
 
@@ -30,14 +29,14 @@ def export_weights(
         The files.
 
     Raises:
-        DataError: a file to write is there already.
+        DataError: a file to write is there already, has another suffix, or cannot be written.
         RunError: there is no such run.
         CheckpointError: no weights, damaged ones, or a parameter that the original program does not have.
     """
     source, out = Path(run_or_file), Path(out)
-    check_suffix(out, ".pth" if original else OURS)
     beside = out.with_suffix(".json")
     written = (out,) if source.is_file() else (out, beside)
+    check_output(out, [".pth" if original else WEIGHTS_SUFFIX], replace=True)
     if not replace:
         refuse_to_replace(written, "name another file")
     if source.is_file():

@@ -1,14 +1,17 @@
-"""Files as such: replaced whole or not at all, kept where nobody asked to replace them, told apart by their digests."""
+"""Files as such: refused or replaced whole, kept where nobody asked to replace them, told apart by their digests."""
 
 import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vistrials.errors import DataError
+
+WEIGHTS_SUFFIX = ".safetensors"
+"""How files of our own weights end."""
 
 
 @contextmanager
@@ -80,6 +83,74 @@ def refuse_to_replace(paths: Iterable[Path], otherwise: str) -> None:
     there = [str(path) for path in paths if path.exists()]
     if there:
         raise DataError(f"{' and '.join(there)}: there already; replace with --force, or {otherwise}")
+
+
+def has_suffix(path: str | os.PathLike[str], suffixes: Iterable[str]) -> bool:
+    """Whether a name ends in one of these (`.png`, `.json.gz`), in small letters or capitals, and is more than that."""
+    name = Path(path).name.lower()
+    return any(name.endswith(suffix) and name != suffix for suffix in suffixes)
+
+
+def check_suffix(path: str | os.PathLike[str], suffixes: Collection[str]) -> None:
+    """Refuse to write a file under a name that says something else.
+
+    Raises:
+        DataError: the name ends in none of these suffixes.
+    """
+    if not has_suffix(path, suffixes):
+        raise DataError(f"{path}: expected the name of the file to write to end in {_either(list(suffixes))}")
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    suffixes: Collection[str] = (),
+    *,
+    replace: bool = False,
+    otherwise: str = "name another file",
+) -> Path:
+    """Refuse a file to write that cannot be what its name says, or cannot be written: called before any work is done.
+
+    Folders above it may be missing: whoever writes makes them.
+
+    Args:
+        path: the file.
+        suffixes: of the kinds that can be written, in small letters; any name will do where there are none.
+        replace: replace a file that is there already.
+        otherwise: what to do other than replace it, for the message.
+
+    Returns:
+        The path.
+
+    Raises:
+        DataError: its suffix is another, it is a folder or lies in a file, it may not be written, or is there already.
+    """
+    path = Path(path)
+    if suffixes:
+        check_suffix(path, suffixes)
+    if path.is_dir():
+        raise DataError(f"{path}: expected the name of a file to write, found a folder; name a file in it")
+    if not replace:
+        refuse_to_replace([path], otherwise)
+    check_folder(path.parent)
+    return path
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Refuse a folder to write to, which may have to be made, where that cannot be.
+
+    Raises:
+        DataError: part of its path is a file, or may not be written.
+    """
+    absolute = Path(folder).absolute()
+    there = next(place for place in (absolute, *absolute.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise DataError(f"{folder}: cannot be a folder to write to: {there} is none; choose another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise DataError(f"{folder}: cannot be written to ({there} is read-only for you); choose another folder")
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def sha256_of(path: Path) -> str:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+DISPENSABLE = ("AR1", "AR10", "AP75", "AP50", "Holm", "p")
+"""Columns that a terminal too narrow for all of them may lack, those to be left out first coming first."""
+
+
 def render(comparison: Comparison, form: str) -> str:
     """The table in a format of `frame_text.choose_format`; csv and json hold more digits than the others."""
     return {"markdown": _markdown, "csv": _csv, "latex": _latex, "json": _json}[form](comparison)

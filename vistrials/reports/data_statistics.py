@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vistrials.data.statistics import NUM_OVERLAP_BINS, Counts, Statistics, mean, quantile
-from vistrials.errors import SpecError
+from vistrials.formats.files import check_suffix, replacing
 from vistrials.reports.frame_text import escape_latex, escape_markdown, to_csv, to_latex, to_markdown
 from vistrials.reports.painting import PALETTE
 
@@ -113,13 +113,14 @@ def save_data_statistics(sets: Sets, out: Path | str) -> Path:
         out: a .png, .pdf or .svg file.
 
     Raises:
-        SpecError: the file has another suffix.
+        DataError: the file has another suffix.
     """
     out = Path(out)
-    if out.suffix.lower() not in SUFFIXES:
-        raise SpecError(f"{out}: expected a name in {', '.join(SUFFIXES)}")
+    check_suffix(out, SUFFIXES)
     out.parent.mkdir(parents=True, exist_ok=True)
-    draw_data_statistics(sets).savefig(out, dpi=150)
+    with replacing(out) as temporary:
+        figure = draw_data_statistics(sets)
+        figure.savefig(temporary, dpi=150, format=out.suffix.lower().removeprefix("."))
     return out
 
 

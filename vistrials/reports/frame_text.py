@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vistrials.errors import SpecError
+from vistrials.formats.files import check_suffix, has_suffix
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_FORMAT_OF_SUFFIX = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".json": "json"}
+_SUFFIX_OF_FORMAT = {"markdown": ".md", "csv": ".csv", "latex": ".tex", "json": ".json"}
 
 _MARKDOWN = str.maketrans({"\\": r"\\", "|": r"\|", "*": r"\*", "\n": " "})
 _LATEX = str.maketrans(
@@ -24,14 +25,16 @@ def choose_format(form: str | None, out: Path | None) -> str:
     """The format as asked for, or else by the suffix of a file, or else table, which only a terminal shows.
 
     Raises:
-        SpecError: no such format, or a file without one.
+        SpecError: no such format, or none for a file.
+        DataError: the file's suffix is that of no format, or of another one than asked for.
     """
-    chosen = form or (_FORMAT_OF_SUFFIX.get(out.suffix, out.name) if out else "table")
-    expected = [*([] if out else ["table"]), *_FORMAT_OF_SUFFIX.values()]
-    if chosen not in expected:
-        suffixes = f", or a file in {', '.join(_FORMAT_OF_SUFFIX)}" if out else ""
-        raise SpecError(f"{chosen}: expected --format {', '.join(expected)}{suffixes}")
-    return chosen
+    expected = [*([] if out else ["table"]), *_SUFFIX_OF_FORMAT]
+    if form is not None and form not in expected:
+        raise SpecError(f"{form}: expected --format {', '.join(expected)}{' into a file' if out else ''}")
+    if out is None:
+        return form or "table"
+    check_suffix(out, [_SUFFIX_OF_FORMAT[form]] if form else list(_SUFFIX_OF_FORMAT.values()))
+    return next(name for name, suffix in _SUFFIX_OF_FORMAT.items() if has_suffix(out, [suffix]))
 
 
 def to_csv(frame: "DataFrame", float_format: str | None = None) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vistrials.errors import RunError, SpecError
+from vistrials.errors import RunError
+from vistrials.formats.files import check_suffix, has_suffix, replacing
 from vistrials.reports.found_runs import find_runs
 from vistrials.reports.frame_text import to_csv
 from vistrials.reports.painting import PALETTE
@@ -52,20 +53,20 @@ def save_loss_curves(
         The file.
 
     Raises:
-        SpecError: the file has another suffix.
         RunError: a trial has no such run, or its run has logged nothing.
-        DataError: a log cannot be read.
+        DataError: the file has another suffix, or a log cannot be read.
     """
     out = Path(out)
-    if out.suffix.lower() not in SUFFIXES:
-        raise SpecError(f"{out}: expected a name in {', '.join(SUFFIXES)}")
+    check_suffix(out, SUFFIXES)
     logs = load_logs(results_dir, profile, trials, seed)
     window = choose_window(logs)
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix.lower() == ".csv":
-        _write_csv(out, logs, window, seed)
-    else:
-        draw_loss_curves(logs, window, f"Losses in training: {profile}, seed {seed}").savefig(out, dpi=150)
+    with replacing(out) as temporary:
+        if has_suffix(out, [".csv"]):
+            _write_csv(temporary, logs, window, seed)
+        else:
+            figure = draw_loss_curves(logs, window, f"Losses in training: {profile}, seed {seed}")
+            figure.savefig(temporary, dpi=150, format=out.suffix.lower().removeprefix("."))
     return out
 
 

@@ -178,6 +178,26 @@ class RunDirectory:
         """Whether the figures of a split are here."""
         return self.metrics(split).exists()
 
+    def check_there(self) -> None:
+        """Refuse to work on a run that nobody has begun.
+
+        Raises:
+            RunError: naming the command that makes it.
+        """
+        if not self.spec.exists():
+            raise RunError(f"{self.path}: no such run yet; `{self.command('run')}` makes it")
+
+    def find_split(self, spec: TrialSpec, split: str | None) -> str:
+        """A split of the run by its name, its main one by default.
+
+        Raises:
+            SpecError: the run has no such split.
+        """
+        split = split or self.main_split
+        if split not in spec.data.splits:
+            raise SpecError(f"{self.path}: no split {split!r}; it has {', '.join(spec.data.splits)}")
+        return split
+
     def predicted_split(self, spec: TrialSpec, split: str | None) -> str:
         """A split that the run has predicted; its main one by default.
 
@@ -185,9 +205,7 @@ class RunDirectory:
             SpecError: the run has no such split.
             RunError: it has not predicted the split yet.
         """
-        split = split or self.main_split
-        if split not in spec.data.splits:
-            raise SpecError(f"{self.path}: no split {split!r}; it has {', '.join(spec.data.splits)}")
+        split = self.find_split(spec, split)
         self.check_predicted(split)
         return split
 
@@ -202,9 +220,7 @@ class RunDirectory:
 
     def how_to_predict(self, split: str) -> str:
         """The command that makes the missing predictions of a split, in words that end a message."""
-        if self.is_trained():
-            return f"`{self.command('infer' if self.is_evaluated(split) else 'run')}` makes them"
-        if self._outputs_after_training():
+        if not self.is_trained() and self._outputs_after_training():
             return (
                 "its figures were published without weights and predictions; "
                 f"`{self.command('run', '--force')}` trains again and makes them"

@@ -19,6 +19,9 @@ from torch import Tensor, nn
 from vistrials.errors import CheckpointError
 from vistrials.formats.files import replacing
 
+ROUNDED_FROM = "rounded_from_network_sha256"
+"""In the metadata of weights that were rounded to float16: the digest of the network before, another one."""
+
 _NAMES_SHOWN = 3
 
 
@@ -41,8 +44,12 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         tensors: by name.
         metadata: text to go along.
         half: floating-point ones as float16 instead of float32: half the size, for figures that agree to their noise.
+            The metadata then name the network that was rounded.
     """
-    content = _with_sorted_header(save(_converted(tensors, half), metadata=dict(metadata)))
+    converted = _converted(tensors, half)
+    if half and any(value.dtype != converted[key].dtype for key, value in tensors.items()):
+        metadata = {**metadata, ROUNDED_FROM: digest_of_tensors(tensors)}
+    content = _with_sorted_header(save(converted, metadata=dict(metadata)))
     with replacing_checkpoint(path) as temporary:
         temporary.write_bytes(content)
 

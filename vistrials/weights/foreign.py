@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vistrials.errors import CheckpointError
-from vistrials.formats.files import sha256_of
+from vistrials.formats.files import WEIGHTS_SUFFIX, check_suffix, sha256_of
 from vistrials.models.objprop import build_model
 from vistrials.specs.trial import TrialSpec
 from vistrials.weights.files import (
@@ -28,9 +28,6 @@ from vistrials.weights.torchvision_names import (
     torchvision_name,
     with_current_names,
 )
-
-OURS = ".safetensors"
-"""How files of our own weights end."""
 
 _COUNTS = "num_batches_tracked"  # PyTorch before 0.4.1 and frozen batch norms store none
 _MASK_PARTS = "roi_heads.mask_"
@@ -131,9 +128,10 @@ def save_foreign(checkpoint: ForeignCheckpoint, spec: TrialSpec, out: Path) -> N
     """Save what fits of a checkpoint as weights of the trial, for init.weights.
 
     Raises:
-        CheckpointError: nothing fits, a tensor holds NaN or infinity, or `out` is not called .safetensors.
+        DataError: `out` is not called .safetensors.
+        CheckpointError: nothing fits, or a tensor holds NaN or infinity.
     """
-    check_suffix(out, OURS)
+    check_suffix(out, [WEIGHTS_SUFFIX])
     if not checkpoint.tensors:
         raise CheckpointError(f"{checkpoint.path}: no tensor fits {spec.name} under {spec.profile}; name its own trial")
     check_finite(checkpoint.path, checkpoint.tensors)
@@ -202,13 +200,3 @@ def _agreed_names(
         )
     names = own or wanted
     return None if names is None else tuple(names)
-
-
-def check_suffix(out: Path, suffix: str) -> None:
-    """Refuse to write a file under a name that says something else.
-
-    Raises:
-        CheckpointError: the name ends otherwise.
-    """
-    if out.suffix != suffix:
-        raise CheckpointError(f"{out}: expected the name of the file to write to end in {suffix}")
