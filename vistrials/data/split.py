@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.errors import DataError
+from vistrials.formats.annotation_faults import with_whole_numbers
 from vistrials.formats.annotations import build_video_set
 from vistrials.formats.files import refuse_to_replace
 from vistrials.formats.json_file import load_json, save_json_atomic
@@ -34,7 +35,7 @@ def split_annotations(
         DataError: broken annotations, fewer than two videos, a fraction outside (0, 1), an output that
             would replace the input, or one that is there already.
     """
-    document = load_json(train_json)
+    document = with_whole_numbers(load_json(train_json))
     build_video_set(document, Path(), str(train_json))
     folder = Path(out_dir) if out_dir is not None else Path(train_json).parent
     outputs = folder / "minitrain.json", folder / "minival.json"

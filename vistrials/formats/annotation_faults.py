@@ -21,6 +21,8 @@ NO_ANNOTATIONS = (
     "no annotations (official validation sets have none); score on a part of train: `vistrials data split TRAIN.json`"
 )
 
+ID_0 = "annotation id 0, whose track the official program counts as missed even where it is found"
+
 
 _WHOLE_NUMBERS = {
     "videos": ("id", "width", "height", "length"),
@@ -83,6 +85,8 @@ def find_faults(document: Any, *, needs_annotations: bool = True, needs_frames: 
         return
     tracks: dict[int, Record] = {}
     yield from _list_with_ids(document, "annotations", "annotation", tracks)
+    if 0 in tracks:
+        yield warning(ID_0, name_track(tracks[0]), "number annotations from 1")
     for track in tracks.values():
         yield from _track_faults(track, videos, categories)
 

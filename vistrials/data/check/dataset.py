@@ -9,8 +9,17 @@ from typing import Any
 from vistrials.data.check.annotations import count_masks, find_contradictions
 from vistrials.data.check.report import Findings, Problem, Report
 from vistrials.errors import DataError
-from vistrials.formats.annotation_faults import NO_ANNOTATIONS, Record, find_faults, num_frames_of, records, size_of
+from vistrials.formats.annotation_faults import (
+    NO_ANNOTATIONS,
+    Record,
+    find_faults,
+    num_frames_of,
+    records,
+    size_of,
+    with_whole_numbers,
+)
 from vistrials.formats.annotations import category_name
+from vistrials.formats.file_kinds import describe_kind
 from vistrials.formats.findings import Finding, error
 from vistrials.formats.json_file import load_json
 from vistrials.machine import num_cores
@@ -42,8 +51,10 @@ def check_dataset(
     Raises:
         DataError: the file is missing or is no JSON.
     """
-    document = load_json(annotations)
+    document = with_whole_numbers(load_json(annotations))
     findings = Findings()
+    if kind := describe_kind(document):
+        findings.add([error("not a YouTube-VIS file", "", kind)])
     findings.add(find_faults(document, needs_annotations=require_annotations))
     findings.add(find_contradictions(document))
     if require_annotations and isinstance(document, dict) and document.get("annotations") == []:
