@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from vistrials.data.frame_files import locate_frames
 from vistrials.data.loading import build_pair_loader
 from vistrials.data.sources import ResolvedSplit, resolve_split
 from vistrials.engine.devices import build_fabric, choose_device, inference_autocast
@@ -51,17 +52,28 @@ _PASSED_ON = ("data", "train", "init.backbone")
 class _Splits:
     """The splits of a data set, each found and read once however many stages and trials use it."""
 
-    def __init__(self, data: DataSpec) -> None:
+    def __init__(self, data: DataSpec, reporter: Reporter) -> None:
         self._data = data
+        self._reporter = reporter
         self._loaded: dict[str, tuple[ResolvedSplit, VideoSet]] = {}
+        self._missing: dict[str, str | None] = {}
 
     def load(self, split: str) -> tuple[ResolvedSplit, VideoSet]:
         """Where a split lies, and its videos; only the training split needs annotations."""
         if split not in self._loaded:
             found = resolve_split(self._data, split)
-            videos = load_video_set(found.annotations, found.frames_dir, require_annotations=split == "train")
+            read = load_video_set(found.annotations, found.frames_dir, require_annotations=split == "train")
+            videos, self._missing[split] = locate_frames(read)
+            for note in videos.notes:
+                self._reporter.warning(f"{found.annotations}: {note}")
             self._loaded[split] = found, videos
         return self._loaded[split]
+
+    def require_frames(self, split: str) -> None:
+        """Refuse a split of which a frame is missing, before hours of work come to it."""
+        found, _ = self.load(split)
+        if missing := self._missing[split]:
+            raise DataError(f"{found.annotations}: {missing}; `vistrials data check` finds all that is wrong")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +136,7 @@ def run(
     reporter = reporter or SilentReporter()
     job = _Job(
         spec,
-        _Splits(spec.data),
+        _Splits(spec.data, reporter),
         directory,
         choose_device(device),
         num_devices,
@@ -180,6 +192,9 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
     for split in (["train"] if is_to_train else []) + todo:
         data, video_set = job.splits.load(split)
         found.append((data.annotations, [category.name for category in video_set.categories]))
+    unpredicted = [split for split in todo if force or not directory.is_inferred(split)] if "infer" in stages else []
+    for split in (["train"] if is_to_train else []) + unpredicted:
+        job.splits.require_frames(split)
     for annotations, names in found[1:]:
         _check_categories(found[0][1], names, annotations)
 

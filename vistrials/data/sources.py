@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from vistrials.data.frame_files import FrameFinder
 from vistrials.errors import DataError, SpecError
 from vistrials.formats.annotations import load_video_set
 from vistrials.formats.json_file import load_json
@@ -70,15 +71,16 @@ def _resolve_files(source: FileSource, split: str) -> ResolvedSplit:
         if not found:
             raise DataError(
                 f"{root}: no {what} of split {split}; looked for {', '.join(names)}; "
-                f"put them there or name them in data.source.{split}_{what}{_hint(source, root, split, what)}"
+                f"put them there or name them in data.source.{split}_{what}"
+                f"{', for `data check` with --frames' if what == 'frames' else _hint(source, root, split)}"
             )
     return ResolvedSplit(files[0], _folder_of_frames(files[0], folders))
 
 
-def _hint(source: FileSource, root: Path, split: str, what: str) -> str:
+def _hint(source: FileSource, root: Path, split: str) -> str:
     """The official validation sets come without annotations, so a part of train has to serve."""
     train = next((root / name for name in source.train_annotations if (root / name).is_file()), None)
-    if split == "train" or what != "annotations" or train is None:
+    if split == "train" or train is None:
         return ""
     return f", or make them from those of train: `vistrials data split {train}`"
 
@@ -90,8 +92,8 @@ def _folder_of_frames(annotations: Path, folders: list[Path]) -> Path:
         return folders[0]
     try:
         first_frame = load_json(annotations)["videos"][0]["file_names"][0]
-        return next((folder for folder in folders if (folder / first_frame).is_file()), folders[0])
-    except (LookupError, TypeError):
+        return next((folder for folder in folders if FrameFinder(folder).find(first_frame).missing is None), folders[0])
+    except (LookupError, TypeError, AttributeError):
         return folders[0]  # the loader will say what is wrong with the file
 
 
