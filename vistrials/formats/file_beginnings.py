@@ -5,11 +5,13 @@ import re
 NUM_BYTES = 512
 """How much of a file is looked at."""
 
+SAFETENSORS, PICKLE, ZIP = "a safetensors file", "a pickle of Python objects", "a ZIP archive: unpack it"
+
 _BINARY = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
     b"\x1f\x8b": "a gzip file: unpack it",
-    b"PK\x03\x04": "a ZIP archive: unpack it",
+    b"PK\x03\x04": ZIP,
     b"PK\x05\x06": "an empty ZIP archive",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive: unpack it",
     b"Rar!": "a RAR archive: unpack it",
@@ -43,9 +45,9 @@ def describe_beginning(head: bytes) -> str:
     if head[257:262] == b"ustar":
         return "a tar archive: unpack it"
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return "a pickle of Python objects"
+        return PICKLE
     if re.fullmatch(rb"[\x00-\x08]", head[7:8]) and head[8:9] == b"{":
-        return "a safetensors file"
+        return SAFETENSORS
     return _describe_text(head)
 
 
