@@ -39,6 +39,7 @@ from vistrials.specs.loading import load_trial, overrides_within
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
+from vistrials.weights.category_rows import category_names, load_for_categories
 from vistrials.weights.files import digest_of_tensors, load_weights, read_metadata, save_weights
 from vistrials.weights.shipped import weights_file
 from vistrials.weights.starts import fills_backbone, holds_backbone
@@ -197,6 +198,8 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
         job.splits.require_frames(split)
     for annotations, names in found[1:]:
         _check_categories(found[0][1], names, annotations)
+    if is_to_train:
+        _check_known_categories(spec, found[0][1])
 
 
 def _check_start(job: _Job) -> None:
@@ -217,6 +220,24 @@ def _check_weights(spec: TrialSpec, weights: Path) -> None:
     read_metadata(weights)
     if not holds_backbone(weights, spec.model):
         _check_backbone(spec)
+
+
+def _check_known_categories(spec: TrialSpec, names: list[str]) -> None:
+    """Weights that are used as they are must know the categories that they are to predict."""
+    kind, name = spec.init.source
+    trained = category_names(weights_file(name)) if kind == "weights" else None
+    if spec.train.max_iters != 0 or trained is None:
+        return
+    unknown = [name for name in names if name not in trained]
+    if unknown:
+        raise DataError(
+            f"{name}: expected weights of all {len(names)} categories of the data, found none of {_some(unknown)}; it "
+            f"knows {_some(trained)}: train on the data (without train.max_iters=0), or predict data of its categories"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (f", .. ({len(names)} in all)" if len(names) > 3 else "")
 
 
 def _check_backbone(spec: TrialSpec) -> None:
@@ -275,7 +296,7 @@ def _train_process(
     seed_everything(directory.seed)
     model = build_model(spec.model, video_set.num_categories)
     if not directory.checkpoint.exists():
-        report = start.apply(model, spec.init, reporter)
+        report = start.apply(model, spec.init, [category.name for category in video_set.categories], reporter)
         if fabric.is_global_zero:
             update_provenance(directory.provenance, initial_weights=report)
     if fabric.device.type == "cuda":
@@ -332,10 +353,14 @@ class _Start:
     source: str
     weights: Path | None
 
-    def apply(self, model: ObjProp, init: InitSpec, reporter: Reporter) -> dict[str, Any]:
-        """Put the weights into a fresh model; the record of it for provenance.json."""
+    def apply(
+        self, model: ObjProp, init: InitSpec, category_names: Sequence[str], reporter: Reporter
+    ) -> dict[str, Any]:
+        """Put the weights into a fresh model of these categories; the record of it for provenance.json."""
         if self.weights is not None:
-            report = load_weights(model, self.weights, allow_mismatch=init.allow_mismatch)
+            report = load_for_categories(
+                model, self.weights, category_names, allow_mismatch=init.allow_mismatch
+            )
             reporter.message(f"starts from {self.source}: {report.summary()}")
             record = {"source": self.source, "sha256": sha256_of(self.weights), "report": report.summary()}
             if fills_backbone(report):

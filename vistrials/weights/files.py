@@ -6,7 +6,7 @@ import pickle
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,7 +118,12 @@ class WeightsReport:
 
 
 def load_weights(
-    model: nn.Module, path: Path, *, allow_mismatch: bool = False, allow_missing: bool = True
+    model: nn.Module,
+    path: Path,
+    *,
+    allow_mismatch: bool = False,
+    allow_missing: bool = True,
+    change: Callable[[dict[str, Tensor], Mapping[str, Tensor]], dict[str, Tensor]] | None = None,
 ) -> WeightsReport:
     """Load weights from a file into a model, whole tensors only.
 
@@ -131,6 +136,7 @@ def load_weights(
         path: .safetensors, or a torch file with a state dict or a training checkpoint.
         allow_mismatch: see above.
         allow_missing: see above.
+        change: makes of the file's tensors and the model's those to load, before they are compared.
 
     Returns:
         What became of each key.
@@ -141,6 +147,8 @@ def load_weights(
     """
     found, notes = read_checkpoint(path)
     expected = model.state_dict()
+    if change is not None:
+        found = change(found, expected)
     report = replace(compare_tensors(found, expected), notes=notes)
     if not report.loaded:
         raise CheckpointError(
