@@ -102,7 +102,7 @@ def describe(
                 "whole track, with a segmentation for every frame"
             )
         if num_found < _FEW * num_truths and (confused := confusions()):
-            (true, predicted), _ = confused.most_common(1)[0]
+            true, predicted = min(confused, key=lambda pair: (-confused[pair], pair))
             if confused.total() >= _MANY * num_truths:
                 names = truth.category_names
                 others.append(

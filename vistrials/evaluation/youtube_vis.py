@@ -217,9 +217,8 @@ def _find_confusions(
     confusions: Confusions = Counter()
     for video_id in sorted(true.keys() & predicted.keys()):
         truths = [track for track in true[video_id] if not track.is_crowd]
-        predictions = [
-            track for own in best_by_category(predicted[video_id], max(MAX_TRACKS)).values() for track in own
-        ]
+        best = [track for own in best_by_category(predicted[video_id], max(MAX_TRACKS)).values() for track in own]
+        predictions = sorted(best, key=lambda track: (-track.score, track.index))
         video = truth.videos[video_id]
         ious = track_iou(
             decode_masks(predictions, video, name_prediction), decode_masks(truths, video, name_annotation)

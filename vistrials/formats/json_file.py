@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,7 +19,13 @@ from vistrials.formats.file_beginnings import NUM_BYTES, describe_beginning
 from vistrials.formats.files import replacing
 
 MAX_TEXT = 1 << 31
-"""Bytes of JSON accepted, unzipped: several times the largest predictions files of published benchmarks."""
+"""Bytes of JSON accepted, unzipped, where all of it is parsed: what that takes in memory is many times as much."""
+
+MAX_PACKED_TEXT = 1 << 34
+"""Bytes of JSON accepted where most of it stays packed, on disk until it is needed."""
+
+_MAX_UNZIPPED_IN_MEMORY = 1 << 28
+"""Bytes beyond which unzipped text goes to a file."""
 
 _MAX_EXPLAINED = 1 << 26
 """Bytes of JSON that are read a second time, as text, to say where it is broken."""
@@ -73,7 +80,7 @@ def load_json_as(
         DataError: as `load_json`, or the file has another form and more than 64 MiB: too much to load in full.
     """
     path = Path(path)
-    text = _read(path)
+    text = _read(path, MAX_PACKED_TEXT)
     with _without_garbage_collection():
         try:
             return msgspec.json.decode(text, type=form)
@@ -92,7 +99,7 @@ def load_outline(path: str | os.PathLike[str]) -> Any:
         DataError: the file is missing, unreadable or no JSON.
     """
     path = Path(path)
-    text = _read(path)
+    text = _read(path, MAX_PACKED_TEXT)
     with _without_garbage_collection():
         try:
             return _first_entries(text, depth=2)
@@ -146,20 +153,20 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, limit: int = MAX_TEXT) -> Any:
     """The file's text, unzipped: a buffer, which for a plain file is the file itself."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if file.peek(2)[:2] == _GZIP_MAGIC:
-                text = _gunzip(gzip.GzipFile(fileobj=file), size, path)
+                text = _gunzip(gzip.GzipFile(fileobj=file), size, path, limit)
             elif size > 0:
-                _check_size(size, path)
+                _check_size(size, path, limit)
                 text = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             else:
                 # Empty, or a pipe.
-                text = memoryview(file.read(MAX_TEXT + 1))
-                _check_size(len(text), path)
+                text = memoryview(file.read(limit + 1))
+                _check_size(len(text), path, limit)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the path") from None
     except OSError as error:
@@ -167,24 +174,28 @@ def _read(path: Path) -> Any:
     return text[len(_BYTE_ORDER_MARK) :] if text[:3] == _BYTE_ORDER_MARK else text
 
 
-def _gunzip(file: gzip.GzipFile, size: int, path: Path) -> memoryview:
-    text = bytearray()
+def _gunzip(file: gzip.GzipFile, size: int, path: Path, limit: int) -> memoryview:
+    text = SpooledTemporaryFile(max_size=_MAX_UNZIPPED_IN_MEMORY)
     try:
         while part := file.read(1 << 24):
-            text += part
-            _check_size(len(text), path)
+            text.write(part)
+            _check_size(text.tell(), path, limit)
     except EOFError:
         raise DataError(
             f"{path}: gzip cut short after {size} bytes: the end of the stream is missing; copy it again"
         ) from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: damaged gzip file of {size} bytes ({error}); copy it again") from None
-    return memoryview(text)
+    if text.tell() <= _MAX_UNZIPPED_IN_MEMORY:
+        text.seek(0)
+        return memoryview(text.read())
+    text.flush()
+    return memoryview(mmap.mmap(text.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _check_size(size: int, path: Path) -> None:
-    if size > MAX_TEXT:
-        raise DataError(f"{path}: more than {MAX_TEXT >> 30} GiB of JSON; expected less, split it by videos")
+def _check_size(size: int, path: Path, limit: int) -> None:
+    if size > limit:
+        raise DataError(f"{path}: more than {limit / (1 << 30):g} GiB of JSON; expected less, split it by videos")
 
 
 def _parse_slowly(text: memoryview, path: Path, error: Exception) -> Any:
