@@ -358,9 +358,7 @@ class _Start:
     ) -> dict[str, Any]:
         """Put the weights into a fresh model of these categories; the record of it for provenance.json."""
         if self.weights is not None:
-            report = load_for_categories(
-                model, self.weights, category_names, allow_mismatch=init.allow_mismatch
-            )
+            report = load_for_categories(model, self.weights, category_names, allow_mismatch=init.allow_mismatch)
             reporter.message(f"starts from {self.source}: {report.summary()}")
             record = {"source": self.source, "sha256": sha256_of(self.weights), "report": report.summary()}
             if fills_backbone(report):

@@ -1,4 +1,4 @@
-"""Frames whose names in the annotation file are not quite those on disk: found where exactly one file fits, and said."""
+"""Frames whose names are not quite those on disk: found where exactly one file fits, and said."""
 
 import json
 import unicodedata

@@ -160,7 +160,7 @@ def test_the_masks_of_a_track_are_refused_if_they_are_too_long(tmp_path, monkeyp
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_a_file_is_refused_if_it_is_too_long_unpacked(tmp_path, monkeypatch, pack):
-    monkeypatch.setattr(json_file, "MAX_TEXT", 2000)
+    monkeypatch.setattr(json_file, "MAX_PACKED_TEXT", 2000)
     assert "predictions.json: more than" in refusal(tmp_path, predictions=pack(b" " * 2000 + b"[]"))
 
 

@@ -78,7 +78,10 @@ def test_videos_without_predictions() -> None:
 
 def test_predictions_of_single_frames() -> None:
     single = [
-        {**entry, "segmentations": [mask if frame == kept else None for frame, mask in enumerate(entry["segmentations"])]}
+        {
+            **entry,
+            "segmentations": [mask if frame == kept else None for frame, mask in enumerate(entry["segmentations"])],
+        }
         for entry in FOUND
         for kept in (0, 1)
     ]
@@ -89,8 +92,9 @@ def test_predictions_of_single_frames() -> None:
 
 def test_truths_without_a_pixel() -> None:
     nothing = with_truth(0, segmentations=[None, strip(0, 0)], areas=[None, 0])
-    assert "annotations without a pixel, which count but cannot be found: 1 (first: annotations[0], video 1)" in warnings(
-        nothing, FOUND
+    assert (
+        "annotations without a pixel, which count but cannot be found: 1 (first: annotations[0], video 1)"
+        in warnings(nothing, FOUND)
     )
     one_frame_left = with_truth(0, segmentations=[strip(0, 0), A[1]], areas=[0, 10])
     assert warnings(one_frame_left, FOUND) == ""

@@ -101,9 +101,7 @@ def test_a_file_of_another_form_is_named_at_every_door(tmp_path: Path, case: str
 
 
 @pytest.mark.parametrize("case", KINDS)
-def test_a_large_file_of_another_form_is_named_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
-) -> None:
+def test_a_large_file_of_another_form_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     document, expected = KINDS[case]
     monkeypatch.setattr(json_file, "_MAX_EXPLAINED", 10)
     (tmp_path / "truth.json").write_text(json.dumps(document))

@@ -16,7 +16,9 @@ from vistrials.weights.category_rows import class_layers, load_for_categories, r
 from vistrials.weights.files import save_tensors, save_weights
 
 SPEC = load_trial(
-    "baseline", "smoke", ["model.mask_head.class_agnostic=false", "model.propagation.affinity={kind: weighted, scope: per_category}"]
+    "baseline",
+    "smoke",
+    ["model.mask_head.class_agnostic=false", "model.propagation.affinity={kind: weighted, scope: per_category}"],
 )
 NAMES = ["cat", "dog", "newt"]  # of the small set
 OTHER_ORDER = ["newt", "cat", "dog"]

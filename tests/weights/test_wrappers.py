@@ -36,7 +36,9 @@ def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
     return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-PREFIXES = ["".join(order) for n in (1, 2, 3) for order in itertools.permutations(("_orig_mod.", "module.", "model."), n)]
+PREFIXES = [
+    "".join(order) for n in (1, 2, 3) for order in itertools.permutations(("_orig_mod.", "module.", "model."), n)
+]
 
 
 @pytest.mark.parametrize("prefix", [*PREFIXES, "detector.", "model.detector.", "module.detector.", "net."])
@@ -160,7 +162,9 @@ def test_what_is_no_file_of_weights_is_named(tmp_path: Path, case: str, suffix: 
 
 def test_a_whole_model_is_refused_by_the_name_of_its_class(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match=r"Python objects \(torch.nn.modules.linear.Linear\).*state_dict\(\) alone"):
+    with pytest.raises(
+        CheckpointError, match=r"Python objects \(torch.nn.modules.linear.Linear\).*state_dict\(\) alone"
+    ):
         read_tensors(tmp_path / "w.pth")
 
 

@@ -68,10 +68,12 @@ def check_data_command(
     """Find everything that is wrong with a data set."""
     from vistrials.commands.display import progress_bar, show_table, show_text
     from vistrials.data.check.dataset import check_dataset
+    from vistrials.data.check.report import Report
     from vistrials.data.check.splits import find_between
     from vistrials.formats.annotation_faults import NO_ANNOTATIONS
 
-    sound, reports = True, []
+    sound = True
+    reports: list[Report] = []
     for split, annotations, frames_dir in _annotation_files(path, frames, profile):
         # Of a set that is trained on, the official validation file has none.
         needs_annotations = not no_annotations and not (split == "valid" and reports)
@@ -225,11 +227,12 @@ def _annotation_files(
     from vistrials.specs.loading import load_trial
 
     data = load_trial("baseline", profile or "youtube_vis_2019", all_overrides(path, None, None)).data
-    assert isinstance(data.source, FileSource)  # a folder makes it so
+    source = data.source
+    assert isinstance(source, FileSource)  # a folder makes it so
     if frames is not None:
         named = (str(frames.resolve()),)
-        source = data.source.model_copy(update={"train_frames": named, "valid_frames": named})
+        source = source.model_copy(update={"train_frames": named, "valid_frames": named})
         data = data.model_copy(update={"source": source})
-    candidates = {"train": data.source.train_annotations, "valid": data.source.valid_annotations}
+    candidates = {"train": source.train_annotations, "valid": source.valid_annotations}
     there = [split for split, names in candidates.items() if any((path / name).is_file() for name in names)]
     return [(split, *resolve_split(data, split)) for split in there or candidates]

@@ -32,7 +32,9 @@ def import_checkpoint_command(
     overrides: Overrides = None,
     key: Annotated[
         str | None,
-        typer.Option(help="Part of the file to take, such as model_ema (default: the trained network).", show_default=False),
+        typer.Option(
+            help="Part of the file to take, such as model_ema (default: the trained network).", show_default=False
+        ),
     ] = None,
     allow_mismatch: Annotated[
         bool, typer.Option("--allow-mismatch", help="Load what fits and leave the rest at fresh random numbers.")

@@ -1,8 +1,8 @@
 """The file of every frame, also where an annotation file names it a little otherwise than the disk does.
 
-A name that is there as it is written is taken so. Else it is looked for with / in place of Windows separators, without the
-folders before the frame folder, with a folder between, in other case or Unicode form, with another suffix of an image; and
-taken where exactly one file fits.
+A name that is there as it is written is taken so. Else it is looked for with / in place of Windows separators, without
+the folders before the frame folder, with a folder between, in other case or Unicode form, with another suffix of an
+image; and taken where exactly one file fits.
 """
 
 import os

@@ -157,9 +157,8 @@ def read_predictions(predictions: Any, ground_truth: GroundTruth) -> list[Predic
             continue
         where = name_prediction(index)
         _check_object(prediction, where, predictions)
-        if index == 0 and ("video_id" not in prediction or "segmentations" not in prediction):
-            if kind := describe_no_predictions(predictions):
-                raise DataError(f"{where}: {kind}")
+        if index == 0 and not {"video_id", "segmentations"} <= prediction.keys():
+            _refuse_known_kinds(predictions, where)
         tracks.append(
             PredictedTrack(
                 index=index,
@@ -269,6 +268,11 @@ def _segmentations(entry: dict[str, Any], where: str) -> Any:
 def _check_object(entry: Any, where: str, predictions: list[Any]) -> None:
     if not isinstance(entry, dict):
         raise DataError(f"{where}: is {kind_of(entry)}; expected an object{_what(predictions)}")
+
+
+def _refuse_known_kinds(predictions: Any, where: str) -> None:
+    if kind := describe_no_predictions(predictions):
+        raise DataError(f"{where}: {kind}")
 
 
 def _what(predictions: Any) -> str:

@@ -247,9 +247,7 @@ def _area_faults(values: Iterable[Any], where: str) -> Iterator[Finding]:
             yield error("negative area", where, f"areas[{frame}] is {value}; expected pixels, or null where absent")
 
 
-def _segmentation_faults(
-    values: Iterable[Any], where: str, height: int | None, width: int | None
-) -> Iterator[Finding]:
+def _segmentation_faults(values: Iterable[Any], where: str, height: int | None, width: int | None) -> Iterator[Finding]:
     for frame, value in enumerate(values):
         if value is not None and not isinstance(value, dict | list):
             what = f"segmentations[{frame}] is {shortened(value)}; expected a run-length mask, polygons or null"

@@ -62,7 +62,9 @@ def describe_no_predictions(document: Any) -> str:
         return "" if kind == _BARE else kind
     if not isinstance(document, dict):
         return ""
-    if len(document) > 1 and all(isinstance(value, list) and "segmentations" in _first(value) for value in document.values()):
+    if len(document) > 1 and all(
+        isinstance(value, list) and "segmentations" in _first(value) for value in document.values()
+    ):
         return "these are predictions by video: write one list of all"
     for key, value in document.items():
         if isinstance(value, list) and "segmentations" in _first(value) and "score" in _first(value):
@@ -92,7 +94,7 @@ def _kind_of_list(values: list[Any]) -> str:
 
 
 def _kind_of_video_names(videos: dict[str, Any]) -> str:
-    video = next(iter(videos.values()), {})
+    video: dict[str, Any] = next(iter(videos.values()), {})
     if "expressions" in video:
         return "this is a list of expressions (Refer-YouTube-VOS, MeViS), without masks"
     return _to_convert("a meta.json of YouTube-VOS", "youtube-vos", "its folder") if "objects" in video else ""
@@ -113,8 +115,10 @@ def _kind_of_coco(annotation: dict[str, Any], image: dict[str, Any], video: dict
 
 
 def _is_davis_semantics(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value) and all(
-        key.isdecimal() and isinstance(name, str) for key, name in value.items()
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(key.isdecimal() and isinstance(name, str) for key, name in value.items())
     )
 
 

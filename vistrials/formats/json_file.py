@@ -54,7 +54,7 @@ def load_json(path: str | os.PathLike[str]) -> Any:
         DataError: the file is missing, unreadable, cut short, or no JSON; the message says where.
     """
     path = Path(path)
-    text = _read(path)
+    text = _read(path, MAX_TEXT)
     with _without_garbage_collection():
         try:
             return msgspec.json.decode(text)
@@ -62,9 +62,7 @@ def load_json(path: str | os.PathLike[str]) -> Any:
             return _parse_slowly(text, path, error)
 
 
-def load_json_as(
-    path: str | os.PathLike[str], form: type[T], describe: Callable[[Any], str] | None = None
-) -> T | Any:
+def load_json_as(path: str | os.PathLike[str], form: type[T], describe: Callable[[Any], str] | None = None) -> T | Any:
     """Load a JSON file into typed records, which may leave parts of it unparsed (`msgspec.Raw`).
 
     Args:
@@ -153,7 +151,7 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read(path: Path, limit: int = MAX_TEXT) -> Any:
+def _read(path: Path, limit: int) -> Any:
     """The file's text, unzipped: a buffer, which for a plain file is the file itself."""
     try:
         with path.open("rb") as file:
@@ -175,7 +173,7 @@ def _read(path: Path, limit: int = MAX_TEXT) -> Any:
 
 
 def _gunzip(file: gzip.GzipFile, size: int, path: Path, limit: int) -> memoryview:
-    text = SpooledTemporaryFile(max_size=_MAX_UNZIPPED_IN_MEMORY)
+    text = SpooledTemporaryFile(max_size=_MAX_UNZIPPED_IN_MEMORY)  # noqa: SIM115 - mapped longer than a block
     try:
         while part := file.read(1 << 24):
             text.write(part)

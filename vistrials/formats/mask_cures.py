@@ -14,6 +14,7 @@ from vistrials.formats.rle import is_mask
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+=*")
 _NUMBERS = re.compile(r"[\d\s,.\[\]()-]+")
+_MAX_LITERAL = 1 << 20
 _IMAGES = {b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image"}
 
 
@@ -48,13 +49,8 @@ def _guesses(segmentation: Any, height: int | None, width: int | None) -> Iterat
 
 
 def _of_text(text: str, height: int | None, width: int | None) -> Iterator[_Guess]:
-    try:
-        yield _Guess("JSON written as text", "write the value itself", json.loads(text))
-    except (ValueError, RecursionError):
-        try:
-            yield _Guess("a Python value written as text", "write the value itself", ast.literal_eval(text[:100_000]))
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            pass
+    yield _Guess("JSON written as text", "write the value itself", _json(text))
+    yield _Guess("a Python value written as text", "write the value itself", _literal(text))
     bare = {"size": [height, width], "counts": text}
     yield _Guess("a run-length string without its size", 'write {"size": [height, width], "counts": ..}', bare)
 
@@ -64,9 +60,7 @@ def _of_list(values: list[Any]) -> Iterator[_Guess]:
         if len(values) == 1:
             yield _Guess("a run-length mask inside a list", "write the object without the list", values[0])
         elif all("counts" in value for value in values):
-            yield _Guess(
-                "several run-length masks of one object", "unite them with pycocotools.mask.merge", values[0]
-            )
+            yield _Guess("several run-length masks of one object", "unite them with pycocotools.mask.merge", values[0])
         points = [_point(value) for value in values]
         yield _Guess("points with x and y", "write [[x0, y0, x1, y1, ..]]", [_flat(points)])
     if len(values) == 1 and isinstance(values[0], str):
@@ -98,9 +92,7 @@ def _of_object(mask: dict[str, Any], height: int | None, width: int | None) -> I
         yield _Guess("a size of numbers in text or lists", 'write "size": [height, width]', {**mask, "size": whole})
         if len(whole) == 3:
             for two in (whole[:2], whole[1:]):
-                yield _Guess(
-                    "a size with channels", 'write "size": [height, width]', {**mask, "size": two}
-                )
+                yield _Guess("a size with channels", 'write "size": [height, width]', {**mask, "size": two})
     if isinstance(counts, str):
         for looks_like, cure, meant in _of_counts_text(counts):
             yield _Guess(looks_like, cure, {**mask, "counts": meant})
@@ -111,10 +103,7 @@ def _of_object(mask: dict[str, Any], height: int | None, width: int | None) -> I
 
 def _of_counts_text(counts: str) -> Iterator[tuple[str, str, Any]]:
     if counts[:2] in ("b'", 'b"'):
-        try:
-            yield "Python bytes written as text", "write counts.decode()", ast.literal_eval(counts)
-        except (ValueError, SyntaxError, MemoryError):
-            pass
+        yield "Python bytes written as text", "write counts.decode()", _literal(counts)
         yield "Python bytes written as text", "write counts.decode()", counts[2:-1].replace("\\\\", "\\")
     if "\\\\" in counts:
         yield "doubled backslashes", "write each once (in JSON text twice)", counts.replace("\\\\", "\\")
@@ -124,10 +113,7 @@ def _of_counts_text(counts: str) -> Iterator[tuple[str, str, Any]]:
         yield "characters escaped for HTML", "write html.unescape(counts)", html.unescape(counts)
     if _BASE64.fullmatch(counts) and (decoded := _from_base64(counts)):
         yield "base64", "write base64.b64decode(counts).decode()", decoded
-        try:
-            yield "zlib in base64", "write zlib.decompress(base64.b64decode(counts)).decode()", zlib.decompress(decoded)
-        except zlib.error:
-            pass
+        yield "zlib in base64", "write zlib.decompress(base64.b64decode(counts)).decode()", _inflated(decoded)
     if _NUMBERS.fullmatch(counts):
         numbers = [_number(number) for number in re.findall(r"[\d.]+", counts)]
         yield "a list of runs written as text", "write the list itself", numbers
@@ -154,6 +140,21 @@ def _what_counts_hold(segmentation: Any) -> str:
                 if content.startswith(beginning):
                     return f"; this is {name} in base64: decode it and write pycocotools.mask.encode of its pixels"
     return ""
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _literal(text: str) -> Any:
+    """The value of a Python literal; None of anything else."""
+    try:
+        return ast.literal_eval(text) if len(text) <= _MAX_LITERAL else None
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
 
 
 def _inflated(data: bytes) -> bytes:

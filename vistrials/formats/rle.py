@@ -333,12 +333,12 @@ def _refuse_other_arrays(polygons: list[list[float]], rows: int, columns: int) -
             f"{rows} lists of {columns} zeros and ones, a mask pixel by pixel; expected polygons, or run lengths as "
             "pycocotools.mask.encode makes them"
         )
-    if max(rows, columns) > 1 and all(0 <= number <= 1 for polygon in polygons for number in polygon):
-        if any(0 < number < 1 for polygon in polygons for number in polygon):
-            raise DataError(
-                "polygons with all coordinates within 0..1, fractions of the frame; expected pixels: "
-                f"x times {columns}, y times {rows}"
-            )
+    within_one = max(rows, columns) > 1 and all(0 <= number <= 1 for polygon in polygons for number in polygon)
+    if within_one and any(0 < number < 1 for polygon in polygons for number in polygon):
+        raise DataError(
+            "polygons with all coordinates within 0..1, fractions of the frame; expected pixels: "
+            f"x times {columns}, y times {rows}"
+        )
 
 
 def _checked_polygon(polygon: Any) -> list[float]:

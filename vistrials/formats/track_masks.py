@@ -13,7 +13,6 @@ from vistrials.formats.annotation_faults import is_absent
 from vistrials.formats.findings import Finding, error, warning
 from vistrials.formats.rle import Intervals, count_strays, decode_runs, foreground_intervals
 
-
 STRAYS = "polygons of fewer than 3 points beside others (left out)"
 
 

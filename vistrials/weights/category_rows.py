@@ -41,7 +41,7 @@ def load_for_categories(
         model: changed in place.
         path: as for `load_weights`; where it names no categories, its rows are taken as they are.
         wanted: the model's category names by label.
-        allow_mismatch: as for `load_weights`; also leaves class layers fresh where the file knows none of the categories.
+        allow_mismatch: as for `load_weights`; also leaves class layers fresh where no category is shared.
 
     Returns:
         What became of each tensor, and of the categories where the lists differ.

@@ -83,7 +83,13 @@ def read_metadata(path: Path) -> dict[str, str]:
     meta = meta if isinstance(meta, dict) else {}
     of_data = meta.get("dataset_meta")
     names = next(
-        (part[key] for part in (meta, of_data) if isinstance(part, dict) for key in ("CLASSES", "classes") if key in part),
+        (
+            part[key]
+            for part in (meta, of_data)
+            if isinstance(part, dict)
+            for key in ("CLASSES", "classes")
+            if key in part
+        ),
         None,
     )
     return {"category_names": json.dumps(list(names))} if isinstance(names, list | tuple) else {}

@@ -7,10 +7,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_CONTAINERS = ("model", "state_dict", "model_state_dict", "model_state", "module", "network", "net", "weights", "params")
+_CONTAINERS = (
+    "model",
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "module",
+    "network",
+    "net",
+    "weights",
+    "params",
+)
 """Keys of a checkpoint that hold the trained network, the first that is there first."""
 
-_NO_NETWORK = ("optim", "sched", "scaler", "callback", "loop", "message_hub", "arg", "hyper", "meta", "rng", "cfg", "config")
+_NO_NETWORK = (
+    "optim",
+    "sched",
+    "scaler",
+    "callback",
+    "loop",
+    "message_hub",
+    "arg",
+    "hyper",
+    "meta",
+    "rng",
+    "cfg",
+    "config",
+)
 """Beginnings of keys that hold other things."""
 
 _ANYWHERE = ("_orig_mod", "module")
