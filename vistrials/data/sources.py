@@ -10,6 +10,9 @@ from vistrials.formats.json_file import load_json
 from vistrials.specs.data import DataSpec, FileSource, SyntheticSource
 
 
+_NUM_SHOWN = 3
+
+
 class ResolvedSplit(NamedTuple):
     """Files of one split."""
 
@@ -73,6 +76,7 @@ def _resolve_files(source: FileSource, split: str) -> ResolvedSplit:
                 f"{root}: no {what} of split {split}; looked for {', '.join(names)}; "
                 f"put them there or name them in data.source.{split}_{what}"
                 f"{', for `data check` with --frames' if what == 'frames' else _hint(source, root, split)}"
+                f"{_what_is_there(root, what)}"
             )
     return ResolvedSplit(files[0], _folder_of_frames(files[0], folders))
 
@@ -83,6 +87,17 @@ def _hint(source: FileSource, root: Path, split: str) -> str:
     if split == "train" or train is None:
         return ""
     return f", or make them from those of train: `vistrials data split {train}`"
+
+
+def _what_is_there(root: Path, what: str) -> str:
+    """What a folder holds of the kind that was looked for."""
+    if what == "frames":
+        found = sorted(path.name for path in root.iterdir() if path.is_dir())
+    else:
+        found = sorted(str(path.relative_to(root)) for path in (*root.glob("*.json*"), *root.glob("*/*.json*")))
+    if not found:
+        return ""
+    return f"; there is {', '.join(found[:_NUM_SHOWN])}{', ..' if found[_NUM_SHOWN:] else ''}"
 
 
 def _folder_of_frames(annotations: Path, folders: list[Path]) -> Path:

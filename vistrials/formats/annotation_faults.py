@@ -231,6 +231,8 @@ def _bbox_faults(values: Iterable[Any], where: str) -> Iterator[Finding]:
             continue
         if not is_bbox(value):
             what = f"bboxes[{frame}] is {shortened(value)}; expected [x, y, w, h] or null"
+            if isinstance(value, list) and any(map(hint_of_text, value)):
+                what += "; write the numbers without quotes"
             yield error("bbox is not four finite numbers", where, what)
         elif value[2] < 0 or value[3] < 0:
             yield error("negative box size", where, f"bboxes[{frame}] is {value}; expected w and h of 0 or more")
@@ -241,7 +243,7 @@ def _area_faults(values: Iterable[Any], where: str) -> Iterator[Finding]:
         if value is None:
             continue
         if not is_finite_number(value):
-            what = f"areas[{frame}] is {shortened(value)}; expected a number of pixels or null"
+            what = f"areas[{frame}] is {shortened(value)}; expected a number of pixels or null{hint_of_text(value)}"
             yield error("area is no finite number", where, what)
         elif value < 0:
             yield error("negative area", where, f"areas[{frame}] is {value}; expected pixels, or null where absent")
