@@ -78,6 +78,8 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
     "server's XML": (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', "a server's XML message"),
     "CVAT": (b'<?xml version="1.0"?>\n<annotations>\n<version>1.1</version>', "data convert cvat"),
     "message": (b"Entry not found", "a server's message ('Entry not found')"),
+    "MOTS": (b"1 2001 2 480 640 WSV:2d;1O10000O10000\n1 2002 2 480 640 W\n", "data convert mots"),
+    "MOT": (b"1,1,912,484,97,109,0,7,1\n", "boxes (MOTChallenge), without masks"),
     "ZIP": (b"PK\x03\x04" + bytes(40), "a ZIP archive: unpack it"),
     "tar": (bytes(257) + b"ustar\x0000" + bytes(100), "a tar archive"),
     "xz": (b"\xfd7zXZ\x00" + bytes(40), "an xz file"),

@@ -23,6 +23,8 @@ _BINARY = {
     b"\x93NUMPY": "a NumPy array",
 }
 _LFS_SIZE = re.compile(rb"\nsize (\d+)")
+_MOTS_LINE = re.compile(rb"\d+ \d+ \d+ \d+ \d+ \S+\s*\n")
+_MOT_LINE = re.compile(rb"\d+, ?-?\d+, ?-?[\d.]+, ?-?[\d.]+, ?[\d.]+, ?[\d.]+,")
 _REFUSALS = (b"Entry not found", b"Not Found", b"404: Not Found", b"Invalid username or password", b"Access denied")
 
 
@@ -67,6 +69,10 @@ def _describe_text(head: bytes) -> str:
     if any(text.startswith(refusal) for refusal in _REFUSALS):
         shown = text[:40].decode("utf-8", "replace").strip().splitlines()[0]
         return f"a server's message ({shown!r}) in place of the file: download it again"
+    if _MOTS_LINE.match(text):
+        return "a text file of MOTS: convert its data set with `vistrials data convert mots`"
+    if _MOT_LINE.match(text):
+        return "a text file of boxes (MOTChallenge), without masks"
     if text[:1] in (b"{", b"["):
         return "JSON text"
     return ""
