@@ -69,6 +69,8 @@ def test_bad_masks_are_not_taken_for_another_list() -> None:
 
 def test_one_confusion_of_many_is_no_list() -> None:
     assert warnings(TRUTH, [*FOUND[:3], {**FOUND[3], "category_id": 3}]) == ""
+    half = [*FOUND[:2], *({**entry, "category_id": 3 - entry["category_id"]} for entry in FOUND[2:])]
+    assert warnings(TRUTH, half) == ""
 
 
 def test_videos_without_predictions() -> None:

@@ -79,7 +79,10 @@ def load_predictions(path: str | os.PathLike[str]) -> Any:
 
 def find_other_keys(path: str | os.PathLike[str]) -> list[list[str]]:
     """For each entry of a predictions file the keys that nothing here reads; none of what is no prediction."""
-    known, loaded = set(_Prediction.__struct_fields__), load_json_as(path, list[dict[str, Raw]], describe_no_predictions)
+    known, loaded = (
+        set(_Prediction.__struct_fields__),
+        load_json_as(path, list[dict[str, Raw]], describe_no_predictions),
+    )
     entries = loaded if isinstance(loaded, list) else []
     return [sorted(entry.keys() - known) if isinstance(entry, dict) else [] for entry in entries]
 
