@@ -9,7 +9,6 @@ from vistrials.formats.annotations import load_video_set
 from vistrials.formats.json_file import load_json
 from vistrials.specs.data import DataSpec, FileSource, SyntheticSource
 
-
 _NUM_SHOWN = 3
 
 
