@@ -150,6 +150,12 @@ def test_nothing_is_said_of_what_is_not_known(tmp_path: Path, plain: Any) -> Non
     assert not any(words in example for problem in problems for example in problem.examples for words in ("this is",))
 
 
+def test_images_beside_videos_of_this_form_do_not_matter(tmp_path: Path) -> None:
+    assert set(doors(small_document() | {"images": [{"id": 1}]}, tmp_path).values()) == {None}
+    (tmp_path / "valid.json").write_text(json.dumps(small_document() | {"images": [{"id": 1}], "annotations": None}))
+    assert check_dataset(tmp_path / "valid.json", None, require_annotations=False).ok
+
+
 def test_an_outline_shows_the_first_entries(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text('{"a": [{"b": [1, 2]}, 3], "c": {"d": [4, 5]}, "e": 6, "f": []}')

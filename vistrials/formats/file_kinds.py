@@ -101,7 +101,7 @@ def _kind_of_video_names(videos: dict[str, Any]) -> str:
 
 
 def _kind_of_coco(annotation: dict[str, Any], image: dict[str, Any], video: dict[str, Any]) -> str:
-    if "segmentations" in annotation:
+    if "segmentations" in annotation or "file_names" in video:
         return ""
     attributes = annotation.get("attributes")
     if isinstance(attributes, dict) and "track_id" in attributes:

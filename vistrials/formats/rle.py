@@ -104,8 +104,10 @@ def to_rle(segmentation: Any, height: int, width: int) -> Rle:
     try:
         (rows, columns), counts = _size_and_counts(segmentation, height, width)
         _decode_runs([{"size": [rows, columns], "counts": counts}], None, None)
-    except (DataError, _NoMask) as fault:
+    except DataError as fault:
         raise DataError(f"{fault}{_cure(segmentation, height, width)}") from None
+    except _NoMask as fault:
+        raise DataError(f"mask: {fault}{_cure(segmentation, height, width)}") from None
     return _rle(rows, columns, counts)
 
 
