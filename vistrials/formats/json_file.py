@@ -24,7 +24,7 @@ MAX_TEXT = 1 << 31
 MAX_PACKED_TEXT = 1 << 34
 """Bytes of JSON accepted where most of it stays packed, on disk until it is needed."""
 
-_MAX_UNZIPPED_IN_MEMORY = 1 << 28
+_MAX_UNZIPPED_IN_MEMORY = 1 << 26
 """Bytes beyond which unzipped text goes to a file."""
 
 _MAX_EXPLAINED = 1 << 26
