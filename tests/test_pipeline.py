@@ -293,6 +293,37 @@ def test_a_broken_split_is_found_before_the_training(data: Path, tmp_path: Path)
     assert not list((tmp_path / "results").glob("**/losses.jsonl"))
 
 
+def test_a_missing_frame_is_found_before_the_training(data: Path, tmp_path: Path) -> None:
+    document = load(data / "valid.json")
+    document["videos"][0]["file_names"][1] = "nowhere/1.png"
+    (data / "valid.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"valid\.json: video .* frame 1: .*nowhere/1\.png: no such frame; .* holds"):
+        run(tiny_spec(data), tmp_path)
+    assert not list((tmp_path / "results").glob("**/losses.jsonl"))
+
+
+def test_frames_under_other_names_are_used_and_said(data: Path, tmp_path: Path) -> None:
+    directory, _ = run(tiny_spec(data), tmp_path)
+    for split in ("train", "valid"):
+        document = load(data / f"{split}.json")
+        for video in document["videos"]:
+            video["file_names"] = [f"JPEGImages\\{Path(name).with_suffix('.bmp')}" for name in video["file_names"]]
+        (data / f"{split}.json").write_text(json.dumps(document))
+    other, reporter = run(tiny_spec(data), tmp_path / "other")
+    assert [warning.split(": ")[1] for warning in reporter.warnings] == ["frames found under another name"] * 2
+    assert content(other)["predictions.json"] == content(directory)["predictions.json"]
+
+
+def test_what_is_only_scored_needs_no_frames(data: Path, tmp_path: Path) -> None:
+    directory, _ = run(tiny_spec(data), tmp_path)
+    directory.metrics("valid").unlink()
+    for path in data.rglob("*"):
+        if path.suffix in (".png", ".jpg"):
+            path.unlink()
+    run(tiny_spec(data), tmp_path)
+    assert directory.is_evaluated("valid")
+
+
 def test_a_backbone_out_of_reach_stops_the_run_before_anything_is_lost(data: Path, tmp_path: Path) -> None:
     directory, _ = run(tiny_spec(data, train={"max_iters": 0}), tmp_path)
     before = content(directory)

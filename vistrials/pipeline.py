@@ -13,6 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from vistrials.data.frame_files import locate_frames
 from vistrials.data.loading import build_pair_loader
 from vistrials.data.sources import ResolvedSplit, resolve_split
 from vistrials.engine.devices import build_fabric, choose_device, inference_autocast
@@ -45,6 +46,7 @@ from vistrials.specs.loading import dump_spec, load_trial, overrides_within
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
+from vistrials.weights.category_rows import category_names, load_for_categories
 from vistrials.weights.files import ROUNDED_FROM, digest_of_tensors, load_weights, read_metadata, save_weights
 from vistrials.weights.shipped import weights_file
 from vistrials.weights.starts import fills_backbone, holds_backbone
@@ -65,14 +67,24 @@ class _Splits:
     def __init__(self, data: DataSpec, reporter: Reporter) -> None:
         self._data, self._reporter = data, reporter
         self._loaded: dict[str, tuple[ResolvedSplit, VideoSet]] = {}
+        self._missing: dict[str, str | None] = {}
 
     def load(self, split: str) -> tuple[ResolvedSplit, VideoSet]:
         """Where a split lies, and its videos; only the training split needs annotations."""
         if split not in self._loaded:
             found = resolve_split(self._data, split, self._show_drawing)
-            videos = load_video_set(found.annotations, found.frames_dir, require_annotations=split == "train")
+            read = load_video_set(found.annotations, found.frames_dir, require_annotations=split == "train")
+            videos, self._missing[split] = locate_frames(read)
+            for note in videos.notes:
+                self._reporter.warning(f"{found.annotations}: {note}")
             self._loaded[split] = found, videos
         return self._loaded[split]
+
+    def require_frames(self, split: str) -> None:
+        """Refuse a split of which a frame is missing, before hours of work come to it."""
+        found, _ = self.load(split)
+        if missing := self._missing[split]:
+            raise DataError(f"{found.annotations}: {missing}; `vistrials data check` finds all that is wrong")
 
     def _show_drawing(self, done: int, total: int) -> None:
         if done == 1:
@@ -206,8 +218,13 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
     if is_to_train and (truth := _validation_truth(job)):
         inference_autocast(spec.inference.precision, job.device)
         found.append((truth.annotations, [category.name for category in truth.video_set.categories]))
+    unpredicted = [split for split in todo if force or not directory.is_inferred(split)] if "infer" in stages else []
+    for split in (["train"] if is_to_train else []) + unpredicted:
+        job.splits.require_frames(split)
     for annotations, names in found[1:]:
         _check_categories(found[0][1], names, annotations)
+    if is_to_train:
+        _check_known_categories(spec, found[0][1])
 
 
 def _check_start(job: _Job) -> None:
@@ -228,6 +245,24 @@ def _check_weights(spec: TrialSpec, weights: Path) -> None:
     read_metadata(weights)
     if not holds_backbone(weights, spec.model):
         _check_backbone(spec)
+
+
+def _check_known_categories(spec: TrialSpec, names: list[str]) -> None:
+    """Weights that are used as they are must know the categories that they are to predict."""
+    kind, name = spec.init.source
+    trained = category_names(weights_file(name)) if kind == "weights" else None
+    if spec.train.max_iters != 0 or trained is None:
+        return
+    unknown = [name for name in names if name not in trained]
+    if unknown:
+        raise DataError(
+            f"{name}: expected weights of all {len(names)} categories of the data, found none of {_some(unknown)}; it "
+            f"knows {_some(trained)}: train on the data (without train.max_iters=0), or predict data of its categories"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (f", .. ({len(names)} in all)" if len(names) > 3 else "")
 
 
 def _check_backbone(spec: TrialSpec) -> None:
@@ -301,6 +336,7 @@ def _validation_truth(job: _Job) -> _Truth | None:
         return None
     split = validation.split or job.directory.main_split
     data, video_set = job.splits.load(split)
+    job.splits.require_frames(split)
     if all(track.is_crowd for video in video_set.videos for track in video.tracks):
         raise DataError(
             f"{data.annotations}: found no annotated objects, but train.validation is to score split {split}; "
@@ -324,7 +360,7 @@ def _train_process(
     seed_everything(directory.seed)
     model = build_model(spec.model, video_set.num_categories)
     if not directory.checkpoint.exists():
-        report = start.apply(model, spec.init, reporter)
+        report = start.apply(model, spec.init, [category.name for category in video_set.categories], reporter)
         if fabric.is_global_zero:
             update_provenance(directory.provenance, initial_weights=report)
     if fabric.device.type == "cuda":
@@ -441,10 +477,12 @@ class _Start:
     source: str
     weights: Path | None
 
-    def apply(self, model: ObjProp, init: InitSpec, reporter: Reporter) -> dict[str, Any]:
-        """Put the weights into a fresh model; the record of it for provenance.json."""
+    def apply(
+        self, model: ObjProp, init: InitSpec, category_names: Sequence[str], reporter: Reporter
+    ) -> dict[str, Any]:
+        """Put the weights into a fresh model of these categories; the record of it for provenance.json."""
         if self.weights is not None:
-            report = load_weights(model, self.weights, allow_mismatch=init.allow_mismatch)
+            report = load_for_categories(model, self.weights, category_names, allow_mismatch=init.allow_mismatch)
             reporter.message(f"starts from {self.source}: {report.summary()}")
             record = {"source": self.source, "sha256": sha256_of(self.weights), "report": report.summary()}
             if fills_backbone(report):

@@ -71,7 +71,8 @@ TEXT = json.dumps(PREDICTIONS)
         (TEXT[: len(TEXT) // 2], "JSON cut short"),
         (TEXT[:-1], "JSON cut short"),
         (TEXT.replace(":", ";", 1), "not valid JSON: Expecting ':' delimiter at line 1 column 13"),
-        (TEXT.encode("utf-16"), "not UTF-8"),
+        (TEXT.encode("utf-16-le"), "not valid JSON"),
+        (TEXT.replace("video", "vidéo").encode("latin-1"), "is not UTF-8; expected .json or .json.gz, saved as UTF-8"),
         (gzip.compress(TEXT.encode())[:-20], "gzip cut short"),
         (b"", "the file is empty"),
         (b"\0" * 1000, "not valid JSON"),
@@ -102,14 +103,14 @@ TEXT = json.dumps(PREDICTIONS)
         (with_mask(size=[1, 10**9]), "predictions[0] segmentations[1]: size is [1, 1000000000]; expected positive"),
         (with_mask(size=[31623, 31623]), "at most 268435456 pixels"),
         (with_mask(size=[10**30, 10**30]), "at most 268435456 pixels"),
-        (with_mask(size=[1.0, 100]), "expected two whole numbers of pixels"),
+        (with_mask(size=[1.5, 100]), "expected two whole numbers of pixels"),
         (with_mask(size=[1, 100, 1]), "size is [1, 100, 1]; expected [height, width]"),
         (with_mask(counts="P" * 100_000), "the string is cut short"),
         (with_mask(counts="o" * 100_000 + "0"), "a number beyond any image size"),
         (with_mask(counts="0" * 100_000), "the runs sum to 0 pixels"),
         (with_mask(counts=[0] * 100_000), "the runs sum to 0 pixels"),
         (with_mask(counts=[10**18, -(10**18), 100]), "a run that is negative or longer than the image"),
-        (with_mask(counts=[50.0, 50.0]), "other things than whole numbers"),
+        (with_mask(counts=[50.5, 49.5]), "other things than whole numbers"),
         (with_mask(counts={"a": 1}), "counts are dict"),
     ],
 )
@@ -159,7 +160,7 @@ def test_the_masks_of_a_track_are_refused_if_they_are_too_long(tmp_path, monkeyp
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_a_file_is_refused_if_it_is_too_long_unpacked(tmp_path, monkeypatch, pack):
-    monkeypatch.setattr(json_file, "MAX_TEXT", 2000)
+    monkeypatch.setattr(json_file, "MAX_PACKED_TEXT", 2000)
     assert "predictions.json: more than" in refusal(tmp_path, predictions=pack(b" " * 2000 + b"[]"))
 
 
@@ -170,7 +171,7 @@ def test_a_file_is_refused_if_it_is_too_long_unpacked(tmp_path, monkeypatch, pac
         (TEXT.replace("0.9", "[]"), "not of the expected form: Expected bool | int | float | str | null, got array"),
         (TEXT[:-1], "JSON cut short"),
         (TEXT.replace("0.9", "NaN"), "not valid JSON"),
-        ("[" * 100_000, "not of the expected form: Expected object, got array - at $[0]"),
+        ("[" * 100_000, "nested too deeply"),
         ('[{"video_id": 1, "segmentations": ' + "[" * 100_000, "nested too deeply"),
     ],
 )

@@ -136,11 +136,20 @@ def spread_over_categories(predictions):
     return [row for row in nothing for _ in range(98)] + predictions
 
 
+def as_float_runs(mask):
+    runs = as_run_lists(mask)
+    return {"size": [float(side) for side in runs["size"]], "counts": [float(run) for run in runs["counts"]]}
+
+
 REPAIRS = {
     "none": lambda predictions: predictions,
     "run lists": with_masks(lambda mask: mask and as_run_lists(mask)),
     "bytes": with_masks(lambda mask: mask and mask | {"counts": mask["counts"].encode()}),
     "polygons": with_masks(lambda mask: mask and as_polygons(mask)),
+    "polygons and stray points": with_masks(lambda mask: mask and [*as_polygons(mask), [1, 0, 2, 0], [3, 0]]),
+    "sizes as floats": with_masks(lambda mask: mask and mask | {"size": [float(side) for side in mask["size"]]}),
+    "run lists of floats": with_masks(lambda mask: mask and as_float_runs(mask)),
+    "ids as floats": lambda predictions: [p | {"category_id": float(p["category_id"]), "x": 1} for p in predictions],
     "empty lists": with_masks(lambda mask: mask or []),
     "empty objects": with_masks(lambda mask: mask or {}),
     "further keys": lambda predictions: [p | {"id": n, "bbox": [0, 0, 1, 1]} for n, p in enumerate(predictions)],

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from vistrials.errors import DataError
-from vistrials.formats import files
+from vistrials.formats import files, json_file
 from vistrials.formats.json_file import load_json, load_json_as, save_json_atomic
 
 VALUE = {"videos": [{"id": 1, "name": "Straße"}], "score": 0.1, "none": None}
@@ -127,3 +127,22 @@ def test_a_pipe_is_read_to_its_end(tmp_path):
     writer.start()
     assert load_json(tmp_path / "pipe") == [1, 2]
     writer.join()
+
+
+def test_text_that_is_too_long_to_be_parsed_may_stay_packed(tmp_path, monkeypatch):
+    """Annotations of a training are parsed as a whole, what is scored stays on disk."""
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps([{"a": list(range(1000))}]))
+    monkeypatch.setattr(json_file, "MAX_TEXT", 2000)
+    with pytest.raises(DataError, match="more than .* GiB of JSON"):
+        load_json(path)
+    (entry,) = json_file.load_json_as(path, list[dict[str, msgspec.Raw]])
+    assert bytes(entry["a"]) == json.dumps(list(range(1000))).encode()
+
+
+def test_long_text_is_unzipped_to_a_file(tmp_path, monkeypatch):
+    value = [{"a": list(range(1000))}]
+    (tmp_path / "x.json.gz").write_bytes(gzip.compress(json.dumps(value).encode()))
+    monkeypatch.setattr(json_file, "_MAX_UNZIPPED_IN_MEMORY", 100)
+    assert load_json(tmp_path / "x.json.gz") == value
+    assert isinstance(json_file._read(tmp_path / "x.json.gz", 10**6), memoryview)

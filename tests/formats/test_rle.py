@@ -184,11 +184,16 @@ GOOD = rle.encode(np.eye(4))["counts"]
         ({"size": [4, 4], "counts": [8, 9]}, "the runs sum to 17 pixels"),
         ({"size": [4, 4], "counts": [-1, 17]}, "negative or longer"),
         ({"size": [4, 4], "counts": [1 << 70, 16]}, "other things than whole numbers"),
-        ({"size": [4, 4], "counts": [8.0, 8.0]}, "other things than whole numbers"),
+        ({"size": [4, 4], "counts": [8.5, 7.5]}, "other things than whole numbers"),
+        ({"size": [4, 4], "counts": [float("nan"), 16]}, "other things than whole numbers"),
+        ({"size": [4, 4], "counts": [float("inf"), 16]}, "negative or longer"),
         ({"size": [4, 4], "counts": ["8", "8"]}, "other things than whole numbers"),
         ({"size": [4, 4], "counts": [[8, 8]]}, "other things than whole numbers"),
-        ([], "no polygons"),
-        ([[0, 0, 3, 3]], "a polygon has 4 numbers"),
+        ([], "without a polygon of 3 points"),
+        ([[0, 0, 3, 3]], "without a polygon of 3 points"),
+        ([[0, 0, 3, 3], [1, 1], []], "without a polygon of 3 points"),
+        ([[0, 0, 3, 0, 3, 3], [1, 1, 2]], "a polygon has 3 numbers"),
+        ([[0.0, 0.0, 0.5, 0.0, 0.5, 0.5]], "fractions of the frame; expected pixels: x times 4, y times 4"),
         ([[0, 0, 3, 3, 3, 0, 1]], "a polygon has 7 numbers"),
         ([[0, 0, 3, 3, 3, float("nan")]], "not finite"),
         ([[0, 0, 3, 3, 3, 1e30]], "not finite or beyond"),
@@ -203,6 +208,25 @@ def test_what_is_no_mask_is_refused_in_one_line(segmentation, expected):
         rle.to_rle(segmentation, 4, 4)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 200
+
+
+def test_a_mask_pixel_by_pixel_does_not_pass_for_polygons():
+    with pytest.raises(DataError, match="4 lists of 6 zeros and ones, a mask pixel by pixel"):
+        rle.to_rle([[0, 0, 1, 1, 0, 0]] * 4, 4, 6)
+
+
+def test_whole_floats_are_whole_numbers():
+    assert rle.to_rle({"size": [4.0, 4.0], "counts": [8.0, 8.0]}, 4, 4) == rle.to_rle(
+        {"size": [4, 4], "counts": [8, 8]}, 4, 4
+    )
+
+
+def test_polygons_of_fewer_than_three_points_are_left_out_beside_others():
+    square = [0, 0, 3, 0, 3, 3, 0, 3]
+    segmentation = [[], [1, 1], square, [0, 3, 3, 0]]
+    assert rle.to_rle(segmentation, 4, 4) == rle.to_rle([square], 4, 4)
+    assert rle.count_strays(segmentation) == 3
+    assert rle.count_strays([square]) == rle.count_strays({"size": [4, 4]}) == rle.count_strays(None) == 0
 
 
 def test_the_first_bad_mask_of_many_is_named():

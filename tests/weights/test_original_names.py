@@ -8,7 +8,7 @@ from tests.weights.original_checkpoints import listed_shapes
 from vistrials.errors import CheckpointError
 from vistrials.models.objprop import build_model
 from vistrials.specs.model import ModelSpec, NeckSpec, PropagationSpec, WeightedAffinitySpec
-from vistrials.weights.original_names import CLASS_LAYER, original_name, to_original, without_wrapper
+from vistrials.weights.original_names import CLASS_LAYER, original_name, to_original
 
 
 @pytest.mark.parametrize("neck", [None, NeckSpec()])
@@ -26,12 +26,6 @@ def test_renaming_keeps_every_tensor_and_gives_each_a_name_of_its_own() -> None:
     assert list(map(id, renamed.values())) == list(map(id, state.values()))
     assert renamed[CLASS_LAYER] is state["box_head.logits.weight"]
     assert renamed["neck_attn.conv1.weight"] is state["neck.conv1.0.weight"]
-
-
-def test_a_wrappers_prefix_goes_where_every_name_has_it() -> None:
-    one, two = torch.zeros(1), torch.ones(1)
-    assert without_wrapper({"module.a": one, "module.module.b": two}) == {"a": one, "module.b": two}
-    assert without_wrapper({"module.a": one, "b": two}) == {"module.a": one, "b": two}
 
 
 @pytest.mark.parametrize(

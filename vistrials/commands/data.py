@@ -51,7 +51,7 @@ def synthesize_command(
 @app.command("check")
 def check_data_command(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of a data set, or an annotation file.")],
-    frames: Annotated[Path | None, typer.Option(help="Frame folder of an annotation file.")] = None,
+    frames: Annotated[Path | None, typer.Option(help="Folder that file names of frames start from.")] = None,
     profile: Profile = None,
     no_annotations: Annotated[
         bool,
@@ -68,17 +68,24 @@ def check_and_show(
     """Check the splits of a data set and show what is found; exits where an error is."""
     from vistrials.commands.display import progress_bar, show_table, show_text
     from vistrials.data.check.dataset import check_dataset
+    from vistrials.data.check.report import Report
     from vistrials.data.check.splits import find_between
+    from vistrials.formats.annotation_faults import NO_ANNOTATIONS
 
-    sound, reports = True, []
-    for annotations, frames_dir in _annotation_files(path, frames, profile):
+    sound = True
+    reports: list[Report] = []
+    for split, annotations, frames_dir in _annotation_files(path, frames, profile):
+        # Of a set that is trained on, the official validation file has none.
+        needs_annotations = not no_annotations and not (split == "valid" and reports)
         with progress_bar("frames") as progress:
-            report = check_dataset(annotations, frames_dir, not no_annotations, progress)
+            report = check_dataset(annotations, frames_dir, needs_annotations, progress)
         looked = f"{report.num_frames_read} files read" if frames_dir else "not read: give --frames"
         show_text(
             f"{report.annotations}: {report.num_videos} videos, {report.num_frames} frames ({looked}), "
             f"{report.num_categories} categories, {report.num_tracks} tracks, {report.num_masks} masks"
         )
+        if not (report.num_tracks or needs_annotations or no_annotations):
+            show_text(NO_ANNOTATIONS)
         if report.problems:
             rows = [(p.severity, str(p.count), p.kind, "\n".join(p.examples)) for p in report.problems]
             show_table(None, ("", "count", "what", "first"), rows)
@@ -133,13 +140,15 @@ def stats_command(
     chosen = choose_format(form, out)
     keep_files(force, out)
     keep_files(force, plot, suffixes=SUFFIXES)
-    from vistrials.commands.display import show_rendered, show_table, show_text
+    from vistrials.commands.display import RichReporter, show_rendered, show_table, show_text
     from vistrials.data.statistics import compute_statistics
     from vistrials.formats.annotations import load_video_set
 
     sets = {}
-    for annotations, _ in _annotation_files(path, None, profile):
+    for _, annotations, _ in _annotation_files(path, None, profile):
         video_set = load_video_set(annotations, Path(), require_annotations=False)
+        for note in video_set.notes:
+            RichReporter().warning(f"{annotations}: {note}")
         name = str(annotations.relative_to(path.resolve())) if path.is_dir() else annotations.name
         sets[name.removesuffix(".gz").removesuffix(".json")] = compute_statistics(video_set)
     if chosen == "table":
@@ -154,17 +163,23 @@ def stats_command(
 app.command("export")(export_command)
 
 
-def _annotation_files(path: Path, frames: Path | None, profile: str | None) -> list[tuple[Path, Path | None]]:
-    """Annotation files and their frame folders: of a folder those of train and valid, as far as they are there."""
+def _annotation_files(
+    path: Path, frames: Path | None, profile: str | None
+) -> list[tuple[str | None, Path, Path | None]]:
+    """Splits, annotation files and frame folders: of a folder those of train and valid, as far as they are there."""
     if not path.is_dir():
-        return [(path, frames)]
+        return [(None, path, frames)]
     from vistrials.data.sources import resolve_split
     from vistrials.specs.data import FileSource
     from vistrials.specs.loading import load_trial
 
     data = load_trial("baseline", profile or "youtube_vis_2019", all_overrides(path, None, None)).data
-    assert isinstance(data.source, FileSource)  # a folder makes it so
-    candidates = {"train": data.source.train_annotations, "valid": data.source.valid_annotations}
+    source = data.source
+    assert isinstance(source, FileSource)  # a folder makes it so
+    if frames is not None:
+        named = (str(frames.resolve()),)
+        source = source.model_copy(update={"train_frames": named, "valid_frames": named})
+        data = data.model_copy(update={"source": source})
+    candidates = {"train": source.train_annotations, "valid": source.valid_annotations}
     there = [split for split, names in candidates.items() if any((path / name).is_file() for name in names)]
-    found = [resolve_split(data, split) for split in there or candidates]
-    return [(split.annotations, split.frames_dir) for split in found]
+    return [(split, *resolve_split(data, split)) for split in there or candidates]

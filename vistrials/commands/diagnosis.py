@@ -53,12 +53,14 @@ def diagnose_command(
     if len(sizes) > 1:
         raise SpecError(f"--against {against}: expected the same annotations, found {' and '.join(sizes)}")
 
-    from vistrials.commands.display import show_table, show_text
+    from vistrials.commands.display import RichReporter, show_table, show_text
     from vistrials.formats.json_file import save_json_atomic
     from vistrials.reports.diagnosis_text import REMARK, tables
 
     for letter, name, diagnosis in zip("AB", names, diagnoses, strict=False):
         label = f"{letter}: {name}: " if against is not None else ""
+        for warning in diagnosis.warnings:
+            RichReporter().warning(f"{label}{warning}")
         show_text(f"{label}{diagnosis.num_predictions} predictions, {next(iter(sizes))}")
     for table in tables(diagnoses):
         show_text("")

@@ -41,6 +41,7 @@ def evaluate(
     keep_files(force, json_path, suffixes=JSON_SUFFIXES)
     files = find_predictions(predictions, ground_truth)
     from vistrials.commands.display import RichReporter, percent, show_figures, show_table, show_text
+    from vistrials.evaluation.average_precision import NOT_COUNTED
     from vistrials.evaluation.track_files import naming_files, read_files
     from vistrials.evaluation.youtube_vis import evaluate as evaluate_tracks
     from vistrials.formats.json_file import save_json_atomic
@@ -52,7 +53,10 @@ def evaluate(
         RichReporter().warning(warning)
     show_text(f"{result.num_predictions} predictions, {result.num_tracks} tracks, {result.num_videos} videos")
     show_figures("", {"all": result.figures})
-    show_table("", ("category", "AP"), [(name, percent(ap)) for name, ap in result.ap_per_category.items()])
+    scored = {name: ap for name, ap in result.ap_per_category.items() if ap != NOT_COUNTED}
+    show_table("", ("category", "AP"), [(name, percent(ap)) for name, ap in scored.items()])
+    if without := len(result.ap_per_category) - len(scored):
+        show_text(f"{without} of {len(result.ap_per_category)} categories have no true track to find")
     content = result.to_dict()
     if tracking:
         from vistrials.evaluation.hota import evaluate_tracking

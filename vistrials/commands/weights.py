@@ -30,12 +30,18 @@ def import_checkpoint_command(
         ),
     ] = None,
     overrides: Overrides = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="Part of the file to take, such as model_ema (default: the trained network).", show_default=False
+        ),
+    ] = None,
     allow_mismatch: Annotated[
         bool, typer.Option("--allow-mismatch", help="Load what fits and leave the rest at fresh random numbers.")
     ] = False,
     force: Replace = False,
 ) -> None:
-    """Turn a checkpoint of mmdetection 1 (MaskTrack R-CNN, ObjProp) or of torchvision's Mask R-CNN into weights.
+    """Turn a checkpoint of mmdetection (MaskTrack R-CNN, ObjProp) or of torchvision's Mask R-CNN into weights.
 
     Strict: what is missing, unexpected or of another shape is listed, and nothing is written.
     """
@@ -56,7 +62,7 @@ def import_checkpoint_command(
 
     if names is None and data is not None:
         names = names_of_data()
-    checkpoint = read_foreign(file, spec, names, names_of_data)
+    checkpoint = read_foreign(file, spec, names, names_of_data, key)
     _show_report(checkpoint)
     if checkpoint.faults and not allow_mismatch:
         raise CheckpointError(
@@ -101,6 +107,8 @@ def _show_report(checkpoint: "ForeignCheckpoint") -> None:
         f"{checkpoint.path}: {checkpoint.program}, {checkpoint.num_categories} categories, "
         f"{len(checkpoint.tensors)} tensors fit"
     )
+    for note in checkpoint.notes:
+        show_text(note)
     if checkpoint.fresh_parts:
         show_text(f"kept fresh, since {checkpoint.program} has no such part: {', '.join(checkpoint.fresh_parts)}")
     if checkpoint.trained_categories is not None:

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from vistrials.data.frame_files import FrameFinder
 from vistrials.errors import DataError, SpecError
 from vistrials.formats.annotations import load_video_set
 from vistrials.formats.json_file import load_json
 from vistrials.specs.data import DataSpec, FileSource, SyntheticSource
 
 Progress = Callable[[int, int], None]
+
+_NUM_SHOWN = 3
 
 
 class ResolvedSplit(NamedTuple):
@@ -74,17 +77,30 @@ def _resolve_files(source: FileSource, split: str) -> ResolvedSplit:
         if not found:
             raise DataError(
                 f"{root}: no {what} of split {split}; looked for {', '.join(names)}; "
-                f"put them there or name them in data.source.{split}_{what}{_hint(source, root, split, what)}"
+                f"put them there or name them in data.source.{split}_{what}"
+                f"{', for `data check` with --frames' if what == 'frames' else _hint(source, root, split)}"
+                f"{_what_is_there(root, what)}"
             )
     return ResolvedSplit(files[0], _folder_of_frames(files[0], folders))
 
 
-def _hint(source: FileSource, root: Path, split: str, what: str) -> str:
+def _hint(source: FileSource, root: Path, split: str) -> str:
     """The official validation sets come without annotations, so a part of train has to serve."""
     train = next((root / name for name in source.train_annotations if (root / name).is_file()), None)
-    if split == "train" or what != "annotations" or train is None:
+    if split == "train" or train is None:
         return ""
     return f", or make them from those of train: `vistrials data split {train}`"
+
+
+def _what_is_there(root: Path, what: str) -> str:
+    """What a folder holds of the kind that was looked for."""
+    if what == "frames":
+        found = sorted(path.name for path in root.iterdir() if path.is_dir())
+    else:
+        found = sorted(str(path.relative_to(root)) for path in (*root.glob("*.json*"), *root.glob("*/*.json*")))
+    if not found:
+        return ""
+    return f"; there is {', '.join(found[:_NUM_SHOWN])}{', ..' if found[_NUM_SHOWN:] else ''}"
 
 
 def _folder_of_frames(annotations: Path, folders: list[Path]) -> Path:
@@ -94,8 +110,8 @@ def _folder_of_frames(annotations: Path, folders: list[Path]) -> Path:
         return folders[0]
     try:
         first_frame = load_json(annotations)["videos"][0]["file_names"][0]
-        return next((folder for folder in folders if (folder / first_frame).is_file()), folders[0])
-    except (LookupError, TypeError):
+        return next((folder for folder in folders if FrameFinder(folder).find(first_frame).missing is None), folders[0])
+    except (LookupError, TypeError, AttributeError):
         return folders[0]  # the loader will say what is wrong with the file
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.errors import DataError
+from vistrials.formats.annotation_faults import with_whole_numbers
 from vistrials.formats.annotations import build_video_set
 from vistrials.formats.files import check_output, refuse_to_replace
 from vistrials.formats.json_file import load_json, save_json_atomic
@@ -42,7 +43,7 @@ def split_annotations(
         check_output(output, replace=True)
     if not replace:
         refuse_to_replace(outputs, "name another folder with --out")
-    document = load_json(train_json)
+    document = with_whole_numbers(load_json(train_json))
     build_video_set(document, Path(), str(train_json))
     categories_of: dict[int, set[int]] = {video["id"]: set() for video in document["videos"]}
     for track in document["annotations"]:

@@ -14,9 +14,11 @@ import numpy as np
 
 from vistrials.errors import DataError, shortened
 from vistrials.evaluation.track_iou import TrackMasks, decode_tracks, mean_nonzero, scan_packed
-from vistrials.formats.annotation_faults import num_frames_of
+from vistrials.formats.annotation_faults import ID_0, num_frames_of, with_whole_numbers
 from vistrials.formats.annotations import category_name, refuse_faults
-from vistrials.formats.values import kind_of
+from vistrials.formats.file_kinds import describe_no_predictions
+from vistrials.formats.findings import summarise
+from vistrials.formats.values import as_whole, hint_of_text, kind_of
 
 MAX_PACKED = 1 << 25
 """Bytes of JSON accepted for the masks of one track: hundreds of times what a track takes."""
@@ -73,6 +75,8 @@ class GroundTruth:
     videos: dict[int, VideoInfo]
     category_names: dict[int, str]
     tracks: list[TrueTrack]
+    notes: tuple[str, ...] = ()
+    """What other programs may read otherwise, one line for each kind."""
 
 
 T = TypeVar("T", TrueTrack, PredictedTrack)
@@ -103,7 +107,8 @@ def read_ground_truth(ground_truth: Any) -> GroundTruth:
     """
     if isinstance(ground_truth, GroundTruth):
         return ground_truth
-    refuse_faults(ground_truth, "ground truth", needs_frames=False)
+    ground_truth = with_whole_numbers(ground_truth)
+    warnings = refuse_faults(ground_truth, "ground truth", needs_frames=False)
     return GroundTruth(
         videos={
             video["id"]: VideoInfo(video["height"], video["width"], num_frames_of(video))
@@ -123,6 +128,7 @@ def read_ground_truth(ground_truth: Any) -> GroundTruth:
             )
             for index, annotation in enumerate(ground_truth["annotations"])
         ],
+        notes=summarise(warning for warning in warnings if warning.kind == ID_0),
     )
 
 
@@ -141,14 +147,18 @@ def read_predictions(predictions: Any, ground_truth: GroundTruth) -> list[Predic
         DataError: names the first entry that cannot be used, and says why.
     """
     if not isinstance(predictions, list):
-        raise DataError(f"predictions are {kind_of(predictions)}; expected a list with one entry per track")
+        raise DataError(
+            f"predictions are {kind_of(predictions)}; expected a list with one entry per track{_what(predictions)}"
+        )
     tracks = []
     for index, prediction in enumerate(predictions):
         if isinstance(prediction, PredictedTrack):
             tracks.append(prediction)
             continue
         where = name_prediction(index)
-        _check_object(prediction, where)
+        _check_object(prediction, where, predictions)
+        if index == 0 and not {"video_id", "segmentations"} <= prediction.keys():
+            _refuse_known_kinds(predictions, where)
         tracks.append(
             PredictedTrack(
                 index=index,
@@ -255,9 +265,20 @@ def _segmentations(entry: dict[str, Any], where: str) -> Any:
     return entry["segmentations"] if packed else _list(entry, "segmentations", where)
 
 
-def _check_object(entry: Any, where: str) -> None:
+def _check_object(entry: Any, where: str, predictions: list[Any]) -> None:
     if not isinstance(entry, dict):
-        raise DataError(f"{where}: is {kind_of(entry)}; expected an object")
+        raise DataError(f"{where}: is {kind_of(entry)}; expected an object{_what(predictions)}")
+
+
+def _refuse_known_kinds(predictions: Any, where: str) -> None:
+    if kind := describe_no_predictions(predictions):
+        raise DataError(f"{where}: {kind}")
+
+
+def _what(predictions: Any) -> str:
+    """The end of a message: what a file is that holds no predictions, where that is known."""
+    kind = describe_no_predictions(predictions)
+    return f"; {kind}" if kind else ""
 
 
 def _get(entry: dict[str, Any], key: str, where: str) -> Any:
@@ -267,16 +288,16 @@ def _get(entry: dict[str, Any], key: str, where: str) -> Any:
 
 
 def _int(entry: dict[str, Any], key: str, where: str) -> int:
-    value = _get(entry, key, where)
+    value = as_whole(_get(entry, key, where))
     if isinstance(value, bool) or not isinstance(value, int):
-        raise DataError(f"{where}: {key} is {shortened(value)}; expected a whole number")
+        raise DataError(f"{where}: {key} is {shortened(value)}; expected a whole number{hint_of_text(value)}")
     return value
 
 
 def _number(value: Any, key: str, where: str) -> float:
     # Real also takes NumPy's numbers, but asking is slow.
     if isinstance(value, bool) or not isinstance(value, (int, float, Real)):
-        raise DataError(f"{where}: {key} is {shortened(value)}; expected a number")
+        raise DataError(f"{where}: {key} is {shortened(value)}; expected a number{hint_of_text(value)}")
     try:
         number = float(value)
     except OverflowError:

@@ -33,7 +33,7 @@ from vistrials.evaluation.reading import (
 from vistrials.evaluation.track_files import find_other_keys, load_ground_truth, load_predictions, naming_files
 from vistrials.evaluation.track_iou import scan_packed
 from vistrials.formats.files import check_output, replacing
-from vistrials.formats.rle import to_rle
+from vistrials.formats.rle import count_strays, to_rle
 
 RESULTS_NAME = "results.json"
 """The one file in the archive, as the YouTube-VIS and OVIS servers ask for."""
@@ -87,9 +87,11 @@ def submit_files(
         if Path(out).resolve() == Path(path).resolve():
             raise DataError(f"{out}: the archive would replace it; choose another file to write")
     check_output(out, [ARCHIVE_SUFFIX], replace=replace, otherwise="name another file with --out")
+    # Before the predictions, which map the file into memory as well.
+    other_keys = find_other_keys(pred_path)
     annotations, predictions = load_ground_truth(annotations_path), load_predictions(pred_path)
     with naming_files(annotations_path, pred_path):
-        submission = prepare_submission(predictions, annotations, find_other_keys(pred_path))
+        submission = prepare_submission(predictions, annotations, other_keys)
     save_submission(out, submission.rows)
     return submission
 
@@ -238,10 +240,14 @@ def _describe_fixes(tracks: Sequence[PredictedTrack], kept: set[int], other_keys
             place = f"{where} segmentations[{frame}]"
             if isinstance(segmentation, list) and segmentation:
                 note("polygons turned into compressed run lengths", place)
+                if count_strays(segmentation):
+                    note("polygons of fewer than 3 points left out", place)
             elif segmentation in ([], {}):
                 note("empty segmentations turned into null", place)
             elif segmentation is not None and not _is_compressed(segmentation):
                 note("run lengths compressed", place)
+            elif segmentation is not None and any(isinstance(side, float) for side in segmentation["size"]):
+                note("sizes written without .0", place)
         for key in other_keys[track.index]:
             note(f"keys {key!r} left out", where)
     return [f"{what}: {fixes[what]} (first: {first[what]})" for what in sorted(fixes)]

@@ -10,6 +10,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from vistrials.errors import DataError
 from vistrials.evaluation.reading import GroundTruth, PredictedTrack, read_ground_truth, read_predictions
+from vistrials.formats.file_kinds import describe_kind, describe_no_predictions
 from vistrials.formats.json_file import load_json_as
 
 # What `reading` looks at more closely. A list or object in place of one of these is refused on sight: it might be long.
@@ -58,7 +59,7 @@ def load_ground_truth(path: str | os.PathLike[str]) -> Any:
     Raises:
         DataError: the file cannot be read.
     """
-    loaded = load_json_as(path, _GroundTruth)
+    loaded = load_json_as(path, _GroundTruth, describe_kind)
     if not isinstance(loaded, _GroundTruth):
         return loaded
     return {key: [_fields(entry) for entry in getattr(loaded, key)] for key in _GroundTruth.__struct_fields__}
@@ -70,7 +71,7 @@ def load_predictions(path: str | os.PathLike[str]) -> Any:
     Raises:
         DataError: the file cannot be read.
     """
-    loaded = load_json_as(path, list[_Prediction])
+    loaded = load_json_as(path, list[_Prediction], describe_no_predictions)
     if isinstance(loaded, list):
         return [_fields(entry) if isinstance(entry, _Prediction) else entry for entry in loaded]
     return loaded
@@ -78,7 +79,10 @@ def load_predictions(path: str | os.PathLike[str]) -> Any:
 
 def find_other_keys(path: str | os.PathLike[str]) -> list[list[str]]:
     """For each entry of a predictions file the keys that nothing here reads; none of what is no prediction."""
-    known, loaded = set(_Prediction.__struct_fields__), load_json_as(path, list[dict[str, Raw]])
+    known, loaded = (
+        set(_Prediction.__struct_fields__),
+        load_json_as(path, list[dict[str, Raw]], describe_no_predictions),
+    )
     entries = loaded if isinstance(loaded, list) else []
     return [sorted(entry.keys() - known) if isinstance(entry, dict) else [] for entry in entries]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vistrials.formats.rle import decode_runs, foreground_intervals
+from vistrials.formats.rle import count_strays, decode_runs, foreground_intervals
 from vistrials.formats.rle_line import FRAME_STEP, count_shared_by_pairs, scan_tracks
 
 Int64s = NDArray[np.int64]
@@ -31,11 +31,13 @@ class TrackMasks:
         areas: int64 [F], foreground pixels; 0 where absent.
         line: int64 [2 * I], ascending: start and end of each foreground interval on a line where frame f begins at
             f * FRAME_STEP. An interval may be empty.
+        num_strays: polygons of fewer than 3 points that were left out.
     """
 
     sizes: Int64s
     areas: Int64s
     line: Int64s
+    num_strays: int = 0
 
     @property
     def mean_area(self) -> float:
@@ -57,7 +59,8 @@ class TrackMasks:
         kept = min(num_frames, len(self.areas))
         sizes, areas = np.zeros((num_frames, 2), dtype=np.int64), np.zeros(num_frames, dtype=np.int64)
         sizes[:kept], areas[:kept] = self.sizes[:kept], self.areas[:kept]
-        return TrackMasks(sizes, areas, self.line[: np.searchsorted(self.line, num_frames * FRAME_STEP)])
+        line = self.line[: np.searchsorted(self.line, num_frames * FRAME_STEP)]
+        return TrackMasks(sizes, areas, line, self.num_strays)
 
 
 def mean_nonzero(values: Any) -> float:
@@ -137,7 +140,7 @@ def _decode_batch(
     lines = 2 * intervals.offsets[np.searchsorted(places, origins)]
     for segmentations, origin, first, last in zip(tracks, origins, lines[:-1], lines[1:], strict=False):
         own = slice(origin, origin + len(segmentations))
-        yield TrackMasks(sizes[own], areas[own], bounds[first:last])
+        yield TrackMasks(sizes[own], areas[own], bounds[first:last], sum(map(count_strays, segmentations)))
 
 
 def track_iou(predictions: Sequence[TrackMasks], truths: Sequence[TrackMasks]) -> Float64s:

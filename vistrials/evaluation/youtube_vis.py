@@ -24,8 +24,15 @@ from vistrials.evaluation.average_precision import (
     compute_threshold_ap,
     mean_counted,
 )
-from vistrials.evaluation.matching import IOU_THRESHOLDS, UNMATCHED, Matches, match_tracks
-from vistrials.evaluation.oddities import Oddity, find_oddities, summarise
+from vistrials.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, UNMATCHED, Matches, match_tracks
+from vistrials.evaluation.oddities import (
+    FOUND_IOU,
+    Confusions,
+    VideoSummary,
+    count_confusions,
+    describe,
+    summarise_video,
+)
 from vistrials.evaluation.reading import (
     GroundTruth,
     PredictedTrack,
@@ -44,6 +51,8 @@ from vistrials.evaluation.track_files import naming_files, read_files
 from vistrials.evaluation.track_iou import TrackMasks, track_iou
 from vistrials.freed_memory import keep_freed_memory
 from vistrials.machine import num_cores
+
+_ALL_AREAS = list(AREA_RANGES).index("all")
 
 Track = TrueTrack | PredictedTrack
 T = TypeVar("T", TrueTrack, PredictedTrack)
@@ -142,15 +151,20 @@ def evaluate(ground_truth: Any, predictions: Any, *, strict: bool = False) -> Ev
         scored = list(
             threads.map(
                 lambda video_id: _score_video(
-                    truth.videos[video_id], true_by_video.get(video_id, []), predicted_by_video.get(video_id, [])
+                    video_id,
+                    truth.videos[video_id],
+                    true_by_video.get(video_id, []),
+                    predicted_by_video.get(video_id, []),
                 ),
                 sorted(truth.videos),
             )
         )
     matches = [match for video_matches, _ in scored for match in video_matches]
-    warnings = summarise(oddity for _, oddities in scored for oddity in oddities)
-    if strict and warnings:
-        raise DataError(warnings[0] + (f"; and {len(warnings) - 1} more kinds" if len(warnings) > 1 else ""))
+    misfits, others = describe(
+        truth, [summary for _, summary in scored], lambda: _find_confusions(truth, true_by_video, predicted_by_video)
+    )
+    if strict and misfits:
+        raise DataError(misfits[0] + (f"; and {len(misfits) - 1} more kinds" if len(misfits) > 1 else ""))
     category_ids = tuple(truth.category_names)
     precision, recall = accumulate(matches, category_ids)
     labels = _labels(truth)
@@ -164,13 +178,13 @@ def evaluate(ground_truth: Any, predictions: Any, *, strict: bool = False) -> Ev
         num_videos=len(truth.videos),
         num_tracks=len(truth.tracks),
         num_predictions=len(predicted),
-        warnings=tuple(warnings),
+        warnings=(*misfits, *others),
     )
 
 
 def _score_video(
-    video: VideoInfo, true_tracks: Sequence[TrueTrack], predicted_tracks: Sequence[PredictedTrack]
-) -> tuple[list[Matches], list[Oddity]]:
+    video_id: int, video: VideoInfo, true_tracks: Sequence[TrueTrack], predicted_tracks: Sequence[PredictedTrack]
+) -> tuple[list[Matches], VideoSummary]:
     """One record per category that has a track in this video, and what is odd about its tracks."""
     truths, predictions = by_category(true_tracks), best_by_category(predicted_tracks, max(MAX_TRACKS))
     compared = sorted((track for own in predictions.values() for track in own), key=lambda track: track.index)
@@ -180,11 +194,39 @@ def _score_video(
         _match_category(truths.get(category_id, []), true_masks, predictions.get(category_id, []), predicted_masks)
         for category_id in sorted(truths.keys() | predictions.keys())
     ]
-    oddities = [
-        *find_oddities("annotations", true_tracks, true_masks, video),
-        *find_oddities("predictions", compared, predicted_masks, video),
-    ]
-    return matches, oddities
+    summary = summarise_video(
+        video_id,
+        video,
+        [(track, true_masks[track.index]) for track in true_tracks],
+        [(track, predicted_masks[track.index]) for track in compared],
+        num_found=sum(_num_found(match) for match in matches),
+    )
+    return matches, summary
+
+
+def _num_found(match: Matches) -> int:
+    """True tracks of a record that any of its predictions overlaps well; crowds are none."""
+    is_crowd = ~match.counted[_ALL_AREAS]
+    return int(((match.ious >= FOUND_IOU).any(axis=0) & ~is_crowd).sum())
+
+
+def _find_confusions(
+    truth: GroundTruth, true: Mapping[int, Sequence[TrueTrack]], predicted: Mapping[int, Sequence[PredictedTrack]]
+) -> Confusions:
+    """True tracks that predictions of another category alone find; reads the masks once more."""
+    confusions: Confusions = Counter()
+    for video_id in sorted(true.keys() & predicted.keys()):
+        truths = [track for track in true[video_id] if not track.is_crowd]
+        best = [track for own in best_by_category(predicted[video_id], max(MAX_TRACKS)).values() for track in own]
+        predictions = sorted(best, key=lambda track: (-track.score, track.index))
+        video = truth.videos[video_id]
+        ious = track_iou(
+            decode_masks(predictions, video, name_prediction), decode_masks(truths, video, name_annotation)
+        )
+        confusions += count_confusions(
+            ious, np.array([track.category_id for track in predictions]), [track.category_id for track in truths]
+        )
+    return confusions
 
 
 def _match_category(

@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from vistrials.data.frame_files import locate_frames
 from vistrials.data.frames import read_frame
 from vistrials.data.sources import resolve_split
 from vistrials.errors import DataError, SpecError
@@ -65,7 +66,7 @@ def visualize(
     directory, spec = RunDirectory.open(run_folder)
     split = directory.predicted_split(spec, split)
     data = resolve_split(spec.data, split)
-    video_set = load_video_set(data.annotations, data.frames_dir, require_annotations=False)
+    video_set, _ = locate_frames(load_video_set(data.annotations, data.frames_dir, require_annotations=False))
     video = _choose_video(video_set, video_id, split)
     shown = list(range(len(video))) if is_moving else _choose_frames(video, STRIP_FRAMES if frames is None else frames)
     out = Path(out or f"{spec.profile}-{spec.name}-seed{directory.seed}-{split}-video{video.id}.png")

@@ -11,14 +11,49 @@ from msgspec import Raw
 
 from vistrials.errors import shortened
 from vistrials.formats.findings import Finding, error, warning
+from vistrials.formats.mask_cures import likely_cure
 from vistrials.formats.rle import MAX_PIXELS
-from vistrials.formats.values import is_bbox, is_finite_number, is_whole, kind_of
+from vistrials.formats.values import as_whole, hint_of_text, is_bbox, is_finite_number, is_whole, kind_of
 
 Record = dict[str, Any]
 
 NO_ANNOTATIONS = (
     "no annotations (official validation sets have none); score on a part of train: `vistrials data split TRAIN.json`"
 )
+
+ID_0 = "annotation id 0, whose track the official program counts as missed even where it is found"
+
+
+_WHOLE_NUMBERS = {
+    "videos": ("id", "width", "height", "length"),
+    "categories": ("id",),
+    "annotations": ("id", "video_id", "category_id", "iscrowd"),
+}
+
+
+def with_whole_numbers(document: Any) -> Any:
+    """A parsed annotation file with whole numbers where somebody wrote 12.0 for an id, a size or a length.
+
+    The document itself where there is nothing to change; it is never changed.
+    """
+    if not isinstance(document, dict):
+        return document
+    changed = {}
+    for key, fields in _WHOLE_NUMBERS.items():
+        listed = document.get(key)
+        if isinstance(listed, list) and any(_has_floats(record, fields) for record in listed):
+            changed[key] = [_in_whole_numbers(record, fields) for record in listed]
+    return {**document, **changed} if changed else document
+
+
+def _has_floats(record: Any, fields: tuple[str, ...]) -> bool:
+    return isinstance(record, dict) and any(type(record.get(field)) is float for field in fields)
+
+
+def _in_whole_numbers(record: Any, fields: tuple[str, ...]) -> Any:
+    if not _has_floats(record, fields):
+        return record
+    return {**record, **{field: as_whole(record[field]) for field in fields if field in record}}
 
 
 def find_faults(document: Any, *, needs_annotations: bool = True, needs_frames: bool = True) -> Iterator[Finding]:
@@ -50,6 +85,8 @@ def find_faults(document: Any, *, needs_annotations: bool = True, needs_frames: 
         return
     tracks: dict[int, Record] = {}
     yield from _list_with_ids(document, "annotations", "annotation", tracks)
+    if 0 in tracks:
+        yield warning(ID_0, name_track(tracks[0]), "number annotations from 1")
     for track in tracks.values():
         yield from _track_faults(track, videos, categories)
 
@@ -109,7 +146,8 @@ def _list_with_ids(document: Record, key: str, what: str, found: dict[int, Recor
         elif "id" not in record:
             yield error("missing key", where, f"key 'id' is missing; found {', '.join(map(repr, record)) or 'no keys'}")
         elif not is_whole(record["id"]):
-            yield error("id is no whole number", where, f"id is {shortened(record['id'])}; expected a whole number")
+            what = f"id is {shortened(record['id'])}; expected a whole number{hint_of_text(record['id'])}"
+            yield error("id is no whole number", where, what)
         elif record["id"] in found:
             yield error(f"duplicate {what} id", where, f"{what} id {record['id']} occurs more than once")
         else:
@@ -122,7 +160,8 @@ def _video_faults(video: Record, needs_frames: bool) -> Iterator[Finding]:
         if key not in video:
             yield error("missing key", where, f"key {key!r} is missing")
         elif not (is_whole(video[key]) and video[key] >= 1):
-            yield error("impossible video size", where, f"{key} is {shortened(video[key])}; expected pixels, 1 or more")
+            what = f"{key} is {shortened(video[key])}; expected pixels, 1 or more{hint_of_text(video[key])}"
+            yield error("impossible video size", where, what)
     size = size_of(video)
     if size is not None and size[0] * size[1] > MAX_PIXELS:
         yield error("impossible video size", where, f"{size[0]} x {size[1]} pixels; expected at most {MAX_PIXELS}")
@@ -138,7 +177,7 @@ def _video_faults(video: Record, needs_frames: bool) -> Iterator[Finding]:
             yield error(
                 "length and file_names disagree",
                 where,
-                f"length is {shortened(length)} but file_names has {len(names)} entries",
+                f"length is {shortened(length)} but file_names has {len(names)} entries{hint_of_text(length)}",
             )
     elif length is not None and not (is_whole(length) and length >= 0):
         yield error("impossible video length", where, f"length is {shortened(length)}; expected a number of frames")
@@ -151,7 +190,8 @@ def _track_faults(track: Record, videos: dict[int, Record], categories: dict[int
             yield error("missing key", where, f"key {key!r} is missing")
         elif not is_whole(track[key]) or track[key] not in known:
             listed = "videos" if key == "video_id" else "categories"
-            yield error(f"unknown {key}", where, f"{key} {shortened(track[key])} is not among the {listed}")
+            what = f"{key} {shortened(track[key])} is not among the {listed}{hint_of_text(track[key])}"
+            yield error(f"unknown {key}", where, what)
     if track.get("iscrowd") not in (None, 0, 1):
         # The official program takes any other value for true, loaders of training data for false.
         yield error("iscrowd is neither 0 nor 1", where, f"iscrowd is {shortened(track['iscrowd'])}; expected 0 or 1")
@@ -164,6 +204,9 @@ def _track_faults(track: Record, videos: dict[int, Record], categories: dict[int
         # Boxes and areas follow from the masks where a file leaves them out.
         if track.get(key) is not None or (key == "segmentations" and key in track):
             yield from _list_faults(track[key], key, num_frames, where)
+    if isinstance(track.get("segmentations"), list):
+        size = None if video is None else size_of(video)
+        yield from _segmentation_faults(track["segmentations"], where, *(size or (None, None)))
 
 
 def _list_faults(values: Any, key: str, num_frames: int | None, where: str) -> Iterator[Finding]:
@@ -178,7 +221,8 @@ def _list_faults(values: Any, key: str, num_frames: int | None, where: str) -> I
             where,
             f"{key} has {len(values)} entries; expected {num_frames}, one per frame",
         )
-    yield from _ENTRIES[key](values, where)
+    if key in _ENTRIES:
+        yield from _ENTRIES[key](values, where)
 
 
 def _bbox_faults(values: Iterable[Any], where: str) -> Iterator[Finding]:
@@ -187,6 +231,8 @@ def _bbox_faults(values: Iterable[Any], where: str) -> Iterator[Finding]:
             continue
         if not is_bbox(value):
             what = f"bboxes[{frame}] is {shortened(value)}; expected [x, y, w, h] or null"
+            if isinstance(value, list) and any(map(hint_of_text, value)):
+                what += "; write the numbers without quotes"
             yield error("bbox is not four finite numbers", where, what)
         elif value[2] < 0 or value[3] < 0:
             yield error("negative box size", where, f"bboxes[{frame}] is {value}; expected w and h of 0 or more")
@@ -197,17 +243,18 @@ def _area_faults(values: Iterable[Any], where: str) -> Iterator[Finding]:
         if value is None:
             continue
         if not is_finite_number(value):
-            what = f"areas[{frame}] is {shortened(value)}; expected a number of pixels or null"
+            what = f"areas[{frame}] is {shortened(value)}; expected a number of pixels or null{hint_of_text(value)}"
             yield error("area is no finite number", where, what)
         elif value < 0:
             yield error("negative area", where, f"areas[{frame}] is {value}; expected pixels, or null where absent")
 
 
-def _segmentation_faults(values: Iterable[Any], where: str) -> Iterator[Finding]:
+def _segmentation_faults(values: Iterable[Any], where: str, height: int | None, width: int | None) -> Iterator[Finding]:
     for frame, value in enumerate(values):
         if value is not None and not isinstance(value, dict | list):
             what = f"segmentations[{frame}] is {shortened(value)}; expected a run-length mask, polygons or null"
+            what += likely_cure(value, height, width)
             yield error("segmentation of unknown form", where, what)
 
 
-_ENTRIES = {"bboxes": _bbox_faults, "areas": _area_faults, "segmentations": _segmentation_faults}
+_ENTRIES = {"bboxes": _bbox_faults, "areas": _area_faults}

@@ -13,7 +13,10 @@ from vistrials.formats.annotation_faults import (
     find_faults,
     is_absent,
     name_track,
+    with_whole_numbers,
 )
+from vistrials.formats.file_kinds import refuse_other_kinds
+from vistrials.formats.findings import Finding, summarise
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import decode, to_rle
 from vistrials.formats.track_masks import decode_track
@@ -40,13 +43,16 @@ def load_video_set(annotations: Path, frames_dir: Path, require_annotations: boo
 
 def build_video_set(document: Any, frames_dir: Path, source: str, require_annotations: bool = True) -> VideoSet:
     """Turn a parsed annotation file into records; as `load_video_set`, with `source` to name in errors."""
+    document = with_whole_numbers(document)
     refuse_faults(document, source, needs_annotations=require_annotations)
     if require_annotations and not document["annotations"]:
         raise DataError(f"{source}: {NO_ANNOTATIONS}")
     sizes = {video["id"]: (video["height"], video["width"]) for video in document["videos"]}
     tracks: dict[int, list[AnnotatedTrack]] = {}
+    left_out: list[Finding] = []
     for record in document.get("annotations") or []:
-        tracks.setdefault(record["video_id"], []).append(_read_track(record, sizes[record["video_id"]], source))
+        track = _read_track(record, sizes[record["video_id"]], source, left_out)
+        tracks.setdefault(record["video_id"], []).append(track)
     return VideoSet(
         tuple(Category(record["id"], category_name(record)) for record in document["categories"]),
         tuple(
@@ -60,18 +66,28 @@ def build_video_set(document: Any, frames_dir: Path, source: str, require_annota
             for record in document["videos"]
         ),
         Path(frames_dir),
+        summarise(left_out),
     )
 
 
-def refuse_faults(document: Any, source: str, *, needs_annotations: bool = True, needs_frames: bool = True) -> None:
+def refuse_faults(
+    document: Any, source: str, *, needs_annotations: bool = True, needs_frames: bool = True
+) -> list[Finding]:
     """Refuse an annotation file's value at the first fault of its structure; see `find_faults`.
 
+    Returns:
+        The warnings.
+
     Raises:
-        DataError: names the entry, what was found and what is expected.
+        DataError: names the entry, what was found and what is expected; or another form that the file has.
     """
+    warnings = []
     for finding in find_faults(document, needs_annotations=needs_annotations, needs_frames=needs_frames):
         if finding.severity == "error":
+            refuse_other_kinds(document, source)
             raise DataError(f"{source}: {finding}")
+        warnings.append(finding)
+    return warnings
 
 
 def category_name(record: Record) -> str:
@@ -99,11 +115,12 @@ def decode_mask(segmentation: Any, height: int, width: int) -> NDArray[np.uint8]
     return mask
 
 
-def _read_track(record: Record, size: tuple[int, int], source: str) -> AnnotatedTrack:
+def _read_track(record: Record, size: tuple[int, int], source: str, left_out: list[Finding]) -> AnnotatedTrack:
     segmentations = [None if is_absent(segmentation) else segmentation for segmentation in record["segmentations"]]
     decoded = decode_track(segmentations, size, name_track(record))
     if decoded.faults:
         raise DataError(f"{source}: {decoded.faults[0]}")
+    left_out += decoded.left_out
     bboxes, areas = (_of_every_frame(record.get(key), len(segmentations)) for key in ("bboxes", "areas"))
     if any(bboxes[frame] is None or areas[frame] is None for frame in decoded.frames):
         for frame, box, area in zip(decoded.frames, decoded.boxes.tolist(), decoded.areas.tolist(), strict=True):

@@ -1,5 +1,6 @@
 """One thing found in a file: what it is, where, and how bad."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,3 +33,11 @@ def error(kind: str, where: str, what: str) -> Finding:
 
 def warning(kind: str, where: str, what: str) -> Finding:
     return Finding("warning", kind, where, what)
+
+
+def summarise(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """One line for each kind: how many, and the first."""
+    kinds: dict[str, list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault(finding.kind, []).append(finding)
+    return tuple(f"{kind}: {len(found)} (first: {found[0]})" for kind, found in kinds.items())

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from vistrials.errors import DataError, shortened
+from vistrials.formats.values import as_whole
 
 MAX_PIXELS = 1 << 28
 """Largest image accepted: far above any video, and small enough for 32-bit runs."""
@@ -32,8 +33,19 @@ MAX_CHARS_PER_RUN = 6
 _FIRST_CHAR = 48
 _CONTINUES, _NEGATIVE, _DIGIT = 0x20, 0x10, 0x1F
 
+MIN_POLYGON_NUMBERS = 6
+"""x and y of three points; polygons of fewer hold no pixel."""
+
 Rle = dict[str, Any]
 Name = Callable[[int], str]
+
+
+class _NoMask(Exception):
+    """Of several segmentations the first that is no mask, and why."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,8 @@ def to_rle(segmentation: Any, height: int, width: int) -> Rle:
 
     Args:
         segmentation: {"size": [h, w], "counts": str, bytes or list of int}, or a list of polygons
-            [x0, y0, x1, y1, ..] in pixels. A run-length mask keeps its own size, whatever the video's.
+            [x0, y0, x1, y1, ..] in pixels, of which those of fewer than 3 points are left out beside others (see
+            `count_strays`). A run-length mask keeps its own size, whatever the video's.
         height: image height in pixels, for polygons.
         width: image width in pixels, for polygons.
 
@@ -88,9 +101,19 @@ def to_rle(segmentation: Any, height: int, width: int) -> Rle:
     Raises:
         DataError: the segmentation is none of the three, or its values do not describe a mask.
     """
-    (rows, columns), counts = _size_and_counts(segmentation, height, width)
-    decode_runs([{"size": [rows, columns], "counts": counts}])
+    try:
+        (rows, columns), counts = _size_and_counts(segmentation, height, width)
+        _decode_runs([{"size": [rows, columns], "counts": counts}], None, None)
+    except DataError as fault:
+        raise DataError(f"{fault}{_cure(segmentation, height, width)}") from None
+    except _NoMask as fault:
+        raise DataError(f"mask: {fault}{_cure(segmentation, height, width)}") from None
     return _rle(rows, columns, counts)
+
+
+def count_strays(segmentation: Any) -> int:
+    """How many polygons of a segmentation have fewer than 3 points, as annotators leave them behind."""
+    return sum(map(_is_stray, segmentation)) if isinstance(segmentation, list) else 0
 
 
 def encode(mask: NDArray[Any]) -> Rle:
@@ -199,21 +222,44 @@ def decode_runs(
     Raises:
         DataError: names the first segmentation that is not a mask, and says why.
     """
-    name = name or (lambda index: f"mask {index}" if len(segmentations) > 1 else "mask")
+    try:
+        return _decode_runs(segmentations, height, width)
+    except _NoMask as fault:
+        name = name or (lambda index: f"mask {index}" if len(segmentations) > 1 else "mask")
+        cure = _cure(segmentations[fault.index], height, width)
+        raise DataError(f"{name(fault.index)}: {fault}{cure}") from None
+
+
+def is_mask(segmentation: Any, height: int | None, width: int | None) -> bool:
+    """Whether a segmentation can be decoded."""
+    try:
+        _decode_runs([segmentation], height, width)
+    except _NoMask:
+        return False
+    return True
+
+
+def _cure(segmentation: Any, height: int | None, width: int | None) -> str:
+    from vistrials.formats.mask_cures import likely_cure  # tries what it thinks of with `is_mask`
+
+    return likely_cure(segmentation, height, width)
+
+
+def _decode_runs(segmentations: Sequence[Any], height: int | None, width: int | None) -> Runs:
     sizes = np.empty((len(segmentations), 2), dtype=np.int64)
     counts: list[bytes] = []
     for index, segmentation in enumerate(segmentations):
         try:
             sizes[index], encoded = _size_and_counts(segmentation, height, width)
         except DataError as error:
-            raise DataError(f"{name(index)}: {error}") from None
+            raise _NoMask(index, str(error)) from None
         counts.append(encoded)
     if not counts:
         return Runs(np.empty(0, dtype=np.int64), np.zeros(1, dtype=np.int64), sizes)
 
     def refuse_first(bad: NDArray[np.bool_], reason: str) -> None:
         if bad.any():
-            raise DataError(f"{name(int(np.argmax(bad)))}: {reason}")
+            raise _NoMask(int(np.argmax(bad)), reason)
 
     num_chars = np.array([len(text) for text in counts], dtype=np.int64)
     refuse_first(num_chars == 0, "empty counts; expected a run-length string")
@@ -237,7 +283,7 @@ def decode_runs(
     wrong = sums != num_pixels
     if wrong.any():
         index = int(np.argmax(wrong))
-        raise DataError(f"{name(index)}: {_wrong_sum(sums[index], *sizes[index])}")
+        raise _NoMask(index, _wrong_sum(sums[index], *sizes[index]))
     return Runs(lengths, offsets, sizes)
 
 
@@ -258,9 +304,10 @@ def _size_and_counts(segmentation: Any, height: int | None, width: int | None) -
     """Size and run-length string of any encoding; a string is passed on unread: `decode_runs` checks it."""
     if isinstance(segmentation, list):
         rows, columns = _checked_size(height, width)
-        polygons = [_checked_polygon(polygon) for polygon in segmentation]
+        polygons = [_checked_polygon(polygon) for polygon in segmentation if not _is_stray(polygon)]
         if not polygons:
-            raise DataError("a segmentation of no polygons; expected at least one, or null where absent")
+            raise DataError("a segmentation without a polygon of 3 points or more; expected one, or null where absent")
+        _refuse_other_arrays(polygons, rows, columns)
         return (rows, columns), coco_mask.merge(coco_mask.frPyObjects(polygons, rows, columns))["counts"]
     rows, columns = _size_of(segmentation)
     counts = segmentation.get("counts")
@@ -270,8 +317,7 @@ def _size_and_counts(segmentation: Any, height: int | None, width: int | None) -
         # Characters outside ASCII become bytes that no run-length string has, so the check below finds them.
         return (rows, columns), counts.encode("utf-8", errors="surrogatepass")
     if isinstance(counts, list):
-        _check_run_list(counts, rows, columns)
-        uncompressed = {"size": [rows, columns], "counts": counts}
+        uncompressed = {"size": [rows, columns], "counts": _checked_runs(counts, rows, columns)}
         return (rows, columns), coco_mask.frPyObjects(uncompressed, rows, columns)["counts"]
     raise DataError(f"counts are {type(counts).__name__}; expected a run-length string or a list of runs")
 
@@ -306,12 +352,34 @@ def _size_of(segmentation: Any) -> tuple[int, int]:
 
 def _checked_size(height: Any, width: Any) -> tuple[int, int]:
     try:
-        rows, columns = operator.index(height), operator.index(width)
+        rows, columns = operator.index(as_whole(height)), operator.index(as_whole(width))
     except TypeError:
         raise DataError(f"size is {shortened([height, width])}; expected two whole numbers of pixels") from None
     if rows < 1 or columns < 1 or rows * columns > MAX_PIXELS:
         raise DataError(f"size is {shortened([rows, columns])}; expected positive sides, at most {MAX_PIXELS} pixels")
     return rows, columns
+
+
+def _is_stray(polygon: Any) -> bool:
+    """Whether a polygon is none, one or two points; half a point too few or too many is a damage."""
+    if not isinstance(polygon, list) or len(polygon) >= MIN_POLYGON_NUMBERS or len(polygon) % 2:
+        return False
+    return all(isinstance(number, int | float) and not isinstance(number, bool) for number in polygon)
+
+
+def _refuse_other_arrays(polygons: list[list[float]], rows: int, columns: int) -> None:
+    """Refuse numbers that would pass for polygons but are a mask pixel by pixel, or fractions of the frame."""
+    if len(polygons) == rows and len(polygons[0]) == columns and {*polygons[0], *polygons[-1]} <= {0.0, 1.0}:
+        raise DataError(
+            f"{rows} lists of {columns} zeros and ones, a mask pixel by pixel; expected polygons, or run lengths as "
+            "pycocotools.mask.encode makes them"
+        )
+    within_one = max(rows, columns) > 1 and all(0 <= number <= 1 for polygon in polygons for number in polygon)
+    if within_one and any(0 < number < 1 for polygon in polygons for number in polygon):
+        raise DataError(
+            "polygons with all coordinates within 0..1, fractions of the frame; expected pixels: "
+            f"x times {columns}, y times {rows}"
+        )
 
 
 def _checked_polygon(polygon: Any) -> list[float]:
@@ -321,24 +389,25 @@ def _checked_polygon(polygon: Any) -> list[float]:
         points = np.empty((0, 0))
     if points.ndim != 1 or points.dtype.kind not in "iuf":
         raise DataError(f"a polygon is {shortened(polygon)}; expected a list of numbers [x0, y0, x1, y1, ..]")
-    if len(points) < 6 or len(points) % 2:
+    if len(points) < MIN_POLYGON_NUMBERS or len(points) % 2:
         raise DataError(f"a polygon has {len(points)} numbers; expected x, y pairs of at least 3 points")
     if not (np.abs(points) <= MAX_COORDINATE).all():
         raise DataError(f"a polygon has a coordinate that is not finite or beyond {MAX_COORDINATE:g} pixels")
     return points.astype(float).tolist()
 
 
-def _check_run_list(counts: list[Any], rows: int, columns: int) -> None:
+def _checked_runs(counts: list[Any], rows: int, columns: int) -> list[int]:
     try:
         runs = np.asarray(counts)
     except ValueError:
         runs = np.empty((0, 0))
-    if runs.ndim != 1 or (runs.dtype.kind not in "iu" and len(runs)):
+    if runs.ndim != 1 or (len(runs) and (runs.dtype.kind not in "iuf" or (runs != np.floor(runs)).any())):
         raise DataError("counts are a list of other things than whole numbers; expected run lengths in pixels")
     if (runs < 0).any() or (runs > rows * columns).any():
         raise DataError("counts hold a run that is negative or longer than the image")
     if int(runs.sum()) != rows * columns:
         raise DataError(_wrong_sum(int(runs.sum()), rows, columns))
+    return counts if runs.dtype.kind in "iu" else runs.astype(np.int64).tolist()
 
 
 def _wrong_sum(found: int, rows: int, columns: int) -> str:

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from vistrials.errors import DataError
 from vistrials.formats.annotation_faults import is_absent
-from vistrials.formats.findings import Finding, error
-from vistrials.formats.rle import Intervals, decode_runs, foreground_intervals
+from vistrials.formats.findings import Finding, error, warning
+from vistrials.formats.rle import Intervals, count_strays, decode_runs, foreground_intervals
+
+STRAYS = "polygons of fewer than 3 points beside others (left out)"
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,12 @@ class DecodedTrack:
     Attributes:
         frames: the frame of each sound mask, ascending.
         faults: what is wrong with the others, in the order of the frames.
+        left_out: parts of masks that do not count.
     """
 
     frames: tuple[int, ...]
     faults: tuple[Finding, ...]
+    left_out: tuple[Finding, ...]
     _intervals: Intervals
     _fits: NDArray[np.bool_]
 
@@ -60,9 +64,16 @@ def decode_track(segmentations: Sequence[Any], size: tuple[int, int], where: str
     for place in np.flatnonzero(~fits).tolist():
         rows, columns = intervals.sizes[place].tolist()
         what = f"a mask of {rows} x {columns} pixels (height x width); the video has {size[0]} x {size[1]}"
+        if (columns, rows) == size:
+            what += "; they look switched: write size as [height, width]"
         faults.append(error("mask size differs from video size", _place(where, present[place]), what))
     frames = tuple(frame for frame, fitting in zip(present, fits.tolist(), strict=True) if fitting)
-    return DecodedTrack(frames, tuple(faults), intervals, fits)
+    left_out = (
+        warning(STRAYS, _place(where, frame), f"{number} of {len(segmentations[frame])} polygons")
+        for frame in frames
+        if (number := count_strays(segmentations[frame]))
+    )
+    return DecodedTrack(frames, tuple(faults), tuple(left_out), intervals, fits)
 
 
 def track_record(segmentations: Sequence[Any], size: tuple[int, int], *, is_crowd: bool = False) -> dict[str, Any]:

@@ -15,6 +15,23 @@ def is_whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def as_whole(value: Any) -> Any:
+    """A float that is meant as a whole number, such as 12.0, as int; any other value as it is."""
+    # Beyond 2 ** 53 floats leave out whole numbers.
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
+
+
+def hint_of_text(value: Any) -> str:
+    """The end of a message about a value that should be a number: the cure, if the number stands in quotes."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        float(value)
+    except ValueError:
+        return ""
+    return "; write the number without quotes"
+
+
 def is_finite_number(value: Any) -> TypeGuard[float]:
     """Whether a value is a number that is neither NaN nor infinite nor beyond any size or position."""
     # Real also takes NumPy's numbers, but asking is slow.

@@ -47,12 +47,14 @@ class Video:
 class VideoSet:
     """A split: its videos, its categories in file order, and where the frames lie.
 
-    A *label* is a category's 1-based position in `categories`; 0 is background.
+    A *label* is a category's 1-based position in `categories`; 0 is background. `notes` say in one line for each kind
+    what of the files was read otherwise than it is written.
     """
 
     categories: tuple[Category, ...]
     videos: tuple[Video, ...]
     frames_dir: Path
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def label_by_category_id(self) -> dict[int, int]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from vistrials.errors import CheckpointError
@@ -11,6 +10,7 @@ from vistrials.models.objprop import ObjProp
 from vistrials.models.timm_backbone import flat_name, import_timm
 from vistrials.specs.model import ModelSpec, TimmSpec
 from vistrials.weights import efficientnet_lite0
+from vistrials.weights.files import read_tensors
 from vistrials.weights.starts import SOURCES, coco_detector, describe_backbone
 from vistrials.weights.torchvision_names import is_detector, torchvision_name, with_current_names
 
@@ -92,23 +92,9 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"init.backbone: {path}: expected {', '.join(SOURCES)}, random or a file; no such file")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"init.backbone: {path}: expected a PyTorch or safetensors file of tensors, found {reason}"
-        ) from None
-    if not isinstance(state, Mapping):
-        raise CheckpointError(
-            f"init.backbone: {path}: expected a mapping of names to tensors, found {type(state).__name__}"
-        )
-    nested = state.get("state_dict")
-    return nested if isinstance(nested, Mapping) else state
+        return read_tensors(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"init.backbone: {error}") from None
 
 
 def _load(model: ObjProp, state: Mapping[str, Tensor], source: str) -> int:

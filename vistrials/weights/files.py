@@ -3,11 +3,12 @@
 import hashlib
 import json
 import pickle
+import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,17 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vistrials.errors import CheckpointError
+from vistrials.formats.file_beginnings import NUM_BYTES, PICKLE, SAFETENSORS, ZIP, describe_beginning
 from vistrials.formats.files import replacing
+from vistrials.weights.harmless import harmless_globals
+from vistrials.weights.wrappers import Found, find_tensors
 
 ROUNDED_FROM = "rounded_from_network_sha256"
 """In the metadata of weights that were rounded to float16: the digest of the network before, another one."""
 
 _NAMES_SHOWN = 3
+_MAY_BE_TORCH = (ZIP, PICKLE)
+"""What torch files are by their first bytes, today's and those of before 1.6."""
 
 
 def save_weights(path: Path, model: nn.Module, metadata: Mapping[str, str]) -> None:
@@ -76,12 +82,23 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         CheckpointError: missing or damaged file.
     """
-    if path.suffix == ".safetensors":
+    if is_safetensors(path):
         with _open_safetensors(path) as file:
             return dict(file.metadata() or {})
     content = load_torch_file(path)
     meta = content.get("meta") if isinstance(content, dict) else None
-    names = meta.get("CLASSES") if isinstance(meta, dict) else None
+    meta = meta if isinstance(meta, dict) else {}
+    of_data = meta.get("dataset_meta")
+    names = next(
+        (
+            part[key]
+            for part in (meta, of_data)
+            if isinstance(part, dict)
+            for key in ("CLASSES", "classes")
+            if key in part
+        ),
+        None,
+    )
     return {"category_names": json.dumps(list(names))} if isinstance(names, list | tuple) else {}
 
 
@@ -96,6 +113,8 @@ class WeightsReport:
     """In the file, not in the model: ignored."""
     mismatched: tuple[str, ...]
     """In both, but of another shape: left fresh."""
+    notes: tuple[str, ...] = ()
+    """What was chosen of the file."""
 
     def summary(self) -> str:
         """One line with the counts and the parts of the model that stayed fresh or were ignored."""
@@ -107,11 +126,17 @@ class WeightsReport:
         ):
             if keys:
                 parts.append(f"{len(keys)} {fate} ({_some(keys)})")
+        parts += self.notes
         return "; ".join(parts)
 
 
 def load_weights(
-    model: nn.Module, path: Path, *, allow_mismatch: bool = False, allow_missing: bool = True
+    model: nn.Module,
+    path: Path,
+    *,
+    allow_mismatch: bool = False,
+    allow_missing: bool = True,
+    change: Callable[[dict[str, Tensor], Mapping[str, Tensor]], dict[str, Tensor]] | None = None,
 ) -> WeightsReport:
     """Load weights from a file into a model, whole tensors only.
 
@@ -124,6 +149,7 @@ def load_weights(
         path: .safetensors, or a torch file with a state dict or a training checkpoint.
         allow_mismatch: see above.
         allow_missing: see above.
+        change: makes of the file's tensors and the model's those to load, before they are compared.
 
     Returns:
         What became of each key.
@@ -132,13 +158,15 @@ def load_weights(
         CheckpointError: naming file, key, expected and found shape; also where not one tensor fits, or one
             holds NaN or infinity.
     """
-    found = read_tensors(path)
+    found, notes = read_checkpoint(path)
     expected = model.state_dict()
-    report = compare_tensors(found, expected)
+    if change is not None:
+        found = change(found, expected)
+    report = replace(compare_tensors(found, expected), notes=notes)
     if not report.loaded:
         raise CheckpointError(
             f"{path}: no tensor fits the model: expected names such as {_some(sorted(expected))}, "
-            f"found {_some(sorted(found)) or 'none'}"
+            f"found {_some(sorted(found)) or 'none'}; weights of other programs: `vistrials import-checkpoint`"
         )
     if report.mismatched and not allow_mismatch:
         key = report.mismatched[0]
@@ -199,26 +227,44 @@ def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a torch file with a state dict or a training checkpoint.
+    """The tensors of a file; see `read_checkpoint`."""
+    return read_checkpoint(path).tensors
+
+
+def read_checkpoint(path: Path, key: str | None = None) -> Found:
+    """The tensors of a safetensors file, or of a torch file with a state dict or a training checkpoint.
+
+    Which of the two a file is, its content says. Names come without what compilers, parallel wrappers and outer modules
+    put before them (see `wrappers.plain_names`).
+
+    Args:
+        path: the file.
+        key: of the part of a torch file to take, such as model_ema; by default the trained network.
 
     Raises:
         CheckpointError: missing or damaged file, or one that holds something else.
     """
-    if path.suffix == ".safetensors":
+    if is_safetensors(path):
         with _open_safetensors(path) as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - a file, not a dict
-    content = load_torch_file(path)
-    for key in ("model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
-    ):
+            content: Any = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - a file, not a dict
+    else:
+        content = load_torch_file(path)
+    try:
+        found = find_tensors(content, key)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error.args[0]}") from None
+    if found is None:
         raise CheckpointError(
             f"{path}: expected a dictionary of names and tensors, found {type(content).__name__}; "
             "it is a torch file, but no checkpoint"
         )
-    return content
+    return found
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is one of safetensors, by its content or else by its name."""
+    kind = _kind_of(path)
+    return kind == SAFETENSORS or (path.suffix == ".safetensors" and kind not in _MAY_BE_TORCH)
 
 
 def _with_sorted_header(content: bytes) -> bytes:
@@ -237,6 +283,7 @@ def _open_safetensors(path: Path) -> Any:
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
+        _refuse_other_files(path)
         raise CheckpointError(f"{path}: not a readable safetensors file ({error}); copy or train it again") from None
 
 
@@ -248,18 +295,57 @@ def load_torch_file(path: Path) -> Any:
     """
     _check_exists(path)
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            torch.serialization.safe_globals(harmless_globals()),
+            # By its name torch takes a file for one of safetensors.
+            open(path, "rb") if path.suffix == ".safetensors" else nullcontext(path) as source,
+        ):
             warnings.simplefilter("ignore")  # about damage, in words for torch's own developers
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+            return torch.load(source, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        _refuse_other_files(path)
         # Torch's own message tells the user to load it all the same.
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        named = f" ({refused[1]})" if refused else ""
         raise CheckpointError(
-            f"{path}: not a torch file of tensors alone: it is another kind of file, or holds Python objects, "
-            "which could run code; check the path, or convert it to .safetensors"
+            f"{path}: not a torch file of tensors alone: it is another kind of file, or holds Python objects{named}, "
+            f"which could run code; {_how_to_save(path, named)}"
         ) from None
     except Exception as error:  # torch's reader fails in whatever way the damage leads to
+        _refuse_other_files(path)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path}: damaged or not a torch file ({reason}); copy or train it again") from None
+
+
+def _how_to_save(path: Path, named: str) -> str:
+    if named:
+        return "where it was made, save model.state_dict() alone, or convert it to .safetensors"
+    with open(path, "rb") as file:
+        is_detectron2 = b"bottom_up" in file.read(1 << 20) or path.suffix == ".pkl"
+    if is_detectron2:
+        return "it looks like one of detectron2's model zoo, whose networks are others"
+    return "check the path, or convert it to .safetensors"
+
+
+def _kind_of(path: Path) -> str:
+    """What a file is by its first bytes; empty where it is not there or nothing is known."""
+    try:
+        with open(path, "rb") as file:
+            return describe_beginning(file.read(NUM_BYTES))
+    except OSError:
+        return ""
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Refuse what is no file of weights, if it is known what it is.
+
+    Raises:
+        CheckpointError: says what it is.
+    """
+    kind = _kind_of(path)
+    if kind and kind != SAFETENSORS and kind not in _MAY_BE_TORCH:
+        raise CheckpointError(f"{path}: not weights but {kind}")
 
 
 def _check_exists(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +16,13 @@ from vistrials.specs.trial import TrialSpec
 from vistrials.weights.files import (
     check_finite,
     compare_tensors,
+    read_checkpoint,
     read_metadata,
-    read_tensors,
     save_tensors,
 )
-from vistrials.weights.original_names import CLASS_LAYER, original_name, without_wrapper
+from vistrials.weights.known_names import describe_names
+from vistrials.weights.mmdetection_names import LATER_VERSION, in_first_form, is_later_version
+from vistrials.weights.original_names import CLASS_LAYER, original_name
 from vistrials.weights.torchvision_names import (
     coco_rows,
     is_detector,
@@ -59,6 +61,8 @@ class ForeignCheckpoint:
     """Parts of the trial's network that the other program does not have: they start from fresh numbers."""
     trained_categories: tuple[str, ...] | None
     """Where the checkpoint is of other categories: those whose rows of the class layers are taken from it."""
+    notes: tuple[str, ...] = ()
+    """What was chosen of the file, and how its network differs."""
 
 
 def read_foreign(
@@ -66,14 +70,16 @@ def read_foreign(
     spec: TrialSpec,
     category_names: Sequence[str] | None = None,
     names_of_data: Callable[[], Sequence[str]] | None = None,
+    key: str | None = None,
 ) -> ForeignCheckpoint:
-    """Read a checkpoint of the original program or of a detector of torchvision, told apart by their names.
+    """Read a checkpoint of mmdetection or of a detector of torchvision, told apart by their names.
 
     Args:
         path: a torch file (state dict, or {"state_dict", "meta"}) or .safetensors.
         spec: the trial that is to start from it.
         category_names: of the data it is meant for; by default the checkpoint's own.
         names_of_data: gives those of the trial's data, for weights of torchvision where `category_names` is left out.
+        key: of the part of the file to take; by default the trained network.
 
     Returns:
         What fits, and everything that does not.
@@ -82,18 +88,22 @@ def read_foreign(
         CheckpointError: not a checkpoint of these programs, damaged, with code in it, or of other categories.
         VistrialsError: as `names_of_data`.
     """
-    state = without_wrapper(read_tensors(path))
+    state, notes = read_checkpoint(path, key)
     if is_detector(state):
         names = category_names or (names_of_data() if names_of_data else None)
         if names is None:
             raise CheckpointError(f"{path}: holds COCO's categories: say which the data have with --categories")
-        return _read_torchvision(path, state, spec, names)
+        return replace(_read_torchvision(path, state, spec, names), notes=notes)
+    program = "mmdetection 1"
+    if is_later_version(state):
+        program, notes = "mmdetection 2 or 3", (*notes, LATER_VERSION)
+        state = in_first_form(state, one_mask=spec.model.mask_head.class_agnostic)
     class_layer = state.get(CLASS_LAYER)
     if class_layer is None or class_layer.dim() != 2 or len(class_layer) < 2:
         shown = ", ".join(list(state)[:_NAMES_SHOWN]) or "nothing"
         raise CheckpointError(
             f"{path}: expected the names of the original program (with a {CLASS_LAYER} of 1 + categories rows) "
-            f"or of torchvision's Mask R-CNN (backbone.body...), found {shown}"
+            f"or of torchvision's Mask R-CNN (backbone.body...), found {shown}{describe_names(state)}"
         )
     num_categories = len(class_layer) - 1
     own_names = json.loads(read_metadata(path).get("category_names", "null"))
@@ -103,7 +113,7 @@ def read_foreign(
     theirs = {name: original for name in expected if (original := original_name(name)) is not None}
     tensors, faults = _match(path, state, expected, theirs)
     fresh = _without_counterpart(expected, theirs)
-    return ForeignCheckpoint(path, "mmdetection 1", names, num_categories, tensors, faults, fresh, None)
+    return ForeignCheckpoint(path, program, names, num_categories, tensors, faults, fresh, None, notes)
 
 
 def _read_torchvision(

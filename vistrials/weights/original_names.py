@@ -38,14 +38,6 @@ def original_name(name: str) -> str | None:
     return renamed(name, _RULES)
 
 
-def without_wrapper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict without the `module.` that a parallel wrapper puts before every name."""
-    prefix = "module."
-    if not all(name.startswith(prefix) for name in state):
-        return dict(state)
-    return {name.removeprefix(prefix): value for name, value in state.items()}
-
-
 def to_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A state dict of ours under the original program's names.
 

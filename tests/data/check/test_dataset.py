@@ -108,7 +108,7 @@ CASES = [
     ((*FIRST, "areas", 0), 217, "warning", "area disagrees with mask", "area 217, mask of 200 pixels"),
     # masks
     ((*FIRST, "segmentations", 0), "abc", "error", "segmentation of unknown form", "segmentations[0] is 'abc'"),
-    ((*FIRST, "segmentations", 0), [[1, 1, 5, 5]], "error", "broken polygon", "at least 3 points"),
+    ((*FIRST, "segmentations", 0), [[1, 1, 5, 5]], "error", "broken polygon", "without a polygon of 3 points"),
     (
         (*FIRST, "segmentations", 0),
         {"size": [48, 64], "counts": [5, 9]},

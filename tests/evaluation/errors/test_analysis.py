@@ -1,6 +1,7 @@
 """The whole analysis: what it says of perfect and of empty predictions, and what does not change it."""
 
 import copy
+import dataclasses
 import json
 
 import numpy as np
@@ -84,7 +85,9 @@ def test_other_ids_change_nothing(seed):
         entry["video_id"], entry["category_id"] = videos[entry["video_id"]], categories[entry["category_id"]]
     for entries in (renamed["videos"], renamed["categories"]):
         entries.reverse()
-    assert_close(diagnose(renamed, renamed_predictions).to_dict(), expected.to_dict())
+    # Warnings name what they are about by its id.
+    found = dataclasses.replace(diagnose(renamed, renamed_predictions), warnings=())
+    assert_close(found.to_dict(), dataclasses.replace(expected, warnings=()).to_dict())
 
 
 @pytest.mark.parametrize("seed", range(4))

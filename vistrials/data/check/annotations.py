@@ -92,6 +92,7 @@ def _mask_findings(
     # What is neither a run-length mask nor polygons was found already.
     decoded = decode_track([mask if isinstance(mask, dict | list) else None for mask in segmentations], size, where)
     yield from decoded.faults
+    yield from decoded.left_out
     for frame, mask_area, mask_box in zip(decoded.frames, decoded.areas.tolist(), decoded.boxes.tolist(), strict=True):
         at = f"{where}, frame {frame}"
         if mask_area == 0:

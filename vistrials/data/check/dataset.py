@@ -2,16 +2,27 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from vistrials.data.check.annotations import count_masks, find_contradictions
 from vistrials.data.check.report import Findings, Problem, Report
+from vistrials.data.frame_files import FOUND_OTHERWISE, FrameFinder
 from vistrials.errors import DataError
-from vistrials.formats.annotation_faults import NO_ANNOTATIONS, Record, find_faults, num_frames_of, records, size_of
+from vistrials.formats.annotation_faults import (
+    NO_ANNOTATIONS,
+    Record,
+    find_faults,
+    num_frames_of,
+    records,
+    size_of,
+    with_whole_numbers,
+)
 from vistrials.formats.annotations import category_name
-from vistrials.formats.findings import Finding, error
+from vistrials.formats.file_kinds import describe_kind
+from vistrials.formats.findings import Finding, error, warning
 from vistrials.formats.json_file import load_json
 from vistrials.machine import num_cores
 
@@ -42,12 +53,16 @@ def check_dataset(
     Raises:
         DataError: the file is missing or is no JSON.
     """
-    document = load_json(annotations)
+    document = with_whole_numbers(load_json(annotations))
     findings = Findings()
-    findings.add(find_faults(document, needs_annotations=require_annotations))
+    if kind := describe_kind(document):
+        findings.add([error("not a YouTube-VIS file", "", kind)])
+    for finding in find_faults(document, needs_annotations=require_annotations):
+        cure = "; --no-annotations accepts it" if finding.kind == "no annotations" else ""
+        findings.add([replace(finding, what=finding.what + cure)])
     findings.add(find_contradictions(document))
     if require_annotations and isinstance(document, dict) and document.get("annotations") == []:
-        findings.add([error("cannot be loaded", "", f"the file: {NO_ANNOTATIONS}")])
+        findings.add([error("cannot be loaded", "", f"the file: {NO_ANNOTATIONS}; --no-annotations accepts it")])
     videos = [video for video in records(document, "videos") if _has_frames(video)]
     num_frames_read = 0 if frames_dir is None else _check_frames(videos, Path(frames_dir), findings, progress)
     return Report(
@@ -93,14 +108,26 @@ def _check_frames(videos: list[Record], frames_dir: Path, findings: Findings, pr
         for index, name in enumerate(video["file_names"]):
             # Videos may share files, but then must agree on the size.
             frames.setdefault((name, (video["height"], video["width"])), f"video {video['id']}, frame {index}")
-    todo = ((where, frames_dir / name, size) for (name, size), where in frames.items())
-    done = 0
+    finder = FrameFinder(frames_dir)
+    todo = [(where, name, finder.find(name), size) for (name, size), where in frames.items()]
+    findings.add(
+        warning(FOUND_OTHERWISE, where, f"{name} is {found.name}")
+        for where, name, found, _ in todo
+        if found.name != name
+    )
+    findings.add(
+        error("missing frame", where, f"{frames_dir / name}; {found.missing}")
+        for where, name, found, _ in todo
+        if found.missing is not None
+    )
+    there = [(where, frames_dir / found.name, size) for where, _, found, size in todo if found.missing is None]
+    left, done = iter(there), 0
     with ThreadPoolExecutor(max_workers=min(8, num_cores())) as pool:
-        while some := list(islice(todo, _FRAMES_AT_ONCE)):
+        while some := list(islice(left, _FRAMES_AT_ONCE)):
             findings.add(fault for fault in pool.map(_frame_fault, some) if fault is not None)
             done += len(some)
             if progress is not None:
-                progress(done, len(frames))
+                progress(done, len(there))
     return done
 
 
@@ -109,8 +136,6 @@ def _frame_fault(frame: tuple[str, Path, tuple[int, int]]) -> Finding | None:
     from vistrials.data.frames import decode_frame  # brings torch, which a check without frames does not need
 
     where, path, size = frame
-    if not path.is_file():
-        return error("missing frame", where, str(path))
     try:
         image = decode_frame(path)
     except DataError as fault:

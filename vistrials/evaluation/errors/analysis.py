@@ -1,6 +1,7 @@
 """What keeps AP from 100: errors by kind and what mending each would gain, ladders, breakdowns, counts."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,8 +22,9 @@ from vistrials.evaluation.errors.identities import IdentityCounts, count_identit
 from vistrials.evaluation.errors.kinds import WRONG, Errors, Kind, find_errors
 from vistrials.evaluation.errors.ladders import perfect_categories, perfect_identities
 from vistrials.evaluation.errors.mending import mend
-from vistrials.evaluation.errors.overlap import Bools, read_videos
-from vistrials.evaluation.reading import read_ground_truth
+from vistrials.evaluation.errors.overlap import Bools, VideoTracks, read_videos
+from vistrials.evaluation.oddities import Confusions, count_confusions, describe
+from vistrials.evaluation.reading import GroundTruth, read_ground_truth
 from vistrials.evaluation.track_files import naming_files, read_files
 
 
@@ -69,6 +71,7 @@ class Diagnosis:
         by_crowding: AP by true tracks in the video.
         confusions: categories that true tracks are taken for, most frequent first.
         identities: identity switches and fragmentations.
+        warnings: what `youtube_vis.evaluate` warns of.
     """
 
     num_videos: int
@@ -84,10 +87,11 @@ class Diagnosis:
     by_crowding: Sequence[Bin]
     confusions: Sequence[ConfusionRow]
     identities: IdentityCounts
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON can hold it."""
-        return asdict(self)
+        return {**asdict(self), "warnings": list(self.warnings)}
 
 
 def diagnose_files(gt_path: str | os.PathLike[str], pred_path: str | os.PathLike[str]) -> Diagnosis:
@@ -137,7 +141,20 @@ def diagnose(ground_truth: Any, predictions: Any) -> Diagnosis:
             for confusion in find_confusions(videos)
         ],
         identities=count_identities(videos),
+        warnings=_warnings(truth, videos),
     )
+
+
+def _warnings(truth: GroundTruth, videos: Sequence[VideoTracks]) -> tuple[str, ...]:
+    def confusions() -> Confusions:
+        counted: Confusions = Counter()
+        for video in videos:
+            own = ~video.is_crowd
+            counted += count_confusions(video.ious[:, own], video.categories, video.truth_categories[own].tolist())
+        return counted
+
+    misfits, others = describe(truth, [video.summary for video in videos], confusions)
+    return (*misfits, *others)
 
 
 def _by_kind(errors: Errors, category_ids: Sequence[int]) -> dict[str, ErrorRow]:

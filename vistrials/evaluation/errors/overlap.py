@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vistrials.evaluation.average_precision import MAX_TRACKS
 from vistrials.evaluation.frame_overlap import by_frame, frame_overlaps, ratio
 from vistrials.evaluation.matching import AREA_RANGES, match_tracks
+from vistrials.evaluation.oddities import FOUND_IOU, VideoSummary, summarise_video
 from vistrials.evaluation.reading import (
     GroundTruth,
     PredictedTrack,
@@ -49,6 +50,7 @@ class VideoTracks:
         is_crowd: bool [G].
         intersections: int64 [D, G, F], pixels that both masks of a pair hold.
         unions: int64 [D, G, F], pixels that either holds; 0 in frames that do not count for the pair.
+        summary: what is odd about the tracks.
     """
 
     video_id: int
@@ -61,6 +63,7 @@ class VideoTracks:
     is_crowd: Bools
     intersections: Ints
     unions: Ints
+    summary: VideoSummary
 
     @cached_property
     def frame_ious(self) -> Floats:
@@ -168,17 +171,30 @@ def _read_video(
     true_masks = decode_masks(true, info, name_annotation)
     intersections, unions = frame_overlaps(masks, true_masks)
     F = max((len(track.areas) for track in [*masks, *true_masks]), default=0)
+    categories = np.array([track.category_id for track in predicted], dtype=np.int64)
+    truth_categories = np.array([track.category_id for track in true], dtype=np.int64)
+    is_crowd = np.array([track.is_crowd for track in true], dtype=bool)
+    ious = ratio(intersections.sum(axis=2), unions.sum(axis=2))
+    is_own = (categories[:, None] == truth_categories) & ~is_crowd
+    summary = summarise_video(
+        video_id,
+        info,
+        list(zip(true, true_masks, strict=True)),
+        sorted(zip(predicted, masks, strict=True), key=lambda pair: pair[0].index),
+        num_found=int(((ious >= FOUND_IOU) & is_own).any(axis=0).sum()),
+    )
     return VideoTracks(
         video_id=video_id,
         scores=np.array([track.score for track in predicted], dtype=np.float64),
-        categories=np.array([track.category_id for track in predicted], dtype=np.int64),
+        categories=categories,
         areas=by_frame([track.areas for track in masks], F),
-        truth_categories=np.array([track.category_id for track in true], dtype=np.int64),
+        truth_categories=truth_categories,
         truth_sizes=np.array(
             [track.mean_area(own) for track, own in zip(true, true_masks, strict=True)], dtype=np.float64
         ),
         truth_areas=by_frame([track.areas for track in true_masks], F),
-        is_crowd=np.array([track.is_crowd for track in true], dtype=bool),
+        is_crowd=is_crowd,
         intersections=intersections,
         unions=unions,
+        summary=summary,
     )
