@@ -114,11 +114,11 @@ def plot_effects_command(
     force: Replace = False,
 ) -> None:
     """What trials change against the baseline: intervals, margin and verdicts, or a profile over categories."""
-    keep_files(force, out)
     from vistrials.commands.display import show_text
-    from vistrials.reports.effects import save_effects
+    from vistrials.reports.effects import SUFFIXES, save_effects
     from vistrials.specs.loading import DEFAULT_PROFILE
 
+    keep_files(force, out, suffixes=SUFFIXES)
     path = save_effects(
         results,
         profile or DEFAULT_PROFILE,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vistrials.errors import RunError, SpecError
+from vistrials.errors import RunError
 from vistrials.evaluation.intervals import Interval
 from vistrials.evaluation.verdicts import Verdict
+from vistrials.formats.files import check_suffix
 from vistrials.reports.comparison import BASELINE, MARGIN, NUM_DRAWS, Comparison, Row, compare_runs
 from vistrials.reports.comparison_text import verdict
 from vistrials.reports.found_runs import find_readable_runs
@@ -66,13 +67,13 @@ def save_effects(
         The file.
 
     Raises:
-        SpecError: the file has another suffix, or as in `compare_runs`.
+        DataError: the file has another suffix.
+        SpecError: as in `compare_runs`.
         RunError: no trial can be compared with a baseline, or as in `compare_runs`.
         DataError: a file of a run cannot be used.
     """
     out = Path(out)
-    if out.suffix.lower() not in SUFFIXES:
-        raise SpecError(f"{out}: expected a name in {', '.join(SUFFIXES)}")
+    check_suffix(out, SUFFIXES)
     splits = splits or _common_splits(results_dir, profile)
     if by_category:
         from vistrials.reports.run_frames import load_category_results
