@@ -1,5 +1,6 @@
 """Make, convert, check, count and split data sets: data synthesize, convert, check, stats, split."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,12 @@ from vistrials.errors import SpecError
 if TYPE_CHECKING:
     from vistrials.data.convert.writing import SourceSet
 
+
+class NumberedLabels(StrEnum):
+    OBJECTS = "objects"
+    CATEGORIES = "categories"
+
+
 app = typer.Typer()
 convert = typer.Typer()
 app.add_typer(
@@ -32,6 +39,9 @@ Folder = Annotated[Path, typer.Argument(metavar="SRC", help="Folder of the data 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New or empty folder, or one with other splits.")]
 Split = Annotated[str, typer.Option(help="Name of the annotation file: a run trains on train and scores on valid.")]
 Copy = Annotated[bool, typer.Option("--copy", help="Copy the frames rather than make hard links.")]
+Trust = Annotated[
+    bool, typer.Option("--trust-identities", help="Take tracks as they are where their ids look invented.")
+]
 
 
 @app.command("synthesize")
@@ -156,19 +166,22 @@ def convert_davis_command(
         typer.Option(metavar="FILE", help="davis_semantics.json (default: every object is an 'object')."),
     ] = None,
     copy: Copy = False,
+    trust: Trust = False,
 ) -> None:
     """DAVIS 2016 and 2017: PNGs whose palette index is the object, 255 is void."""
     from vistrials.data.convert.davis import read_davis
 
-    _convert(read_davis(source, split, categories), out, split, copy)
+    _convert(read_davis(source, split, categories), out, split, copy, trust)
 
 
 @convert.command("mots-png")
-def convert_mots_command(source: Folder, out: Out, split: Split = "train", copy: Copy = False) -> None:
+def convert_mots_command(
+    source: Folder, out: Out, split: Split = "train", copy: Copy = False, trust: Trust = False
+) -> None:
     """KITTI MOTS and MOTSChallenge: PNGs of class_id * 1000 + instance_id, or their text form."""
     from vistrials.data.convert.mots import read_mots
 
-    _convert(read_mots(source), out, split, copy)
+    _convert(read_mots(source), out, split, copy, trust)
 
 
 @convert.command("coco-video")
@@ -180,31 +193,48 @@ def convert_coco_video_command(
         Path | None, typer.Option(metavar="DIR", help="Where file names start from (default: the file's folder).")
     ] = None,
     copy: Copy = False,
+    trust: Trust = False,
 ) -> None:
     """COCO with videos (CocoVID, TAO): images with video_id and frame_id, annotations with instance_id or track_id."""
     from vistrials.data.convert.coco_video import read_coco_video
 
-    _convert(read_coco_video(source, frames), out, split, copy)
+    _convert(read_coco_video(source, frames), out, split, copy, trust)
 
 
 @convert.command("labelme")
-def convert_labelme_command(source: Folder, out: Out, split: Split = "train", copy: Copy = False) -> None:
+def convert_labelme_command(
+    source: Folder,
+    out: Out,
+    split: Split = "train",
+    copy: Copy = False,
+    trust: Trust = False,
+    merge_labels: Annotated[
+        bool, typer.Option("--merge-labels", help="Labels that differ by case or blanks alone are one category.")
+    ] = False,
+    numbers: Annotated[
+        NumberedLabels | None,
+        typer.Option(help="cow-1, cow-2: objects of one category, or categories of their own.", show_default=False),
+    ] = None,
+) -> None:
     """labelme: a folder per video; label and group_id say which object a polygon shows."""
     from vistrials.data.convert.labelme import read_labelme
 
-    _convert(read_labelme(source), out, split, copy)
+    source_set = read_labelme(source, merge_labels=merge_labels, numbers=None if numbers is None else numbers.value)
+    _convert(source_set, out, split, copy, trust)
 
 
-def _convert(source: "SourceSet", out: Path, split: str, copy: bool) -> None:
-    from vistrials.commands.display import progress_bar, show_text
+def _convert(source: "SourceSet", out: Path, split: str, copy: bool, trust: bool) -> None:
+    from vistrials.commands.display import RichReporter, progress_bar, show_text
     from vistrials.data.convert.writing import write_youtube_vis
 
     with progress_bar("videos") as progress:
-        made = write_youtube_vis(source, out, split, copy, progress)
+        made = write_youtube_vis(source, out, split, copy, progress, trust_identities=trust)
     show_text(
         f"{made.annotations}: {made.num_videos} videos, {made.num_frames} frames, "
         f"{made.num_tracks} tracks, {made.num_masks} masks"
     )
+    for line in source.notes.lines():
+        RichReporter().message(line)
 
 
 def _annotation_files(path: Path, frames: Path | None, profile: str | None) -> list[tuple[Path, Path | None]]:

@@ -10,6 +10,7 @@ from vistrials.data.convert.writing import (
     common_size,
     encode_values,
     folders_in,
+    label_sizes,
     pair_frames,
     read_label_image,
 )
@@ -100,7 +101,7 @@ def _read_video(images: Path, labels: Path) -> tuple[list[Path], tuple[int, int]
     """Frames, size, and masks by number of object and frame."""
     pairs = pair_frames(images, labels)
     frames = [frame for frame, _ in pairs]
-    size = common_size(frames)
+    size = common_size(frames, label_sizes(path for _, path in pairs))
     masks: dict[int, dict[int, Rle]] = {}
     modes = set()
     for index, (_, path) in enumerate(pairs):
