@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.check.annotations import count_masks, find_contradictions
+from vistrials.data.check.frames import Look, dark_frames, look_at_frame
 from vistrials.data.check.report import Findings, Problem, Report
-from vistrials.errors import DataError
 from vistrials.formats.annotation_faults import NO_ANNOTATIONS, Record, find_faults, num_frames_of, records, size_of
 from vistrials.formats.annotations import category_name
-from vistrials.formats.findings import Finding, error
+from vistrials.formats.findings import error
 from vistrials.formats.json_file import load_json
 from vistrials.machine import num_cores
 
@@ -93,33 +93,17 @@ def _check_frames(videos: list[Record], frames_dir: Path, findings: Findings, pr
         for index, name in enumerate(video["file_names"]):
             # Videos may share files, but then must agree on the size.
             frames.setdefault((name, (video["height"], video["width"])), f"video {video['id']}, frame {index}")
-    todo = ((where, frames_dir / name, size) for (name, size), where in frames.items())
+    todo = iter(frames.items())
+    looks: list[Look] = []
     done = 0
     with ThreadPoolExecutor(max_workers=min(8, num_cores())) as pool:
         while some := list(islice(todo, _FRAMES_AT_ONCE)):
-            findings.add(fault for fault in pool.map(_frame_fault, some) if fault is not None)
+            for look in pool.map(lambda item: look_at_frame(frames_dir / item[0][0], item[0][1], item[1]), some):
+                findings.add(look.findings)
+                if look.largest is not None:
+                    looks.append(look)
             done += len(some)
             if progress is not None:
                 progress(done, len(frames))
+    findings.add(dark_frames(looks))
     return done
-
-
-def _frame_fault(frame: tuple[str, Path, tuple[int, int]]) -> Finding | None:
-    """What is wrong with a frame file, None if nothing is."""
-    from vistrials.data.frames import decode_frame  # brings torch, which a check without frames does not need
-
-    where, path, size = frame
-    if not path.is_file():
-        return error("missing frame", where, str(path))
-    try:
-        image = decode_frame(path)
-    except DataError as fault:
-        return error("unreadable frame", where, str(fault))
-    found = (image.shape[1], image.shape[2])
-    if found != size:
-        return error(
-            "frame size differs from declared size",
-            where,
-            f"{path} has {found[0]} x {found[1]} (height x width), declared {size[0]} x {size[1]}",
-        )
-    return None

@@ -114,7 +114,7 @@ def _read_shape(shape: Any, where: str) -> tuple[Identity, Polygon]:
         raise DataError(f"{where}: expected an object with label and points")
     label, group, kind = shape["label"], shape.get("group_id"), shape.get("shape_type") or "polygon"
     where = f"{where} ({label})"
-    if str(group).strip().removesuffix(".0").isdecimal():  # as text, or 1.0
+    if isinstance(group, float | str) and str(group).strip().removesuffix(".0").isdecimal():  # as text, or 1.0
         group = int(float(group))
     if group is not None and not is_whole(group):
         raise DataError(f"{where}: group_id is {shortened(group)}; expected a whole number")
