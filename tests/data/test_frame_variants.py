@@ -211,6 +211,7 @@ def test_greys_are_kept(mode: str, tmp_path: Path) -> None:
 
 def checked(tmp_path: Path, pixels: NDArray[Any] | None = None, orientation: int | None = None) -> dict[str, str]:
     """Kind -> first example, of a set of which all frames of video 9 (36 high, 36 wide) are replaced."""
+    tmp_path.mkdir(exist_ok=True)
     annotations, frames = write_set(tmp_path, small_document())
     for path in sorted((frames / "9").iterdir()):
         size = Image.open(path).size

@@ -88,8 +88,8 @@ def check_masks(declared: Iterable[Declared], notes: Notes | None = None) -> Non
         notes: counts what is said rather than refused.
 
     Raises:
-        DataError: a box lies more than `TOLERANCE_PX` beside that of its mask, or an area differs by more than such a
-            rim and by more than 5 %; names both values and what happened, where they tell.
+        DataError: a box lies more than `TOLERANCE_PX` beside that of its mask, or an area differs by more than a
+            rim of one pixel on every side and by more than 5 %; names both values and what happened, where they tell.
     """
     claims = [claim for claim in declared if claim.box is not None or claim.area is not None]
     if not claims:
@@ -210,8 +210,8 @@ def _check_area(area: Any, of_mask: int, box: Box | None, box_of_mask: Box, wher
     if not is_finite_number(area):
         raise DataError(f"{where}: the area is {shortened(area)}; expected a number of pixels")
     _, _, w, h = box_of_mask
-    # A rim of 2 pixels around the mask's box is the most that tools differ by.
-    allowed = max(2 * TOLERANCE_PX * (w + h), AREA_TOLERANCE_FRACTION * of_mask)
+    # Tools that shift a side by up to 2 pixels change as much as this.
+    allowed = max(TOLERANCE_PX * (w + h), AREA_TOLERANCE_FRACTION * of_mask)
     if not area or abs(area - of_mask) <= allowed:
         return
     side_w, side_h = (box or box_of_mask)[2:]

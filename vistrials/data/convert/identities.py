@@ -13,7 +13,8 @@ MIN_SINGLE_TRACKS = 4
 MIN_JUMPS = 3
 """So many steps to another object's place, and more than half of all, are no accident."""
 
-SAME_PLACE_IOU = 0.5
+SAME_PLACE_IOU = 0.25
+"""Between frames, of an object that moves by a third of its size."""
 
 Bbox = Sequence[float]  # x, y, w, h in pixels
 
