@@ -1,17 +1,17 @@
 """Everything that can be wrong with an annotation file and its frames, found in one pass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from vistrials.data.check.annotations import count_masks, find_contradictions
-from vistrials.data.check.frames import Look, dark_frames, look_at_frame
+from vistrials.data.check.frames import Look, are_copies, dark_frames, look_at_frame, prints_of
 from vistrials.data.check.report import Findings, Problem, Report
 from vistrials.formats.annotation_faults import NO_ANNOTATIONS, Record, find_faults, num_frames_of, records, size_of
 from vistrials.formats.annotations import category_name
-from vistrials.formats.findings import error
+from vistrials.formats.findings import Finding, error, warning
 from vistrials.formats.json_file import load_json
 from vistrials.machine import num_cores
 
@@ -49,6 +49,10 @@ def check_dataset(
     if require_annotations and isinstance(document, dict) and document.get("annotations") == []:
         findings.add([error("cannot be loaded", "", f"the file: {NO_ANNOTATIONS}")])
     videos = [video for video in records(document, "videos") if _has_frames(video)]
+    prints: dict[int, frozenset[bytes]] = {}
+    if frames_dir is not None:
+        prints = {v["id"]: prints_of([Path(frames_dir) / name for name in v["file_names"]]) for v in videos}
+        findings.add(_copies(videos, prints))
     num_frames_read = 0 if frames_dir is None else _check_frames(videos, Path(frames_dir), findings, progress)
     return Report(
         annotations=Path(annotations),
@@ -63,8 +67,28 @@ def check_dataset(
             video["id"]: frozenset(str(Path(frames_dir or "") / name) for name in video["file_names"])
             for video in videos
         },
+        prints_by_video=prints,
         problems=findings.problems(),
     )
+
+
+def _copies(videos: list[Record], prints: dict[int, frozenset[bytes]]) -> Iterator[Finding]:
+    """Videos that are copies of an earlier one under other file names."""
+    owners: dict[bytes, list[Record]] = {}
+    for video in videos:
+        names = set(video["file_names"])
+        for other in [other for key in prints[video["id"]] for other in owners.get(key, ())]:
+            earlier = other["id"]
+            if are_copies(prints[video["id"]], prints[earlier]) and names.isdisjoint(other["file_names"]):
+                yield warning(
+                    "videos that are copies",
+                    f"video {video['id']}",
+                    f"frames equal video {earlier}'s; they count twice",
+                )
+                break
+        else:
+            for key in prints[video["id"]]:
+                owners.setdefault(key, []).append(video)
 
 
 def _has_frames(video: Record) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 from vistrials.errors import DataError
@@ -57,6 +58,25 @@ def look_at_frame(path: Path, size: Size, where: str) -> Look:
     except DataError as fault:
         return Look(where, (error("unreadable frame", where, str(fault)),))
     return Look(where, tuple(findings), largest)
+
+
+def prints_of(frames: Sequence[Path]) -> frozenset[bytes]:
+    """Digests of the first, middle and last frame file of a video, by which a copy of it is known under any name.
+
+    Returns:
+        Up to three; none where files are missing, or all alike: a still picture, or a black one, tells nothing.
+    """
+    chosen = {frames[0], frames[len(frames) // 2], frames[-1]}
+    try:
+        found = frozenset(blake2b(path.read_bytes(), digest_size=16).digest() for path in chosen)
+    except OSError:
+        return frozenset()
+    return found if len(found) > 1 else frozenset()
+
+
+def are_copies(one: frozenset[bytes], other: frozenset[bytes]) -> bool:
+    """Whether two videos have two of the frames of `prints_of` in common."""
+    return len(one & other) > 1
 
 
 def dark_frames(looks: Sequence[Look]) -> Iterator[Finding]:
