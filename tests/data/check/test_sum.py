@@ -68,6 +68,26 @@ def frame_twice(document: Document) -> None:
     names[1] = names[0]
 
 
+def polygons(x: float, y: float, swap: bool = False) -> Callable[[Document], None]:
+    """Masks of video 41 (64 x 48 pixels) as triangles of that scale."""
+
+    def change(document: Document) -> None:
+        points = [(2, 3), (60, 3), (60, 40)]
+        scaled = [((py * y, px * x) if swap else (px * x, py * y)) for px, py in points]
+        for track in document["annotations"]:
+            if track["video_id"] == 41:
+                triangle = [[value for point in scaled for value in point]]
+                track["segmentations"] = [mask and triangle for mask in track["segmentations"]]
+                del track["bboxes"], track["areas"]
+
+    return change
+
+
+def of_another_size(document: Document) -> None:
+    document["annotations"][0].update(height=96, width=128)
+
+
+OUTSIDE = ("error", "polygons that are not in pixels of their video")
 NOTHING = ("error", "no object to train on or to score")
 VARIANTS: dict[str, tuple[Callable[[Document], None], dict[tuple[str, str], str]]] = {
     "areas of 0": (
@@ -107,6 +127,14 @@ VARIANTS: dict[str, tuple[Callable[[Document], None], dict[tuple[str, str], str]
         {("warning", "names that differ by a number alone"): "'cow-1', 'cow-2'"},
     ),
     "names that end in numbers": (renamed("boeing 747", "airbus 320", "newt"), {}),
+    "polygons in pixels": (polygons(1, 1), {}),
+    "polygons in fractions": (polygons(1 / 64, 1 / 48), {OUTSIDE: "these are fractions"}),
+    "polygons of y, x": (polygons(1, 1, swap=True), {OUTSIDE: "lie within them as y, x"}),
+    "polygons at double size": (polygons(2, 2), {OUTSIDE: "they were drawn on larger frames"}),
+    "a track of another size": (
+        of_another_size,
+        {("error", "track of another size than its video"): "the frames were resized by 0.5"},
+    ),
     "a video twice": (
         video_twice,
         {("warning", "videos of the same frames"): "video 77: 4 of its 4 frames are video 41's too; they count twice"},
@@ -123,7 +151,10 @@ def test_what_a_set_lacks_is_said(name: str, tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text(json.dumps(document))
     report = check_dataset(tmp_path / "train.json", None)
     found = {(problem.severity, problem.kind): problem.examples[0] for problem in report.problems}
-    ignored = {("warning", "mask without a pixel"), ("warning", "category never used")}
+    ignored = (
+        {("warning", "mask without a pixel"), ("warning", "track without a pixel")} if "fractions" in name else set()
+    )
+    ignored |= {("warning", "mask without a pixel"), ("warning", "category never used")}
     assert found.keys() - ignored == expected.keys()
     for key, told in expected.items():
         assert told in found[key]

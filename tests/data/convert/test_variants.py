@@ -275,17 +275,21 @@ def test_coco_video_identities_can_be_trusted(tmp_path: Path) -> None:
         assert ("times a track moved to where another" if number == 0 else "4 tracks have one frame only") in said
 
 
-@pytest.mark.parametrize(("orientation", "sizes"), [(6, "shown"), (6, "stored"), (3, "shown"), (6, "none")])
+@pytest.mark.parametrize(
+    ("orientation", "sizes"), [(6, "shown"), (6, "stored"), (6, "stored video"), (3, "shown"), (6, "none")]
+)
 def test_coco_video_of_turned_frames(orientation: int, sizes: str, tmp_path: Path) -> None:
     """The masks are right where the declared size is that of the picture as shown, or as stored."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    size = (WIDTH, HEIGHT) if orientation == 6 and sizes != "stored" else (HEIGHT, WIDTH)
+    size = (WIDTH, HEIGHT) if orientation == 6 and "stored" not in sizes else (HEIGHT, WIDTH)
     for frame in range(NUM_FRAMES):
         Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / f"{frame}.png", exif=exif)
     document = coco()
-    if sizes == "none":
+    if sizes in ("none", "stored video"):
         images(width=None, height=None)(document)
+    if sizes == "stored video":
+        document["videos"][0].update(width=WIDTH, height=HEIGHT)
     (tmp_path / "a.json").write_text(json.dumps(document))
     code, said = convert("coco-video", tmp_path / "a.json", tmp_path / "out")
     assert_outcome("right", code, said, tmp_path / "out")
@@ -471,6 +475,18 @@ def test_davis_label_images_are_of_their_frames(
         )
     code, said = convert("davis", tmp_path, tmp_path / "out")
     assert_outcome(outcome, code, said, tmp_path / "out")
+
+
+def test_davis_masks_with_soft_edges_are_refused(tmp_path: Path) -> None:
+    for frame in range(NUM_FRAMES):
+        write_frame(tmp_path / "JPEGImages" / "480p" / "clip" / f"{frame}.png", (HEIGHT, WIDTH), frame)
+        small = Image.fromarray(label_image(frame, value=255)).resize(
+            (WIDTH // 5, HEIGHT // 5), Image.Resampling.BILINEAR
+        )
+        soft = np.asarray(small.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+        write_values(tmp_path / "Annotations" / "480p" / "clip" / f"{frame}.png", soft)
+    code, said = convert("davis", tmp_path, tmp_path / "out")
+    assert code == 2 and "soft edges" in said and "resize them to the nearest pixel" in said
 
 
 def test_davis_objects_numbered_anew_are_refused(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vistrials.data.category_names import alike, numbered, shown
-from vistrials.errors import shortened
+from vistrials.data.convert.agreement import Reach, check_declared_size
+from vistrials.data.convert.notes import Notes
+from vistrials.errors import DataError, shortened
 from vistrials.formats.annotation_faults import Record, is_absent, name_track, records, size_of
 from vistrials.formats.annotations import category_name
 from vistrials.formats.findings import Finding, error, warning
@@ -35,10 +37,16 @@ def find_contradictions(document: Any) -> Iterator[Finding]:
     videos = {video["id"]: video for video in records(document, "videos")}
     tracks = records(document, "annotations")
     usable = _Usable()
+    reaches: dict[int, Reach] = {}
     for track in tracks:
         if isinstance(track.get("segmentations"), list):
             video_id = track.get("video_id")
-            yield from _track_findings(track, videos.get(video_id) if is_whole(video_id) else None, usable)
+            video = videos.get(video_id) if is_whole(video_id) else None
+            yield from _track_findings(track, video, usable)
+            if video is not None:
+                _add_polygons(reaches.setdefault(video["id"], Reach()), track)
+    for video_id, reach in reaches.items():
+        yield from _reach_findings(reach, videos[video_id])
     yield from _names(records(document, "categories"))
     yield from _frames_twice(videos.values())
     if tracks and usable.looked_at and not usable.num_masks:
@@ -82,6 +90,11 @@ def _track_findings(track: Record, video: Record | None, usable: _Usable) -> Ite
             yield from _box_findings(bboxes[frame], segmentation, size, at)
         if areas is not None and frame < len(areas):
             yield from _area_findings(areas[frame], segmentation, at)
+    if size is not None:
+        try:
+            check_declared_size((track.get("height"), track.get("width")), size, where)
+        except DataError as fault:
+            yield error("track of another size than its video", "", str(fault))
     if all(map(is_absent, segmentations)):
         yield warning("track without a visible frame", where, f"no frame has a mask; {_NEVER_MATCHED}")
         usable.looked_at = True
@@ -145,6 +158,31 @@ def _corner_distance(a: list[float], b: list[float]) -> float:
     """Largest shift of a side, in pixels, between two x, y, w, h boxes."""
     corners_a, corners_b = ((x, y, x + w, y + h) for x, y, w, h in (a, b))
     return max(abs(p - q) for p, q in zip(corners_a, corners_b, strict=True))
+
+
+def _add_polygons(reach: Reach, track: Record) -> None:
+    bboxes = track.get("bboxes")
+    for frame, segmentation in enumerate(track["segmentations"]):
+        parts = segmentation if isinstance(segmentation, list) else []
+        polygons = [
+            part for part in parts if isinstance(part, list) and len(part) >= 6 and all(map(is_finite_number, part))
+        ]
+        if polygons and all(len(polygon) % 2 == 0 for polygon in polygons):
+            has_box = isinstance(bboxes, list) and frame < len(bboxes) and bboxes[frame] is not None
+            reach.add(polygons, f"{name_track(track)}, frame {frame}", has_box=has_box)
+
+
+def _reach_findings(reach: Reach, video: Record) -> Iterator[Finding]:
+    """What the polygons of a video tell of their unit, order and scale."""
+    size, notes = size_of(video), Notes()
+    if size is None:
+        return
+    try:
+        reach.check(size, notes)
+    except DataError as fault:
+        yield error("polygons that are not in pixels of their video", "", str(fault))
+    for line in notes.lines():
+        yield warning("polygons that may not be in pixels of their video", f"video {video['id']}", line)
 
 
 def _names(categories: list[Record]) -> Iterator[Finding]:

@@ -77,11 +77,11 @@ def read_coco_video(annotations: Path | str, frames_dir: Path | str | None = Non
             missing = next((frame for frame in frames if not frame.is_file()), None)
             if missing is not None:
                 raise DataError(f"{missing}: no such frame; say with --frames where file names start from")
-            size = common_size(frames, [(image.get("height"), image.get("width")) for image in ordered])
+            video = videos.get(video_id, {})
+            size = common_size(frames, [_declared_size(image) or _declared_size(video) for image in ordered])
             for image in ordered:
                 where = f"{path}: image {image['id']} (video {video_id}, {image['file_name']})"
                 check_declared_size((image.get("height"), image.get("width")), size, where, notes)
-            video = videos.get(video_id, {})
             check_declared_size((video.get("height"), video.get("width")), size, f"{path}: video {video_id}", notes)
             index_of = {image["id"]: index for index, image in enumerate(ordered)}
             tracks = _join(annotations_of.get(video_id, []), index_of, size, path, notes)
@@ -200,6 +200,12 @@ def _mask(annotation: Record, size: Size, where: str) -> Rle:
     height, width = rle["size"]
     check_mask_size((height, width), size, where)
     return rle
+
+
+def _declared_size(record: Record) -> tuple[Any, Any] | None:
+    """Height and width of an image or a video, None where it has none."""
+    sides = record.get("height"), record.get("width")
+    return sides if all(sides) else None
 
 
 def _polygons(segmentation: list[Any]) -> list[list[float]]:

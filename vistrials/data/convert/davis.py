@@ -2,6 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vistrials.data.convert.writing import (
     SourceSet,
@@ -18,6 +22,8 @@ from vistrials.errors import DataError
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle
 from vistrials.structures.video import Category
+
+MANY_VALUES, EDGE_FRACTION = 20, 0.05
 
 RESOLUTIONS = ("480p", "Full-Resolution", "1080p", ".")
 LISTS = ("2017", "2016", "480p")
@@ -111,6 +117,7 @@ def _read_video(images: Path, labels: Path) -> tuple[list[Path], tuple[int, int]
                 f"{path}: value {values.max()}; expected numbers of objects up to {VOID - 1} and {VOID} for void; "
                 "PNGs of class_id * 1000 + instance_id convert as mots-png"
             )
+        _check_edges(values, path)
         modes.add(mode)
         for number, mask in encode_values(values).items():
             masks.setdefault(number, {})[index] = mask
@@ -118,6 +125,17 @@ def _read_video(images: Path, labels: Path) -> tuple[list[Path], tuple[int, int]
     if not is_binary:
         masks.pop(VOID, None)
     return frames, size, masks
+
+
+def _check_edges(values: NDArray[np.integer[Any]], path: Path) -> None:
+    """Refuse a mask with soft edges, of which every grey level would become an object."""
+    counts = np.bincount(values.ravel())[1:]
+    counts = counts[counts > 0]
+    if len(counts) >= MANY_VALUES and 2 * (counts < EDGE_FRACTION * counts.max()).sum() > len(counts):
+        raise DataError(
+            f"{path}: {len(counts)} values, most of a few pixels each, as at soft edges of a mask that was resized or "
+            "stored as JPEG; expected numbers of objects: make the masks anew, or resize them to the nearest pixel"
+        )
 
 
 def _load_categories(path: Path) -> dict[tuple[str, str], str]:
