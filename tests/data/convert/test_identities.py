@@ -30,7 +30,7 @@ LONG: list[Box | None] = [(30, 4, 9, 9)] * 4
 
 
 def test_tracks_of_one_frame() -> None:
-    assert said(LONG) == ""
+    assert said(LONG) == "" and said(*single(0), LONG) == ""
     assert said(*single(0, 1, 2)) == "3 tracks have one frame only (first: video clip, frame 0)"
     assert said(*single(0, 1, 2, 3)).startswith("error: set: 4 of 4 tracks have one frame only")
     assert said(*single(0, 1, 2, 3), LONG, LONG, LONG).startswith("error: set: 4 of 7 tracks")

@@ -65,7 +65,8 @@ class Identities:
         Raises:
             DataError: most tracks have one frame, or most steps lead to another object's place.
         """
-        if self._num_single >= MIN_SINGLE_TRACKS and 2 * self._num_single > self._num_tracks and not trusted:
+        many, most = self._num_single >= MIN_SINGLE_TRACKS, 2 * self._num_single > self._num_tracks
+        if many and most and not trusted:
             raise DataError(
                 f"{origin}: {self._num_single} of {self._num_tracks} tracks have one frame only (first: "
                 f"{self._first_single}), as where ids count annotations or frames rather than objects; give an object "
@@ -78,7 +79,8 @@ class Identities:
                 "every frame; give an object the same id in all its frames, or take them as they are with "
                 "--trust-identities"
             )
-        notes.add("tracks have one frame only", self._first_single, self._num_single)
+        if many or most:
+            notes.add("tracks have one frame only", self._first_single, self._num_single)
         notes.add(
             "times a track moved to where another object of its category was a frame before",
             self._first_jump,
