@@ -107,6 +107,24 @@ def test_faults_are_listed_and_stop_the_import_unless_allowed(tmp_path: Path) ->
     assert (tmp_path / "ours.safetensors").is_file()
 
 
+def test_the_report_says_where_names_come_from_and_what_the_file_lacks(tmp_path: Path) -> None:
+    state = small_state()
+    torch.save(state, tmp_path / "original.pth")
+    result = vistrials(
+        "import-checkpoint",
+        tmp_path / "original.pth",
+        *SMOKE,
+        "--categories",
+        "a,b,c,d,e,f,g,h",
+        "-o",
+        tmp_path / "a.safetensors",
+    )
+    assert "class rows: 9 rows, background and 8 categories, which the file does not name" in result.stdout
+    torch.save({"state_dict": state, "meta": {"CLASSES": tuple("abcdefgh")}}, tmp_path / "named.pth")
+    result = vistrials("import-checkpoint", tmp_path / "named.pth", *SMOKE, "-o", tmp_path / "b.safetensors")
+    assert "class rows: 9 rows, background and 8 categories\n" in result.stdout
+
+
 class Exploit:
     def __init__(self, trace: Path) -> None:
         self.trace = trace

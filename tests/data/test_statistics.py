@@ -72,10 +72,10 @@ def test_sizes_by_mean_area_over_the_frames_of_presence():
     assert found.tracks_by_size == {"small": 0, "medium": 1, "large": 1}
 
 
-def test_boxes_without_area_and_a_file_without_tracks():
+def test_an_area_of_0_beside_a_mask_and_a_file_without_tracks():
     document = small_document()
     document["annotations"][0]["areas"][0] = 0
-    assert statistics_of(document).num_masks == 11 - 1
+    assert statistics_of(document).num_masks == 11
     document["annotations"] = []
     found = statistics_of(document)
     assert (found.num_videos, found.num_tracks, found.num_masks) == (3, 0, 0)

@@ -185,3 +185,20 @@ def test_torchvisions_detector_starts_a_trial(tmp_path: Path) -> None:
     assert torch.equal(ours["box_head.fcs.1.weight"], state["roi_heads.box_head.fc7.weight"])
     again = read_foreign(path, spec, ["lizard", "person", "sedan"]).tensors
     assert torch.equal(again["mask_head.logits.weight"], ours["mask_head.logits.weight"])
+    assert checkpoint.class_rows == "91 rows and no names, as many as COCO's list has: taken by name for 2 categories"
+
+    # Trained on by somebody: nothing in the file says what its rows are, so nothing is said to come from COCO.
+    for name in ("cls_score.weight", "cls_score.bias", "bbox_pred.weight", "bbox_pred.bias"):
+        key = f"roi_heads.box_predictor.{name}"
+        state[key] = state[key][: 4 * (4 if "bbox" in name else 1)]
+    for name in ("weight", "bias"):
+        key = f"roi_heads.mask_predictor.mask_fcn_logits.{name}"
+        state[key] = state[key][:4]
+    path = saved(tmp_path / "tuned.pth", state)
+    tuned = read_foreign(path, spec, ["lizard", "person", "sedan"])
+    assert tuned.faults == () and tuned.trained_categories is None
+    assert tuned.class_rows == "4 rows and no names: taken to be background and the given categories in their order"
+    assert tuned.tensors["box_head.logits.weight"][:, 0].tolist() == [0, 1, 2, 3]
+    other = read_foreign(path, spec, ["lizard", "person"])
+    assert other.class_rows == "4 rows, neither COCO's 91 nor the 3 of the given categories"
+    assert other.trained_categories is None and {fault.kind for fault in other.faults} == {"of another shape"}

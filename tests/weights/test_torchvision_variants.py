@@ -21,7 +21,7 @@ from vistrials.specs.trial import TrialSpec
 from vistrials.weights.backbones import load_backbone
 from vistrials.weights.foreign import read_foreign
 from vistrials.weights.torchvision_names import with_current_names
-from vistrials.weights.torchvision_variants import mobilenet_name
+from vistrials.weights.torchvision_variants import mobilenet_name, settings_for
 
 NAMES = ["lizard", "person", "sedan"]
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -103,6 +103,7 @@ def test_v2_under_published_heads_says_what_does_not_fit(v2: nn.Module, tmp_path
     assert ("rpn.head.conv.1.0.weight", "unexpected") in faults
     assert ("roi_heads.box_head.fc7.weight", "missing") in faults
     assert not [name for name, _ in faults if name.startswith(("backbone.", "roi_heads.mask_"))]
+    assert settings_for(v2.state_dict()) == V2_HEADS
 
 
 @torch.inference_mode()

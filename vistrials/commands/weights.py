@@ -65,9 +65,11 @@ def import_checkpoint_command(
     checkpoint = read_foreign(file, spec, names, names_of_data, key)
     _show_report(checkpoint)
     if checkpoint.faults and not allow_mismatch:
+        form = " ".join(f"--set '{setting}'" for setting in checkpoint.settings)
         raise CheckpointError(
             f"{file}: {_counts(checkpoint.faults)} for {spec.name} under {spec.profile}; "
-            "name another trial or profile, or take what fits with --allow-mismatch"
+            f"{f'its network has the form of {form}' if form else 'name another trial or profile'}, "
+            "or take what fits with --allow-mismatch"
         )
     save_foreign(checkpoint, spec, out)
     show_text(str(out))
@@ -110,12 +112,14 @@ def _show_report(checkpoint: "ForeignCheckpoint") -> None:
     for note in checkpoint.notes:
         show_text(note)
     if checkpoint.fresh_parts:
-        show_text(f"kept fresh, since {checkpoint.program} has no such part: {', '.join(checkpoint.fresh_parts)}")
+        show_text(f"kept fresh, since the file has nothing of them: {', '.join(checkpoint.fresh_parts)}")
+    if checkpoint.class_rows:
+        show_text(f"class rows: {checkpoint.class_rows}")
     if checkpoint.trained_categories is not None:
         trained = checkpoint.trained_categories
         fresh = [name for name in checkpoint.category_names or () if name not in trained]
-        show_text(f"class rows taken from COCO for {len(trained)} categories: {', '.join(trained) or 'none'}")
-        show_text(f"kept fresh for {len(fresh)} categories: {', '.join(fresh) or 'none'}")
+        show_text(f"taken from COCO's rows: {', '.join(trained) or 'none'}")
+        show_text(f"rows kept fresh for {len(fresh)} categories: {', '.join(fresh) or 'none'}")
     for fault in checkpoint.faults:
         shapes = [f"expected {fault.expected}"] if fault.expected is not None else []
         shapes += [f"found {fault.found}"] if fault.found is not None else []

@@ -10,26 +10,27 @@ from torch import Tensor
 
 from vistrials.data.transforms import normalise, resize_image, resize_shape
 from vistrials.errors import DataError
-from vistrials.formats.images import read_pixels
+from vistrials.formats.images import Size, read_pixels
 from vistrials.structures.frames import Frame
 from vistrials.structures.video import Video, VideoSet
 
 FRAMES_AHEAD = 4
 
 
-def decode_frame(path: Path) -> Tensor:
-    """Decode an image file.
+def decode_frame(path: Path, size: Size | None = None) -> Tensor:
+    """Decode an image file to what its annotator saw (see `formats.images`).
 
     Args:
         path: a file of one of `formats.images.FRAME_FORMATS`, by its content.
+        size: (height, width) that annotations declare, compared before any pixel is decoded; None takes what is there.
 
     Returns:
         uint8 RGB (3, height, width).
 
     Raises:
-        DataError: it is missing, broken or of another format.
+        DataError: it is missing, broken, of another format or of another size.
     """
-    return torch.from_numpy(read_pixels(path)).permute(2, 0, 1)
+    return torch.from_numpy(read_pixels(path, size)).permute(2, 0, 1)
 
 
 def read_frame(video_set: VideoSet, video: Video, index: int) -> Tensor:
@@ -43,16 +44,9 @@ def read_frame(video_set: VideoSet, video: Video, index: int) -> Tensor:
     """
     path = video_set.frames_dir / video.file_names[index]
     try:
-        image = decode_frame(path)
+        return decode_frame(path, (video.height, video.width))
     except DataError as error:
         raise DataError(f"video {video.id}, frame {index}: {error}") from None
-    height, width = image.shape[1:]
-    if (height, width) != (video.height, video.width):
-        raise DataError(
-            f"video {video.id}, frame {index}: {path} has {height} x {width} pixels (height x width) "
-            f"where the annotations say {video.height} x {video.width}"
-        )
-    return image
 
 
 def prepare_frame(image: Tensor, image_size_px: tuple[int, int]) -> Frame:

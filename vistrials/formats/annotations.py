@@ -33,7 +33,7 @@ def load_video_set(annotations: Path, frames_dir: Path, require_annotations: boo
 
     Returns:
         Videos, categories and tracks in file order; segmentations as the file has them, None where absent; boxes and
-        areas that a track leaves out, as a whole or in some frames, are those of its masks.
+        areas that a track leaves out, as a whole or in some frames, are those of its masks, as are areas of 0.
 
     Raises:
         DataError: the file, its structure or a mask is broken; the message names the video, annotation or category.
@@ -122,10 +122,11 @@ def _read_track(record: Record, size: tuple[int, int], source: str, left_out: li
         raise DataError(f"{source}: {decoded.faults[0]}")
     left_out += decoded.left_out
     bboxes, areas = (_of_every_frame(record.get(key), len(segmentations)) for key in ("bboxes", "areas"))
-    if any(bboxes[frame] is None or areas[frame] is None for frame in decoded.frames):
+    # An area of 0 beside a mask is a placeholder.
+    if any(bboxes[frame] is None or not areas[frame] for frame in decoded.frames):
         for frame, box, area in zip(decoded.frames, decoded.boxes.tolist(), decoded.areas.tolist(), strict=True):
             bboxes[frame] = box if bboxes[frame] is None else bboxes[frame]
-            areas[frame] = area if areas[frame] is None else areas[frame]
+            areas[frame] = areas[frame] or area
     return AnnotatedTrack(
         record["id"], record["category_id"], bool(record.get("iscrowd")), bboxes, areas, segmentations
     )

@@ -24,12 +24,15 @@ from vistrials.weights.known_names import describe_names
 from vistrials.weights.mmdetection_names import LATER_VERSION, in_first_form, is_later_version
 from vistrials.weights.original_names import CLASS_LAYER, original_name
 from vistrials.weights.torchvision_names import (
+    CLASS_ROWS,
+    NUM_COCO_ROWS,
     coco_rows,
     is_detector,
     take_category_rows,
     torchvision_name,
     with_current_names,
 )
+from vistrials.weights.torchvision_variants import settings_for
 
 _COUNTS = "num_batches_tracked"  # PyTorch before 0.4.1 and frozen batch norms store none
 _MASK_PARTS = "roi_heads.mask_"
@@ -58,11 +61,15 @@ class ForeignCheckpoint:
     """What fits, under our names."""
     faults: tuple[Fault, ...]
     fresh_parts: tuple[str, ...]
-    """Parts of the trial's network that the other program does not have: they start from fresh numbers."""
+    """Parts of the trial's network of which the file has nothing: they start from fresh numbers."""
     trained_categories: tuple[str, ...] | None
     """Where the checkpoint is of other categories: those whose rows of the class layers are taken from it."""
     notes: tuple[str, ...] = ()
     """What was chosen of the file, and how its network differs."""
+    class_rows: str = ""
+    """Where the rows of the class layers come from, as far as the file itself shows it."""
+    settings: tuple[str, ...] = ()
+    """Settings under which its network has the file's form, where these are not the published ones."""
 
 
 def read_foreign(
@@ -113,7 +120,10 @@ def read_foreign(
     theirs = {name: original for name in expected if (original := original_name(name)) is not None}
     tensors, faults = _match(path, state, expected, theirs)
     fresh = _without_counterpart(expected, theirs)
-    return ForeignCheckpoint(path, program, names, num_categories, tensors, faults, fresh, None, notes)
+    in_order = f"{len(class_layer)} rows, background and {num_categories} categories"
+    if names is not None and not _is_list_of(own_names, num_categories):
+        in_order += ", which the file does not name: taken to be the given ones in their order"
+    return ForeignCheckpoint(path, program, names, num_categories, tensors, faults, fresh, None, notes, in_order)
 
 
 def _read_torchvision(
@@ -125,12 +135,30 @@ def _read_torchvision(
     theirs = {name: original for name in expected if (original := torchvision_name(name)) is not None}
     if not any(name.startswith(_MASK_PARTS) for name in state):  # a Faster R-CNN
         theirs = {name: original for name, original in theirs.items() if not original.startswith(_MASK_PARTS)}
-    state = take_category_rows(with_current_names(state), expected, category_names)
-    tensors, faults = _match(path, state, expected, theirs)
-    trained = tuple(category_names[label - 1] for label in coco_rows(category_names))
+    settings = settings_for(state)
+    found = with_current_names(state)
+    num_rows = len(found[CLASS_ROWS]) if CLASS_ROWS in found else 0
+    taken = take_category_rows(found, expected, category_names)
+    tensors, faults = _match(path, taken, expected, theirs)
+    by_name, trained = (
+        num_rows == NUM_COCO_ROWS,
+        tuple(category_names[label - 1] for label in coco_rows(category_names)),
+    )
+    if by_name:
+        told = f"{num_rows} rows and no names, as many as COCO's list has: taken by name for {len(trained)} categories"
+    elif num_rows == len(category_names) + 1:
+        told = f"{num_rows} rows and no names: taken to be background and the given categories in their order"
+    else:
+        told = (
+            f"{num_rows} rows, neither COCO's {NUM_COCO_ROWS} nor the {len(category_names) + 1} of the given categories"
+        )
     fresh = _without_counterpart(expected, theirs)
+    names = tuple(category_names)
+    trained_names = trained if by_name else None
     return ForeignCheckpoint(
-        path, "torchvision", tuple(category_names), len(category_names), tensors, faults, fresh, trained
+        *(path, "torchvision", names, len(names), tensors, faults, fresh, trained_names),
+        class_rows=told,
+        settings=settings,
     )
 
 
@@ -210,3 +238,7 @@ def _agreed_names(
         )
     names = own or wanted
     return None if names is None else tuple(names)
+
+
+def _is_list_of(names: object, number: int) -> bool:
+    return isinstance(names, list) and len(names) == number

@@ -12,6 +12,12 @@ from vistrials.weights.torchvision_variants import in_first_form, mobilenet_name
 # Those of our layers that have rows for each category.
 _CLASS_LAYERS = ("box_head.logits.", "box_head.deltas.", "mask_head.logits.")
 
+CLASS_ROWS = "roi_heads.box_predictor.cls_score.weight"
+"""The tensor of torchvision's detectors that has a row for background and for each category."""
+
+NUM_COCO_ROWS = 91
+"""Background, the 80 categories of COCO, and the 10 numbers between them that no category has."""
+
 _RULES = (
     (r"backbone\.(.*)", r"backbone.body.\1"),
     (r"fpn\.pyramid\.(.*)", r"backbone.fpn.\1"),

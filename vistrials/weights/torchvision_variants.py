@@ -29,6 +29,15 @@ def is_mobilenet(state: Mapping[str, Tensor]) -> bool:
     return "backbone.body.0.0.weight" in state
 
 
+def settings_for(state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Settings that give a trial's network the form of this detector; none where they are the published ones."""
+    if is_mobilenet(state):
+        return (f"model.backbone={{kind: timm, name: {MOBILENET}}}",)
+    if "rpn.head.conv.1.0.weight" in state:
+        return ("model.rpn.num_convs=2", "model.box_head.num_convs=4", "model.box_head.num_fcs=1")
+    return ()
+
+
 def in_first_form(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A detector's state dict with the names and shapes that torchvision's first Mask R-CNN has for the same layers.
 

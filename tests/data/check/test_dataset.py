@@ -238,7 +238,7 @@ def test_frames(tmp_path):
         "frame size differs from declared size": "video 5, frame 1",
     }
     assert all(problem.count == 1 for problem in problems.values())
-    assert "has 24 x 32 (height x width), declared 40 x 64" in str(problems)
+    assert "has 24 x 32 pixels (height x width), declared 40 x 64" in str(problems)
 
 
 def test_a_frame_that_two_videos_share_is_read_once(tmp_path):

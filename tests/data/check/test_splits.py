@@ -61,3 +61,37 @@ def test_the_command_says_it(tmp_path: Path) -> None:
     result = CliRunner(env={"COLUMNS": "300"}).invoke(app, ["data", "check", str(tmp_path), "-p", "laptop"])
     assert result.exit_code == 1
     assert "splits have other categories" in result.stdout and "splits share videos" in result.stdout
+
+
+def test_copies_under_other_names_are_shared_videos(tmp_path: Path) -> None:
+    """Of equal frames in another folder, or within one file, nothing but the content tells."""
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write_set(tmp_path / folder, of_videos(41, 5))
+    reports = [
+        check_dataset(tmp_path / folder / "train.json", tmp_path / folder / "frames") for folder in ("one", "two")
+    ]
+    (found,) = find_between(*reports)
+    assert found.kind == "splits share videos" and "2 of 2 videos to score on" in str(found)
+
+    document = of_videos(41, 5)
+    document["videos"][1] = {**document["videos"][0], "id": 5, "file_names": [f"5/{frame}.png" for frame in range(4)]}
+    document["annotations"] = [track for track in document["annotations"] if track["video_id"] == 41]
+    (tmp_path / "three").mkdir()
+    annotations, frames = write_set(tmp_path / "three", document)
+    for frame in range(4):
+        (frames / "5" / f"{frame}.png").write_bytes((frames / "41" / f"{frame:05d}.png").read_bytes())
+    kinds = {problem.kind: problem.examples[0] for problem in check_dataset(annotations, frames).problems}
+    assert kinds["videos that are copies"] == "video 5: frames equal video 41's; they count twice"
+
+
+def test_still_and_black_pictures_are_no_copies(tmp_path: Path) -> None:
+    document = of_videos(41)
+    document["videos"].append(
+        {**document["videos"][0], "id": 5, "file_names": [f"5/{frame}.png" for frame in range(4)]}
+    )
+    annotations, frames = write_set(tmp_path, document)
+    black = (frames / "41" / "00000.png").read_bytes()
+    for path in frames.rglob("*.png"):
+        path.write_bytes(black)
+    assert "videos that are copies" not in [problem.kind for problem in check_dataset(annotations, frames).problems]

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from PIL import Image
@@ -13,9 +14,10 @@ SIZE = (24, 32)  # height, width
 
 
 def write_frame(path: Path, size: tuple[int, int] = SIZE, seed: int = 0) -> None:
-    """A frame of noise."""
+    """A frame of noise, of its own in every folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
+    noise = np.random.default_rng([seed, crc32(path.parent.name.encode())])
+    Image.fromarray(noise.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
 
 
 def write_values(path: Path, values: np.ndarray, palette: bool = False) -> None:

@@ -114,7 +114,7 @@ def test_other_faults_are_named(labels, tmp_path):
     write_label(path, [], image="gone.jpg")
     refused("d.json: imagePath gone.jpg: no such image")
     write_label(path, [], imageHeight=48, imageWidth=64)
-    refused(r"d.json: imageHeight and imageWidth are \(48, 64\), while .*d.jpg has 24 x 32 pixels")
+    refused(r"d.json: imageHeight and imageWidth of .*d.jpg: height x width are declared as 48 x 64 pixels, .* 24 x 32")
     write_label(path, [], image="a.jpg")
     refused("two frames are named a.jpg")
     path.write_text("{}")

@@ -1,6 +1,6 @@
 """Everything that can be wrong with an annotation file and its frames, found in one pass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.check.annotations import count_masks, find_contradictions
+from vistrials.data.check.frames import Look, are_copies, dark_frames, look_at_frame, prints_of
 from vistrials.data.check.report import Findings, Problem, Report
 from vistrials.data.frame_files import FOUND_OTHERWISE, FrameFinder
-from vistrials.errors import DataError
 from vistrials.formats.annotation_faults import (
     NO_ANNOTATIONS,
     Record,
@@ -64,7 +64,17 @@ def check_dataset(
     if require_annotations and isinstance(document, dict) and document.get("annotations") == []:
         findings.add([error("cannot be loaded", "", f"the file: {NO_ANNOTATIONS}; --no-annotations accepts it")])
     videos = [video for video in records(document, "videos") if _has_frames(video)]
-    num_frames_read = 0 if frames_dir is None else _check_frames(videos, Path(frames_dir), findings, progress)
+    prints: dict[int, frozenset[bytes]] = {}
+    num_frames_read = 0
+    if frames_dir is not None and not Path(frames_dir).is_dir():
+        findings.add([error("frame folder missing", "", str(frames_dir))])
+    elif frames_dir is not None:
+        finder = FrameFinder(Path(frames_dir))
+        prints = {
+            v["id"]: prints_of([Path(frames_dir) / finder.find(name).name for name in v["file_names"]]) for v in videos
+        }
+        findings.add(_copies(videos, prints))
+        num_frames_read = _check_frames(videos, Path(frames_dir), finder, findings, progress)
     return Report(
         annotations=Path(annotations),
         num_videos=_count(document, "videos"),
@@ -78,8 +88,28 @@ def check_dataset(
             video["id"]: frozenset(str(Path(frames_dir or "") / name) for name in video["file_names"])
             for video in videos
         },
+        prints_by_video=prints,
         problems=findings.problems(),
     )
+
+
+def _copies(videos: list[Record], prints: dict[int, frozenset[bytes]]) -> Iterator[Finding]:
+    """Videos that are copies of an earlier one under other file names."""
+    owners: dict[bytes, list[Record]] = {}
+    for video in videos:
+        names = set(video["file_names"])
+        for other in [other for key in prints[video["id"]] for other in owners.get(key, ())]:
+            earlier = other["id"]
+            if are_copies(prints[video["id"]], prints[earlier]) and names.isdisjoint(other["file_names"]):
+                yield warning(
+                    "videos that are copies",
+                    f"video {video['id']}",
+                    f"frames equal video {earlier}'s; they count twice",
+                )
+                break
+        else:
+            for key in prints[video["id"]]:
+                owners.setdefault(key, []).append(video)
 
 
 def _has_frames(video: Record) -> bool:
@@ -98,17 +128,15 @@ def _count(document: Any, key: str) -> int:
     return len(records) if isinstance(records, list) else 0
 
 
-def _check_frames(videos: list[Record], frames_dir: Path, findings: Findings, progress: Progress | None) -> int:
+def _check_frames(
+    videos: list[Record], frames_dir: Path, finder: FrameFinder, findings: Findings, progress: Progress | None
+) -> int:
     """Decode every frame file once; returns their number."""
-    if not frames_dir.is_dir():
-        findings.add([error("frame folder missing", "", str(frames_dir))])
-        return 0
     frames: dict[tuple[str, tuple[int, int]], str] = {}
     for video in videos:
         for index, name in enumerate(video["file_names"]):
             # Videos may share files, but then must agree on the size.
             frames.setdefault((name, (video["height"], video["width"])), f"video {video['id']}, frame {index}")
-    finder = FrameFinder(frames_dir)
     todo = [(where, name, finder.find(name), size) for (name, size), where in frames.items()]
     findings.add(
         warning(FOUND_OTHERWISE, where, f"{name} is {found.name}")
@@ -122,29 +150,15 @@ def _check_frames(videos: list[Record], frames_dir: Path, findings: Findings, pr
     )
     there = [(where, frames_dir / found.name, size) for where, _, found, size in todo if found.missing is None]
     left, done = iter(there), 0
+    looks: list[Look] = []
     with ThreadPoolExecutor(max_workers=min(8, num_cores())) as pool:
         while some := list(islice(left, _FRAMES_AT_ONCE)):
-            findings.add(fault for fault in pool.map(_frame_fault, some) if fault is not None)
+            for look in pool.map(lambda item: look_at_frame(item[1], item[2], item[0]), some):
+                findings.add(look.findings)
+                if look.largest is not None:
+                    looks.append(look)
             done += len(some)
             if progress is not None:
                 progress(done, len(there))
+    findings.add(dark_frames(looks))
     return done
-
-
-def _frame_fault(frame: tuple[str, Path, tuple[int, int]]) -> Finding | None:
-    """What is wrong with a frame file, None if nothing is."""
-    from vistrials.data.frames import decode_frame  # brings torch, which a check without frames does not need
-
-    where, path, size = frame
-    try:
-        image = decode_frame(path)
-    except DataError as fault:
-        return error("unreadable frame", where, str(fault))
-    found = (image.shape[1], image.shape[2])
-    if found != size:
-        return error(
-            "frame size differs from declared size",
-            where,
-            f"{path} has {found[0]} x {found[1]} (height x width), declared {size[0]} x {size[1]}",
-        )
-    return None

@@ -36,6 +36,7 @@ class Report:
         num_frames_read: frames decoded (0 where frames were not looked at; a file counts once).
         category_names: in the order of the file.
         frames_by_video: where the frames of each video lie, by the video's id.
+        prints_by_video: digests of some of its frames (see `frames.prints_of`), by the video's id.
         problems: what is wrong.
     """
 
@@ -48,6 +49,7 @@ class Report:
     num_frames_read: int
     category_names: tuple[str, ...]
     frames_by_video: dict[int, frozenset[str]]
+    prints_by_video: dict[int, frozenset[bytes]]
     problems: tuple[Problem, ...]
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from vistrials.data.check.frames import are_copies
 from vistrials.data.check.report import Report
 from vistrials.formats.findings import Finding, error, warning
 
@@ -10,7 +11,7 @@ def find_between(train: Report, valid: Report) -> Iterator[Finding]:
     """Compare the split that is trained on with the one that is scored on.
 
     Yields:
-        An error where their categories differ, a warning where they share frames.
+        An error where their categories differ, a warning where they share frames or copies of them.
     """
     where = f"{train.annotations.name} and {valid.annotations.name}"
     if train.category_names != valid.category_names:
@@ -19,7 +20,18 @@ def find_between(train: Report, valid: Report) -> Iterator[Finding]:
         counts = f"{len(train.category_names)} and {len(valid.category_names)} categories"
         yield error("splits have other categories", where, f"{counts}, {first}; expected the same in the same order")
     trained_on = frozenset[str]().union(*train.frames_by_video.values())
-    shared = [video_id for video_id, frames in valid.frames_by_video.items() if frames & trained_on]
+    videos_of: dict[bytes, list[frozenset[bytes]]] = {}
+    for prints in train.prints_by_video.values():
+        for key in prints:
+            videos_of.setdefault(key, []).append(prints)
+    copied = {
+        video_id
+        for video_id, prints in valid.prints_by_video.items()
+        if any(are_copies(prints, other) for key in prints for other in videos_of.get(key, ()))
+    }
+    shared = [
+        video_id for video_id, frames in valid.frames_by_video.items() if frames & trained_on or video_id in copied
+    ]
     if shared:
         some = ", ".join(map(str, shared[:5])) + (", .." if len(shared) > 5 else "")
         yield warning(

@@ -24,7 +24,6 @@ AREA_TOLERANCE_FRACTION = 0.05
 _PERCENT = 100.0
 _MUCH_LARGER = 1.5
 _SMALLEST_FOR_PERCENT_PX = 200
-_CAUSE_UNKNOWN = "mend one of them, or remove the boxes, which follow from the masks"
 
 Size = tuple[int, int]  # height, width in pixels
 Box = tuple[float, float, float, float]  # x, y, w, h in pixels
@@ -89,8 +88,8 @@ def check_masks(declared: Iterable[Declared], notes: Notes | None = None) -> Non
         notes: counts what is said rather than refused.
 
     Raises:
-        DataError: a box lies more than `TOLERANCE_PX` beside that of its mask, or an area differs by more than such a
-            rim and by more than 5 %; names both values and what happened, where they tell.
+        DataError: a box lies more than `TOLERANCE_PX` beside that of its mask, or an area differs by more than a
+            rim of one pixel on every side and by more than 5 %; names both values and what happened, where they tell.
     """
     claims = [claim for claim in declared if claim.box is not None or claim.area is not None]
     if not claims:
@@ -211,8 +210,8 @@ def _check_area(area: Any, of_mask: int, box: Box | None, box_of_mask: Box, wher
     if not is_finite_number(area):
         raise DataError(f"{where}: the area is {shortened(area)}; expected a number of pixels")
     _, _, w, h = box_of_mask
-    # A rim of 2 pixels around the mask's box is the most that tools differ by.
-    allowed = max(2 * TOLERANCE_PX * (w + h), AREA_TOLERANCE_FRACTION * of_mask)
+    # Tools that shift a side by up to 2 pixels change as much as this.
+    allowed = max(TOLERANCE_PX * (w + h), AREA_TOLERANCE_FRACTION * of_mask)
     if not area or abs(area - of_mask) <= allowed:
         return
     side_w, side_h = (box or box_of_mask)[2:]
@@ -237,28 +236,38 @@ def _cause_of_size(declared: Sequence[Any], size: Size) -> str:
 
 
 def _cause_of_box(box: Box, of_mask: Box, size: Size) -> str:
-    """What happened, if what then should agree does so far better than what does not."""
+    """What happened, if box and mask would then agree far better than they do."""
     height, width = size
     x, y, w, h = of_mask
-    if _distance(box, of_mask) < 3 * TOLERANCE_PX:
-        return _CAUSE_UNKNOWN
-    in_percent = (width / _PERCENT, height / _PERCENT)
-    if _near((box[0], box[1], box[2] - box[0], box[3] - box[1]), of_mask):
-        return "the box is x1, y1, x2, y2: write x, y, width, height"
-    if _near(box, (y, x, h, w)):
-        return "the mask's coordinates are y, x: write x before y"
-    for (sx, sy), unit in ((in_percent, "percent"), ((width, height), "fractions")):
-        if _near((box[0] * sx, box[1] * sy, box[2] * sx, box[3] * sy), of_mask):
-            return f"the box is in {unit}: write pixels"
-        if _near(box, (x * sx, y * sy, w * sx, h * sy), (sx, sy)):
-            return f"the mask's coordinates are in {unit}: write pixels"
-    if _near((box[0] - box[2] / 2, box[1] - box[3] / 2, box[2], box[3]), of_mask):
-        return "the box has its centre in place of its corner: write x, y of the corner"
-    if box[2] > 0 and w > 0:
-        scale = w / box[2]
-        if abs(scale - 1) > 0.1 and _near(tuple(side * scale for side in box), of_mask, (scale, scale)):
-            return f"the mask is {scale:.3g} times as large as the box: scale one of them"
-    return _CAUSE_UNKNOWN
+    readings: list[tuple[str, Sequence[float], Sequence[float], float]] = [
+        (
+            "the box is x1, y1, x2, y2: write x, y, width, height",
+            (*box[:2], box[2] - box[0], box[3] - box[1]),
+            of_mask,
+            1,
+        ),
+        ("the mask's coordinates are y, x: write x before y", box, (y, x, h, w), 1),
+        (
+            "the box has its centre in place of its corner: write x, y of the corner",
+            (box[0] - box[2] / 2, box[1] - box[3] / 2, *box[2:]),
+            of_mask,
+            1,
+        ),
+    ]
+    for (sx, sy), unit in (((width / _PERCENT, height / _PERCENT), "percent"), ((width, height), "fractions")):
+        scale = (sx, sy, sx, sy)
+        readings.append((f"the box is in {unit}: write pixels", np.multiply(box, scale).tolist(), of_mask, 1))
+        what = f"the mask's coordinates are in {unit}: write pixels"
+        # What was rasterised before it is scaled is off by the scale.
+        readings.append((what, box, np.multiply(of_mask, scale).tolist(), max(1, sx, sy)))
+    if box[2] > 0 and w > 0 and (scaled := w / box[2]) != 1:
+        what = f"the mask is {scaled:.3g} times as large as the box: scale one of them"
+        readings.append((what, np.multiply(box, scaled).tolist(), of_mask, max(1, scaled)))
+    distance = _distance(box, of_mask)
+    for what, one, other, blur in readings:
+        if _distance(one, other) <= min(TOLERANCE_PX * blur, distance / 2):
+            return what
+    return "mend one of them, or remove the boxes, which follow from the masks"
 
 
 def _clipped(box: Box, size: Size) -> Box:
@@ -267,11 +276,6 @@ def _clipped(box: Box, size: Size) -> Box:
     left, top = min(max(x, 0), width), min(max(y, 0), height)
     right, bottom = min(max(x + w, 0), width), min(max(y + h, 0), height)
     return left, top, right - left, bottom - top
-
-
-def _near(a: Sequence[float], b: Sequence[float], scale: tuple[float, float] = (1, 1)) -> bool:
-    # What was rasterised before it was scaled is off by the scale.
-    return _distance(a, b) <= TOLERANCE_PX * max(1.0, *scale)
 
 
 def _distance(a: Sequence[float], b: Sequence[float]) -> float:

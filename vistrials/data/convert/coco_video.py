@@ -4,8 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vistrials.data.convert.agreement import Declared, Reach, check_declared_size, check_masks
 from vistrials.data.convert.forms import describe_form
-from vistrials.data.convert.writing import Size, SourceSet, SourceTrack, SourceVideo, check_mask_size, common_size
+from vistrials.data.convert.notes import Notes
+from vistrials.data.convert.writing import (
+    Size,
+    SourceSet,
+    SourceTrack,
+    SourceVideo,
+    check_mask_size,
+    common_size,
+    note_unlisted,
+)
 from vistrials.errors import DataError, shortened
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, to_rle
@@ -22,14 +32,15 @@ def read_coco_video(annotations: Path | str, frames_dir: Path | str | None = Non
     """Read one COCO-style annotation file of videos.
 
     Images carry video_id and frame_id (or frame_index), annotations instance_id (or track_id) and a
-    segmentation: run-length mask or polygons. Ids of categories stay as they are.
+    segmentation: run-length mask or polygons. Ids of categories stay as they are. What else they declare, sizes, boxes,
+    areas, tracks, is held against frames and masks (see `agreement`).
 
     Args:
         annotations: .json or .json.gz.
         frames_dir: folder that the file names of the images start from; by default the file's own.
 
     Raises:
-        DataError: keys, images or masks that are missing or contradict each other.
+        DataError: keys, images or masks that are missing or contradict each other or what the file declares.
     """
     path = Path(annotations)
     frames_dir = path.parent if frames_dir is None else Path(frames_dir)
@@ -45,6 +56,7 @@ def join_coco_video(document: Record, path: Path, frames_dir: Path) -> SourceSet
     images = _by_id(document, "images", path)
     categories = _by_id(document, "categories", path)
     names = _video_names(document, images, path)
+    videos = _by_id(document, "videos", path) if document.get("videos") else {}
     images_of: dict[int, list[Record]] = {}
     for image in images.values():
         images_of.setdefault(image["video_id"], []).append(image)
@@ -55,7 +67,15 @@ def join_coco_video(document: Record, path: Path, frames_dir: Path) -> SourceSet
             raise DataError(f"{where}: image_id {annotation['image_id']} is not among the images")
         if _whole(annotation, "category_id", where) not in categories:
             raise DataError(f"{where}: category_id {annotation['category_id']} is not among the categories")
-        annotations_of.setdefault(images[annotation["image_id"]]["video_id"], []).append(annotation)
+        video_id = images[annotation["image_id"]]["video_id"]
+        if annotation.get("video_id") not in (None, video_id):
+            raise DataError(
+                f"{where}: video_id is {shortened(annotation['video_id'])}, while its image {annotation['image_id']} "
+                f"is of video {video_id}; mend one of them"
+            )
+        annotations_of.setdefault(video_id, []).append(annotation)
+    _check_tracks(document, annotations_of, path)
+    notes = Notes()
 
     def read_all() -> Iterator[SourceVideo]:
         for video_id, video_images in sorted(images_of.items()):
@@ -64,13 +84,39 @@ def join_coco_video(document: Record, path: Path, frames_dir: Path) -> SourceSet
             missing = next((frame for frame in frames if not frame.is_file()), None)
             if missing is not None:
                 raise DataError(f"{missing}: no such frame; say with --frames where file names start from")
-            size = common_size(frames)
+            video = videos.get(video_id, {})
+            size = common_size(frames, [_declared_size(image) or _declared_size(video) for image in ordered])
+            for image in ordered:
+                where = f"{path}: image {image['id']} (video {video_id}, {image['file_name']})"
+                check_declared_size((image.get("height"), image.get("width")), size, where, notes)
+            check_declared_size((video.get("height"), video.get("width")), size, f"{path}: video {video_id}", notes)
             index_of = {image["id"]: index for index, image in enumerate(ordered)}
-            tracks = _join(annotations_of.get(video_id, []), index_of, size, path)
+            tracks = _join(annotations_of.get(video_id, []), index_of, size, path, notes)
             yield SourceVideo(names[video_id], frames, size, tracks)
+        listed = [frames_dir / image["file_name"] for image in images.values()]
+        note_unlisted(sorted({file.parent for file in listed}), listed, notes)
 
     found = [Category(record["id"], str(record.get("name", record["id"]))) for record in categories.values()]
-    return SourceSet(path, found, len(images_of), read_all())
+    return SourceSet(path, found, len(images_of), read_all(), notes)
+
+
+def _check_tracks(document: Record, annotations_of: dict[int, list[Record]], path: Path) -> None:
+    """Hold a list of tracks (TAO) against the annotations that name them."""
+    if not document.get("tracks"):
+        return
+    tracks = _by_id(document, "tracks", path)
+    for video_id, annotations in annotations_of.items():
+        for annotation in annotations:
+            identity = annotation.get("track_id")
+            track = tracks.get(identity) if is_whole(identity) else None
+            if track is None:
+                continue
+            for key, mine in (("category_id", annotation["category_id"]), ("video_id", video_id)):
+                if track.get(key) not in (None, mine):
+                    raise DataError(
+                        f"{path}: annotation {annotation['id']}: {key} is {mine}, while track {track['id']} has "
+                        f"{shortened(track[key])}; mend one of them"
+                    )
 
 
 def _by_id(document: Record, key: str, path: Path) -> dict[int, Record]:
@@ -117,8 +163,11 @@ def _in_time(images: list[Record], path: Path) -> list[Record]:
     return [seen[frame] for frame in sorted(seen)]
 
 
-def _join(annotations: list[Record], index_of: dict[int, int], size: Size, path: Path) -> list[SourceTrack]:
+def _join(
+    annotations: list[Record], index_of: dict[int, int], size: Size, path: Path, notes: Notes
+) -> list[SourceTrack]:
     """The annotations of a video, joined to tracks by the identity of their object."""
+    declared, reach = [], Reach()
     masks: dict[int, dict[int, Rle]] = {}
     first: dict[int, Record] = {}
     for annotation in annotations:
@@ -137,6 +186,12 @@ def _join(annotations: list[Record], index_of: dict[int, int], size: Size, path:
         if index in by_frame:
             raise DataError(f"{where}: {key} {identity} occurs twice in image {annotation['image_id']}")
         by_frame[index] = _mask(annotation, size, where)
+        name = f"{where} (image {annotation['image_id']})"
+        if isinstance(annotation["segmentation"], list):
+            reach.add(_polygons(annotation["segmentation"]), name, has_box=bool(annotation.get("bbox")))
+        declared.append(Declared(name, by_frame[index], annotation.get("bbox"), annotation.get("area")))
+    reach.check(size, notes)
+    check_masks(declared, notes)
     return [
         SourceTrack(first[identity]["category_id"], masks[identity], first[identity].get("iscrowd", 0) == 1)
         for identity in masks
@@ -154,6 +209,17 @@ def _mask(annotation: Record, size: Size, where: str) -> Rle:
     height, width = rle["size"]
     check_mask_size((height, width), size, where)
     return rle
+
+
+def _declared_size(record: Record) -> tuple[Any, Any] | None:
+    """Height and width of an image or a video, None where it has none."""
+    sides = record.get("height"), record.get("width")
+    return sides if all(sides) else None
+
+
+def _polygons(segmentation: list[Any]) -> list[list[float]]:
+    """The polygons that are long enough to be drawn."""
+    return [polygon for polygon in segmentation if isinstance(polygon, list) and len(polygon) >= 6]
 
 
 def _whole(record: Record, key: str, where: str) -> int:

@@ -2,6 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vistrials.data.convert.object_names import ObjectCategories
 from vistrials.data.convert.writing import (
@@ -11,11 +15,14 @@ from vistrials.data.convert.writing import (
     SourceVideo,
     common_size,
     folders_in,
+    label_sizes,
     pair_frames,
     read_label_image,
 )
 from vistrials.errors import DataError
 from vistrials.formats.rle import Rle, encode_labels
+
+MANY_VALUES, EDGE_FRACTION = 20, 0.05
 
 RESOLUTIONS = ("480p", "Full-Resolution", "1080p", ".")
 LISTS = ("2017", "2016", "480p")
@@ -89,7 +96,7 @@ def _read_video(images: Path, labels: Path) -> tuple[list[Path], tuple[int, int]
     """Frames, size, and masks by number of object and frame."""
     pairs = pair_frames(images, labels)
     frames = [frame for frame, _ in pairs]
-    size = common_size(frames)
+    size = common_size(frames, label_sizes(path for _, path in pairs))
     masks: dict[int, dict[int, Rle]] = {}
     modes = set()
     for index, (_, path) in enumerate(pairs):
@@ -99,6 +106,7 @@ def _read_video(images: Path, labels: Path) -> tuple[list[Path], tuple[int, int]
                 f"{path}: value {values.max()}; expected numbers of objects up to {VOID - 1} and {VOID} for void; "
                 "PNGs of class_id * 1000 + instance_id convert as mots"
             )
+        _check_edges(values, path)
         modes.add(mode)
         for number, mask in encode_labels(values).items():
             masks.setdefault(number, {})[index] = mask
@@ -106,3 +114,14 @@ def _read_video(images: Path, labels: Path) -> tuple[list[Path], tuple[int, int]
     if not is_binary:
         masks.pop(VOID, None)
     return frames, size, masks
+
+
+def _check_edges(values: NDArray[np.integer[Any]], path: Path) -> None:
+    """Refuse a mask with soft edges, of which every grey level would become an object."""
+    counts = np.bincount(values.ravel())[1:]
+    counts = counts[counts > 0]
+    if len(counts) >= MANY_VALUES and 2 * (counts < EDGE_FRACTION * counts.max()).sum() > len(counts):
+        raise DataError(
+            f"{path}: {len(counts)} values, most of a few pixels each, as at soft edges of a mask that was resized or "
+            "stored as JPEG; expected numbers of objects: make the masks anew, or resize them to the nearest pixel"
+        )

@@ -1,12 +1,24 @@
 """labelme: a folder per video with a JSON of polygons and masks per frame; label and group_id identify an object."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vistrials.data.convert.agreement import Reach, check_declared_size
+from vistrials.data.convert.labelme_labels import Meaning, Numbers, read_labels
 from vistrials.data.convert.labelme_mask import decode_labelme_mask
-from vistrials.data.convert.writing import Size, SourceSet, SourceTrack, SourceVideo, by_number, common_size, folders_in
+from vistrials.data.convert.notes import Notes
+from vistrials.data.convert.writing import (
+    Size,
+    SourceSet,
+    SourceTrack,
+    SourceVideo,
+    by_number,
+    common_size,
+    folders_in,
+    note_unlisted,
+)
 from vistrials.errors import DataError, shortened
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, to_rle, unite
@@ -14,14 +26,14 @@ from vistrials.formats.values import is_whole
 from vistrials.structures.video import Category
 
 Polygon = list[float]
-Identity = tuple[str, int | None]  # label, group_id
+Identity = tuple[str, int | tuple[int, int] | None]  # label, group_id and number of the label
 
 
 @dataclass(frozen=True, slots=True)
 class _LabelledFrame:
     path: Path
     image: Path
-    declared_size: Size | None
+    declared_size: tuple[Any, Any]  # height, width
     polygons: list[tuple[Identity, Polygon]]
     masks: list[tuple[Identity, dict[str, Any], str]]  # shape, and how messages name it
 
@@ -29,8 +41,21 @@ class _LabelledFrame:
     def identities(self) -> list[Identity]:
         return [shape[0] for shape in self.polygons] + [shape[0] for shape in self.masks]
 
+    def as_meant(self, meaning: Mapping[str, Meaning]) -> "_LabelledFrame":
+        """With categories in place of labels; numbers in labels tell objects apart, as group ids do."""
 
-def read_labelme(root: Path | str) -> SourceSet:
+        def identity(label: str, group: Any) -> Identity:
+            category, number = meaning[label]
+            return category, group if number is None else number if group is None else (number, group)
+
+        return replace(
+            self,
+            polygons=[(identity(*shape), polygon) for shape, polygon in self.polygons],
+            masks=[(identity(*shape), mask, where) for shape, mask, where in self.masks],
+        )
+
+
+def read_labelme(root: Path | str, *, merge_labels: bool = False, numbers: Numbers | None = None) -> SourceSet:
     """Read videos labelled with labelme.
 
     Shapes of one label and group_id are one object, in a frame (their union) and through the video. Without
@@ -39,9 +64,11 @@ def read_labelme(root: Path | str) -> SourceSet:
 
     Args:
         root: holds a folder per video, or is the folder of one video.
+        merge_labels, numbers: as `read_labels`.
 
     Raises:
-        DataError: a JSON or image that is broken or missing, an unusable shape, or an object of unclear identity.
+        DataError: a JSON or image that is broken or missing, an unusable shape, an object of unclear identity, or
+            labels of unclear meaning.
     """
     root = Path(root)
     if not root.is_dir():
@@ -53,16 +80,21 @@ def read_labelme(root: Path | str) -> SourceSet:
         raise DataError(f"{root}: no JSON file in it or in a folder below; expected a folder per video")
     # All at once, since the categories come first; embedded images are dropped on the way.
     videos = {folder: [_read_frame(path) for path in _labels_in(folder)] for folder in folders}
-    labels = sorted({label for frames in videos.values() for frame in frames for label, _ in frame.identities})
-    ids = {label: number for number, label in enumerate(labels, 1)}
+    labels = [label for frames in videos.values() for f in frames for label, _ in f.identities]
+    meaning = read_labels(labels, root, merge_labels=merge_labels, numbers=numbers)
+    ids = {label: number for number, label in enumerate(sorted({label for label, _ in meaning.values()}), 1)}
+    notes = Notes()
 
     def read_all() -> Iterator[SourceVideo]:
-        for folder, frames in videos.items():
+        for folder, labelled in videos.items():
+            frames = [frame.as_meant(meaning) for frame in labelled]
             images = [frame.image for frame in frames]
-            size = common_size(images)
-            yield SourceVideo(folder.resolve().name, images, size, _tracks(frames, size, ids))
+            size = common_size(images, [frame.declared_size for frame in frames])
+            yield SourceVideo(folder.resolve().name, images, size, _tracks(frames, size, ids, notes))
+            note_unlisted(sorted({image.parent for image in images}), images, notes)
 
-    return SourceSet(root, [Category(number, label) for label, number in ids.items()], len(videos), read_all())
+    categories = [Category(number, label) for label, number in ids.items()]
+    return SourceSet(root, categories, len(videos), read_all(), notes)
 
 
 def _labels_in(folder: Path) -> list[Path]:
@@ -76,10 +108,15 @@ def _read_frame(path: Path) -> _LabelledFrame:
         raise DataError(f"{path}: expected labelme's form, an object with shapes and imagePath")
     # labelme on Windows writes backslashes.
     image = path.parent / content["imagePath"].replace("\\", "/")
+    if not image.is_file() and content.get("imageData"):
+        raise DataError(
+            f"{path}: imagePath {content['imagePath']}: no such image; the JSON holds it as imageData, in base64: "
+            "write it to that file (labelme's labelme_export_json does)"
+        )
     if not image.is_file():
         raise DataError(f"{path}: imagePath {content['imagePath']}: no such image; put it there, or mend the path")
     declared = content.get("imageHeight"), content.get("imageWidth")
-    found = _LabelledFrame(path, image, (declared[0], declared[1]) if all(map(is_whole, declared)) else None, [], [])
+    found = _LabelledFrame(path, image, declared, [], [])
     for number, shape in enumerate(shapes, 1):
         _read_shape(shape, f"{path}: shape {number}", found)
     return found
@@ -91,6 +128,8 @@ def _read_shape(shape: Any, where: str, frame: _LabelledFrame) -> None:
         raise DataError(f"{where}: expected an object with label and points")
     label, group, kind = shape["label"], shape.get("group_id"), shape.get("shape_type") or "polygon"
     where = f"{where} ({label})"
+    if isinstance(group, float | str) and str(group).strip().removesuffix(".0").isdecimal():  # as text, or 1.0
+        group = int(float(group))
     if group is not None and not is_whole(group):
         raise DataError(f"{where}: group_id is {shortened(group)}; expected a whole number")
     if kind == "mask":
@@ -111,15 +150,13 @@ def _read_shape(shape: Any, where: str, frame: _LabelledFrame) -> None:
     frame.polygons.append(((label, group), [coordinate for point in points for coordinate in point]))
 
 
-def _tracks(frames: list[_LabelledFrame], size: Size, ids: dict[str, int]) -> list[SourceTrack]:
+def _tracks(frames: list[_LabelledFrame], size: Size, ids: dict[str, int], notes: Notes) -> list[SourceTrack]:
     _check_identities(frames)
+    reach = Reach()
     masks: dict[Identity, dict[int, Rle]] = {}
     for index, frame in enumerate(frames):
-        if frame.declared_size not in (None, size):
-            raise DataError(
-                f"{frame.path}: imageHeight and imageWidth are {shortened(frame.declared_size)}, while {frame.image} "
-                f"has {size[0]} x {size[1]} pixels (height x width); label the image that is there"
-            )
+        where = f"{frame.path}: imageHeight and imageWidth of {frame.image}"
+        check_declared_size(frame.declared_size, size, where, notes)
         polygons: dict[Identity, list[Polygon]] = {}
         for identity, polygon in frame.polygons:
             polygons.setdefault(identity, []).append(polygon)
@@ -129,10 +166,12 @@ def _tracks(frames: list[_LabelledFrame], size: Size, ids: dict[str, int]) -> li
                 drawn.setdefault(identity, []).append(to_rle(parts, *size))
             except DataError as error:
                 raise DataError(f"{frame.path}: label {identity[0]}: {error}") from None
+            reach.add(parts, f"{frame.path}: label {identity[0]}")
         for identity, shape, where in frame.masks:
             drawn.setdefault(identity, []).append(decode_labelme_mask(shape, size, where))
         for identity, rles in drawn.items():
             masks.setdefault(identity, {})[index] = unite(rles)
+    reach.check(size, notes)
     return [SourceTrack(ids[label], by_frame) for (label, _), by_frame in masks.items()]
 
 

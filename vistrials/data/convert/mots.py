@@ -6,6 +6,7 @@ Source: vision.rwth-aachen.de/page/mots (KITTI MOTS, MOTSChallenge); labels.txt 
 from collections.abc import Sequence
 from pathlib import Path
 
+from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import (
     Size,
     SourceSet,
@@ -15,6 +16,7 @@ from vistrials.data.convert.writing import (
     common_size,
     folders_in,
     images_in,
+    label_sizes,
     pair_frames,
     read_label_image,
 )
@@ -65,7 +67,8 @@ def read_mots(root: Path | str, categories: Path | str | None = None) -> SourceS
             f"{root}: no video found; expected instances/<video>/*.png or instances_txt/<video>.txt with the frames "
             "in images/<video>, or <video>/gt/gt.txt with the frames in <video>/img1"
         )
-    return SourceSet(root, classes, len(videos), (_read_video(*video, classes) for video in videos))
+    notes = Notes()
+    return SourceSet(root, classes, len(videos), (_read_video(*video, classes, notes) for video in videos), notes)
 
 
 def _read_classes(root: Path, path: Path | str | None) -> Sequence[Category]:
@@ -97,16 +100,20 @@ def _frames_of(root: Path, video: str) -> Path:
     return found
 
 
-def _read_video(name: str, frames_dir: Path, labels: Path, classes: Sequence[Category]) -> SourceVideo:
+def _read_video(name: str, frames_dir: Path, labels: Path, classes: Sequence[Category], notes: Notes) -> SourceVideo:
     if labels.is_dir():
         pairs = pair_frames(frames_dir, labels)
         frames = [frame for frame, _ in pairs]
-        size = common_size(frames)
+        size = common_size(frames, label_sizes(path for _, path in pairs))
         masks = _read_pngs([path for _, path in pairs], size, classes)
     else:
         frames = images_in(frames_dir)
-        size = common_size(frames)
+        size = common_size(frames, [_declared_size(labels)] * len(frames))
         masks = _read_text(labels, frames, size, classes)
+        # The text lists objects, not frames: one without a line may show nothing, or never have been looked at.
+        labelled = {index for by_frame in masks.values() for index in by_frame}
+        empty = [frame for index, frame in enumerate(frames) if index not in labelled]
+        notes.add("frames have no line and were taken to show no object", empty[0] if empty else "", len(empty))
     ignored = masks.pop(IGNORE_ID, None)
     tracks = [SourceTrack(object_id // IDS_PER_CLASS, by_frame) for object_id, by_frame in sorted(masks.items())]
     if ignored:
@@ -151,6 +158,12 @@ def _read_text(path: Path, frames: list[Path], size: Size, classes: Sequence[Cat
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
     return masks
+
+
+def _declared_size(path: Path) -> Size | None:
+    """Height and width of the first line; None where it is broken, which is said later."""
+    first = next(iter(path.read_text(errors="replace").split("\n", 1)), "").split()
+    return (int(first[3]), int(first[4])) if len(first) == 6 and first[3].isdigit() and first[4].isdigit() else None
 
 
 def _frame_numbers(frames: list[Path]) -> dict[int, int]:

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vistrials.data.category_names import alike, numbered, shown
+from vistrials.data.convert.identities import Identities
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.video_file import VideoFile
 from vistrials.errors import DataError
-from vistrials.formats.images import open_image
+from vistrials.formats.images import open_image, read_head
 from vistrials.formats.json_file import load_json, save_json_atomic
 from vistrials.formats.rle import Rle
 from vistrials.formats.track_masks import track_record
@@ -79,7 +81,13 @@ class Converted:
 
 
 def write_youtube_vis(
-    source: SourceSet, out: Path | str, split: str = "train", copy: bool = False, progress: Progress | None = None
+    source: SourceSet,
+    out: Path | str,
+    split: str = "train",
+    copy: bool = False,
+    progress: Progress | None = None,
+    *,
+    trust_identities: bool = False,
 ) -> Converted:
     """Write OUT/<split>.json and OUT/JPEGImages/<video>/, all or nothing.
 
@@ -89,13 +97,16 @@ def write_youtube_vis(
         split: name of the annotation file, without suffix.
         copy: copy the frames; by default they are hard links where the file system can.
         progress: called as progress(videos done, videos in all).
+        trust_identities: take tracks as they are where their ids look invented.
 
     Raises:
-        DataError: the source is broken, holds no object, or the target holds something else.
+        DataError: the source is broken, holds no object, invents identities (see `Identities`), has two categories of
+            one name, or the target holds something else.
     """
     out = Path(out).resolve()
     if not split or split != Path(split).name or split.startswith("."):
         raise DataError(f"split {split!r}: expected a plain name such as train or valid")
+    _look_at_names(source)
     others = _splits_there(out, split)
     category_ids = _align(source, *others) if others else {c.id: c.id for c in source.categories}
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +116,7 @@ def write_youtube_vis(
         (draft / FRAMES_FOLDER).mkdir(parents=True)
         videos: list[dict[str, Any]] = []
         tracks: list[dict[str, Any]] = []
+        identities = Identities()
         for video in source.videos:
             folder = video.name.replace("/", "_")
             _check_new(out, folder, videos)
@@ -112,16 +124,20 @@ def write_youtube_vis(
             height, width = video.size
             head = {"id": len(videos) + 1, "width": width, "height": height, "length": len(names)}
             videos.append({**head, "file_names": [f"{folder}/{name}" for name in names]})
+            found: list[tuple[int, dict[str, Any]]] = []
             for track in video.tracks:
                 if (record := _track_record(track, len(names), video.size)) is not None:
+                    found.append((track.category_id, record))
                     ids = {"id": len(tracks) + 1, "video_id": len(videos)}
                     tracks.append({**ids, "category_id": category_ids[track.category_id], **record})
                 else:
                     source.notes.add("tracks have no pixel in any frame and were left out", f"video {video.name}")
+            identities.add(video.name, found)
             if progress is not None:
                 progress(len(videos), source.num_videos)
         if not tracks and not source.may_be_empty:
             raise DataError(f"{source.origin}: no object in any of {len(videos)} videos; there is nothing to train on")
+        identities.check(source.origin, source.notes, trusted=trust_identities)
         categories = others[1] if others else source.categories or [Category(1, DEFAULT_CATEGORY)]
         document = {
             "categories": [{"id": category.id, "name": category.name} for category in categories],
@@ -169,6 +185,21 @@ def images_in(folder: Path) -> list[Path]:
     return images
 
 
+def label_sizes(labels: Iterable[Path]) -> list[Size]:
+    """(height, width) of label images, from their headers: what `common_size` takes as declared."""
+    return [read_head(path).size for path in labels]
+
+
+def note_unlisted(folders: Iterable[Path], listed: Collection[Path], notes: Notes) -> None:
+    """Count the images of these folders that nothing lists."""
+    known = {path.resolve() for path in listed}
+    for folder in folders:
+        files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
+        unlisted = sorted(path for path in files if path.resolve() not in known)
+        if unlisted:
+            notes.add("images are not annotated and were left out", unlisted[0], len(unlisted))
+
+
 def pair_frames(frames_dir: Path, labels_dir: Path) -> list[tuple[Path, Path]]:
     """The frames of a video, each with the label image (PNG) of the same stem.
 
@@ -189,16 +220,21 @@ def pair_frames(frames_dir: Path, labels_dir: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def common_size(frames: Collection[Path]) -> Size:
+def common_size(frames: Collection[Path], declared: Collection[tuple[Any, Any] | None] | None = None) -> Size:
     """Height and width of the frames of a video, from their headers.
+
+    Args:
+        frames: the files.
+        declared: (height, width) that annotations say of each, None where they do not. Where that is the size as
+            stored, rather than as an orientation tag turns it, the frame is taken as stored.
 
     Raises:
         DataError: a frame is missing, is no image, or has another size than the first.
     """
     sizes: dict[Size, Path] = {}
-    for frame in frames:
-        with open_image(frame) as image:
-            sizes.setdefault((image.height, image.width), frame)
+    for frame, size in zip(frames, declared or [None] * len(frames), strict=True):
+        head = read_head(frame)
+        sizes.setdefault(head.stored_size if size == head.stored_size else head.size, frame)
     if len(sizes) > 1:
         (first, a), (second, b) = list(sizes.items())[:2]
         raise DataError(
@@ -251,6 +287,24 @@ def place_frame(frame: Path, target: Path, copy: bool) -> None:
         except OSError:
             pass  # another file system, or one without hard links
     shutil.copyfile(frame, target)
+
+
+def _look_at_names(source: SourceSet) -> None:
+    """Refuse two categories of one name, count those that may be one."""
+    names = [category.name for category in source.categories]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"{source.origin}: two categories are called {twice!r}; give each a name of its own, or join them"
+        )
+    for group in alike(names):
+        source.notes.add("names of categories differ by case or blanks alone", shown(group), len(group))
+    for group in numbered(names):
+        source.notes.add(
+            "names of categories differ by a number alone: if it counts objects, they are one category",
+            shown(group),
+            len(group),
+        )
 
 
 def _splits_there(out: Path, split: str) -> tuple[Path, Sequence[Category]] | None:
