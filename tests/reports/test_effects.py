@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from tests.evaluation.drawn_matches import one_object_each
 from tests.reports.fake_runs import write_run, write_run_with_matches
 from vistrials.cli import app
-from vistrials.errors import RunError, SpecError
+from vistrials.errors import DataError, RunError
 from vistrials.evaluation.intervals import Interval
 from vistrials.evaluation.verdicts import Judgement, Needed, Verdict
 from vistrials.reports.comparison import Comparison, Row, Statistic
@@ -167,7 +167,7 @@ def test_the_command_draws_both_pictures_and_keeps_files(tmp_path: Path) -> None
     assert out.read_bytes().startswith(b"\x89PNG")
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
-    with pytest.raises(SpecError, match=r"effects\.txt: expected a name in \.png, \.pdf, \.svg"):
+    with pytest.raises(DataError, match=r"effects\.txt: expected the name .* to end in \.png, \.pdf or \.svg"):
         save_effects(tmp_path, "demo", tmp_path / "effects.txt")
 
 

@@ -128,7 +128,10 @@ VARIANTS: dict[str, tuple[Callable[[Document], None], dict[tuple[str, str], str]
     ),
     "names that end in numbers": (renamed("boeing 747", "airbus 320", "newt"), {}),
     "polygons in pixels": (polygons(1, 1), {}),
-    "polygons in fractions": (polygons(1 / 64, 1 / 48), {OUTSIDE: "these are fractions"}),
+    "polygons in fractions": (
+        polygons(1 / 64, 1 / 48),
+        {("error", "broken polygon"): "fractions of the frame", OUTSIDE: "these are fractions"},
+    ),
     "polygons of y, x": (polygons(1, 1, swap=True), {OUTSIDE: "lie within them as y, x"}),
     "polygons at double size": (polygons(2, 2), {OUTSIDE: "they were drawn on larger frames"}),
     "a track of another size": (

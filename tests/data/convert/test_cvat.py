@@ -170,7 +170,10 @@ def test_tracks_that_end_early_are_counted(export, tmp_path):
             r"track 0 \(dog\), frame 0: a box; expected a polygon or a mask",
         ),
         ([track(0, "dog", '<polygon frame="0" points="1,2;x,3"/>')], "points are '1,2;x,3'; expected x,y;x,y"),
-        ([track(0, "dog", '<polygon frame="0" points="1,2;2,3"/>')], "a polygon has 4 numbers"),
+        (
+            [track(0, "dog", '<polygon frame="0" points="1,2;2,3"/>')],
+            "without a polygon of 3 points or more",
+        ),
         ([track(0, "dog", brush(0, "1, 2", 5, 2, 4, 3))], r"the runs sum to 3 pixels; expected 3 x 4 = 12"),
         (
             [track(0, "dog", brush(0, "12", 29, 2, 4, 3))],

@@ -185,7 +185,7 @@ COCO: dict[str, tuple[Change, str]] = {
     ),
     "polygons in fractions, no boxes": (
         both(scaled(1 / WIDTH, 1 / HEIGHT), without("bbox")),
-        "refused: these are fractions",
+        "refused: fractions of the frame; expected pixels: x times 64, y times 48",
     ),
     "polygons of y, x": (annotations(swapped), "refused: the mask's coordinates are y, x"),
     "boxes at half the size": (scaled(0.5, 0.5, polygons=False), "refused: the mask is 2 times as large as the box"),
@@ -386,7 +386,7 @@ LABELME: dict[str, tuple[Callable[[int], Document | None], tuple[str, ...], str]
     "polygons in fractions": (
         lambda f: {"shapes": [shape((0.1, 0.2, 0.3, 0.25))]},
         (),
-        "refused: these are fractions",
+        "refused: fractions of the frame; expected pixels: x times 64, y times 48",
     ),
     "polygons of y, x": (
         lambda f: {"shapes": [{**shape(BOXES[f]), "points": [[y, x] for x, y in corners(30 + 5 * f, 8, 16, 12)]}]},

@@ -5,16 +5,13 @@ export, which gives every brush mask iscrowd 1, as run lengths, whatever it show
 images and would leave the tracks to be joined here.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vistrials.data.convert.agreement import check_declared_size
 from vistrials.data.convert.coco_video import TRACK_KEYS, join_coco_video
 from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import relative_name
-from vistrials.data.convert.writing import SourceSet, SourceVideo, by_number
+from vistrials.data.convert.writing import SourceSet, by_number
 from vistrials.errors import DataError
 from vistrials.formats.json_file import load_json
 from vistrials.formats.values import is_whole
@@ -61,19 +58,7 @@ def read_cvat_coco(annotations: Path | str, frames_dir: Path | str | None = None
     source.notes.add(
         "masks have iscrowd 1 and were taken for objects: CVAT marks every brush mask so", path, num_crowds
     )
-    return replace(source, videos=_with_declared_sizes(source.videos, document, path))
-
-
-def _with_declared_sizes(videos: Iterator[SourceVideo], document: Record, path: Path) -> Iterator[SourceVideo]:
-    """The videos, unless their images are said to have another size than the frames."""
-    names = {record["id"]: record["name"] for record in document["videos"]}
-    images: dict[str, list[Record]] = {}
-    for image in document["images"]:
-        images.setdefault(names[image["video_id"]], []).append(image)
-    for video in videos:
-        for image in images[video.name]:
-            check_declared_size((image.get("height"), image.get("width")), video.size, f"{path}: image {image['id']}")
-        yield video
+    return source
 
 
 def _is_records(value: Any) -> bool:
