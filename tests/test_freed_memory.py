@@ -1,47 +1,58 @@
 """Freed memory is used again while a network runs, and goes back to the system afterwards."""
 
-import resource
+import subprocess
 import sys
 
 import pytest
-import torch
 
 from vistrials.freed_memory import keep_freed_memory
 
-MIB = 2**20
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's setting")
 
+# In a process of its own, whose memory no other test has used, and without the huge pages of large arrays.
+MEASURE = """
+import ctypes, resource
+from vistrials.freed_memory import keep_freed_memory
 
-def _page_faults_of_making_and_freeing(size_bytes: int, times: int) -> int:
+MIB = 2**20
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.memset.argtypes, libc.free.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t], [ctypes.c_void_p]
+
+def faults(mib, times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(times):
-        torch.zeros(size_bytes, dtype=torch.uint8).add_(1)
+        block = libc.malloc(mib * MIB)
+        libc.memset(block, 1, mib * MIB)
+        libc.free(block)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-
-def _resident_bytes() -> int:
+def resident_mib():
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+        return int(file.read().split()[1]) * resource.getpagesize() // MIB
+
+without = faults(64, 4)
+with keep_freed_memory():
+    within = faults(64, 4)
+    kept = resident_mib()
+print(without, within, faults(64, 4), kept, resident_mib())
+"""
 
 
-def test_a_large_tensor_is_paged_in_once_instead_of_every_time() -> None:
-    without = _page_faults_of_making_and_freeing(128 * MIB, times=4)
-    with keep_freed_memory():
-        within = _page_faults_of_making_and_freeing(128 * MIB, times=4)
-    afterwards = _page_faults_of_making_and_freeing(128 * MIB, times=4)
+def test_a_large_block_is_paged_in_once_and_goes_back_in_the_end() -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
+    without, within, afterwards, kept_mib, left_mib = map(int, done.stdout.split())
     assert within < 0.5 * without
     assert afterwards > 0.9 * without
-
-
-def test_what_is_free_goes_back_in_the_end() -> None:
-    with keep_freed_memory():
-        torch.zeros(256 * MIB, dtype=torch.uint8).add_(1)
-        kept = _resident_bytes()
-    assert _resident_bytes() < kept - 200 * MIB
+    assert left_mib < kept_mib - 50
 
 
 def test_nothing_happens_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("asked for the C library"))
     monkeypatch.setattr(sys, "platform", "darwin")
-    without = _page_faults_of_making_and_freeing(128 * MIB, times=2)
     with keep_freed_memory():
-        assert _page_faults_of_making_and_freeing(128 * MIB, times=2) > 0.9 * without
+        pass
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())  # musl has no mallopt
+    with keep_freed_memory():
+        pass

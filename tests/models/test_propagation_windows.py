@@ -66,7 +66,9 @@ def test_attention_outside_a_window_is_off_by_at_most_half_the_mass() -> None:
     total = torch.linspace(0, 1, 40, dtype=torch.float64)
     with_object, empty = (mass - (total - mass)).sigmoid(), (-total).sigmoid().expand(50, 40)
     difference = with_object - empty
-    assert (difference >= 0).all() and difference.max() <= NEGLIGIBLE / 2
+    assert (
+        difference.min() > -1e-15 and difference.max() <= NEGLIGIBLE / 2
+    )  # sigmoids of one value differ in their last bit
     assert difference.max() > NEGLIGIBLE / 2 * 0.99
 
 
