@@ -55,6 +55,18 @@ def describe_kind(document: Any) -> str:
     return ""
 
 
+def tell_kind(document: Any) -> str:
+    """The end of a converter's message: what the file is and what reads it; empty where unknown."""
+    kind = describe_kind(document)
+    if not kind and isinstance(document, dict):
+        annotation, video = _first(document.get("annotations")), _first(document.get("videos"))
+        if "segmentations" in annotation or "file_names" in video:
+            kind = _to_convert(
+                "YouTube-VIS form, which needs no conversion unless its frames lie elsewhere", "youtube-vis"
+            )
+    return f"; {kind}" if kind else ""
+
+
 def describe_no_predictions(document: Any) -> str:
     """What a parsed file is that holds no predictions; empty where unknown."""
     if isinstance(document, list):

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.convert.agreement import check_declared_size
-from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import file_below, relative_name
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import Size, SourceSet, SourceTrack, SourceVideo, common_size
 from vistrials.errors import DataError, shortened
+from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, to_rle
 from vistrials.formats.values import is_whole
@@ -39,9 +39,7 @@ def read_burst(annotations: Path | str, frames_dir: Path | str | None = None) ->
     root = path.parent if frames_dir is None else Path(frames_dir)
     document = load_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("sequences"), list):
-        raise DataError(
-            f"{path}: expected BURST's form, an object with sequences and categories{describe_form(document)}"
-        )
+        raise DataError(f"{path}: expected BURST's form, an object with sequences and categories{tell_kind(document)}")
     categories = _categories(document.get("categories"), path)
     sequences, notes = document["sequences"], Notes()
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.convert.agreement import Declared, Reach, check_declared_size, check_masks
-from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import (
     Size,
@@ -17,6 +16,7 @@ from vistrials.data.convert.writing import (
     note_unlisted,
 )
 from vistrials.errors import DataError, shortened
+from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, to_rle
 from vistrials.formats.values import is_whole
@@ -46,7 +46,7 @@ def read_coco_video(annotations: Path | str, frames_dir: Path | str | None = Non
     frames_dir = path.parent if frames_dir is None else Path(frames_dir)
     document = load_json(path)
     if not isinstance(document, dict):
-        found = describe_form(document)
+        found = tell_kind(document)
         raise DataError(f"{path}: expected an object with images, annotations and categories{found}")
     return join_coco_video(document, path, frames_dir)
 
@@ -123,7 +123,7 @@ def _by_id(document: Record, key: str, path: Path) -> dict[int, Record]:
     records = document.get(key)
     if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):
         raise DataError(
-            f"{path}: {key} is missing or empty; expected a list of objects as in COCO{describe_form(document)}"
+            f"{path}: {key} is missing or empty; expected a list of objects as in COCO{tell_kind(document)}"
         )
     found: dict[int, Record] = {}
     for position, record in enumerate(records, 1):

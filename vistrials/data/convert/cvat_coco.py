@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.convert.coco_video import TRACK_KEYS, join_coco_video
-from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import relative_name
 from vistrials.data.convert.writing import SourceSet, by_number
 from vistrials.errors import DataError
+from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.json_file import load_json
 from vistrials.formats.values import is_whole
 
@@ -39,7 +39,7 @@ def read_cvat_coco(annotations: Path | str, frames_dir: Path | str | None = None
     document = load_json(path)
     keys = ("images", "annotations", "categories")
     if not isinstance(document, dict) or not all(_is_records(document.get(key)) for key in keys):
-        raise DataError(f"{path}: expected COCO's form, an object with {', '.join(keys)}{describe_form(document)}")
+        raise DataError(f"{path}: expected COCO's form, an object with {', '.join(keys)}{tell_kind(document)}")
     name = next((part for part in path.resolve().parts[-2::-1] if part != "annotations"), path.stem) or path.stem
     _sort_images(document, name, path)
     single = [record for record in document["annotations"] if not is_whole(_track(record))]
@@ -47,7 +47,7 @@ def read_cvat_coco(annotations: Path | str, frames_dir: Path | str | None = None
         raise DataError(
             f"{path}: {len(single)} of {len(document['annotations'])} annotations have no attributes.track_id (first: "
             f"annotation {single[0].get('id')}), so nothing says which are one object; draw Tracks, not Shapes"
-            f"{describe_form(document) if single[0].keys() & set(TRACK_KEYS) else ''}"
+            f"{tell_kind(document) if single[0].keys() & set(TRACK_KEYS) else ''}"
         )
     num_crowds = 0
     for record in document["annotations"]:

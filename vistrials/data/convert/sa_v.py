@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.convert.agreement import check_declared_size
-from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.masks import MASK_FOLDERS, read_masks
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.video_file import VideoFile
@@ -23,6 +22,7 @@ from vistrials.data.convert.writing import (
     check_mask_size,
 )
 from vistrials.errors import DataError, shortened
+from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, to_rle
 from vistrials.structures.video import Category
@@ -72,7 +72,7 @@ def _read_all(files: list[Path], end: str, notes: Notes) -> Iterator[SourceVideo
         frames = document.get("masklet") if isinstance(document, dict) else None
         if not isinstance(frames, list) or not frames or not all(isinstance(masks, list) for masks in frames):
             raise DataError(
-                f"{path}: expected SA-V's form, an object whose masklet is a list of frames{describe_form(document)}"
+                f"{path}: expected SA-V's form, an object whose masklet is a list of frames{tell_kind(document)}"
             )
         if document.get("video_id", name) != name:
             raise DataError(

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vistrials.data.convert.agreement import Declared, check_masks
-from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import file_below, relative_name
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import (
@@ -29,6 +28,7 @@ from vistrials.data.convert.writing import (
     read_label_image,
 )
 from vistrials.errors import DataError, shortened
+from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, encode_labels
@@ -178,7 +178,7 @@ def _read_coloured(root: Path, images: Path, path: Path, categories: Path | str 
     document = load_json(path)
     lists = [document.get(key) if isinstance(document, dict) else None for key in ("videos", "annotations")]
     if not all(isinstance(found, list) and all(isinstance(r, dict) for r in found) for found in lists):
-        raise DataError(f"{path}: expected an object with videos, annotations and categories{describe_form(document)}")
+        raise DataError(f"{path}: expected an object with videos, annotations and categories{tell_kind(document)}")
     listed, source = document.get("categories"), path
     if categories is not None:
         listed, source = load_json(categories), Path(categories)

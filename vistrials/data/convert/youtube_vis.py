@@ -7,13 +7,13 @@ Source: README.md of LV-VIS (github.com/haochenheheda/LVVIS) and of OVIS (songba
 from collections.abc import Iterator
 from pathlib import Path
 
-from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import file_below
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import SourceSet, SourceTrack, SourceVideo, common_size
 from vistrials.errors import DataError
 from vistrials.formats.annotation_faults import is_absent
 from vistrials.formats.annotations import build_video_set
+from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import to_rle
 from vistrials.structures.video import AnnotatedTrack, Video
@@ -40,7 +40,7 @@ def read_youtube_vis(annotations: Path | str, frames_dir: Path | str | None = No
     except DataError as error:
         if isinstance(document, dict) and "images" not in document and "sequences" not in document:
             raise
-        raise DataError(f"{error}{describe_form(document)}") from None
+        raise DataError(f"{error}{tell_kind(document)}") from None
     root = _find_frames(path, video_set.videos[0], split) if frames_dir is None else Path(frames_dir)
     notes = Notes()
 

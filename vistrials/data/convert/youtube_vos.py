@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.convert.davis import VOID
-from vistrials.data.convert.forms import describe_form
 from vistrials.data.convert.names import relative_name
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import (
@@ -21,6 +20,7 @@ from vistrials.data.convert.writing import (
     read_label_image,
 )
 from vistrials.errors import DataError, shortened
+from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, encode_labels
 from vistrials.structures.video import Category
@@ -52,7 +52,7 @@ def read_youtube_vos(root: Path | str) -> SourceSet:
     content = load_json(path)
     videos = content.get("videos") if isinstance(content, dict) else None
     if not isinstance(videos, dict) or not videos:
-        raise DataError(f"{path}: expected {{videos: {{video: {{objects: ..}}}}}}{describe_form(content)}")
+        raise DataError(f"{path}: expected {{videos: {{video: {{objects: ..}}}}}}{tell_kind(content)}")
     objects_of = {str(relative_name(name, str(path))): _objects(entry, name, path) for name, entry in videos.items()}
     names = sorted({record["category"] for objects in objects_of.values() for record in objects.values()})
     ids = {name: number for number, name in enumerate(names, 1)}
