@@ -36,7 +36,7 @@ def test_its_weights_are_small_and_its_figures_are_theirs() -> None:
 
 def test_git_keeps_them_and_no_predictions_beside_them() -> None:
     rules = (ROOT / ".gitignore").read_text().splitlines()
-    weights = rules.index("/results/**/weights.safetensors")
+    weights = rules.index("/results/**/weights*.safetensors")
     assert rules.index(f"!/{RUN.relative_to(ROOT)}/weights.safetensors") > weights
     assert "/results/**/predictions*.json" in rules
 

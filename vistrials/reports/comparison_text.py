@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-DISPENSABLE = ("AR1", "AR10", "AP75", "AP50", "Holm", "p")
+DISPENSABLE = ("AR1", "AR10", "AP75", "AP50", "P(>)", "p")
 """Columns that a terminal too narrow for all of them may lack, those to be left out first coming first."""
 
 
