@@ -171,7 +171,7 @@ def compare(
     >>> import vistrials
     >>> table = vistrials.compare("results", "demo", "minival", num_draws=0).set_index("trial")
     >>> table.loc[["baseline", "baseline_tuning_1"], ["AP", "AP_sd", "num_seeds"]].round(1).values.tolist()
-    [[66.8, 0.6, 3.0], [68.8, 0.8, 3.0]]
+    [[66.5, 0.2, 3.0], [68.8, 0.8, 3.0]]
     """
     from vistrials.reports.comparison import compare_runs
     from vistrials.reports.comparison_text import caption, remarks, to_frame

@@ -37,7 +37,7 @@ def load_results(results_dir: Path | str = "results", profile: str | None = None
     >>> print(rows.groupby("trial").AP.mean().mul(100).round(1).to_string())
     trial
     attention_neck    66.3
-    baseline          66.8
+    baseline          66.5
     """
     rows = [labels | {name: metrics[name] for name in FIGURES} for labels, metrics in _figures(results_dir, profile)]
     return _without_uncounted(pd.DataFrame(rows, columns=[*_LABELS, "split", *FIGURES]))

@@ -80,7 +80,7 @@ def round_trip(document: dict[str, Any], export: Callable[[ExportSet, Path], int
         source = export_annotations(load_video_set(path, Path()), "train.json", frames)
         export(source, Path(folder) / "exported")
         assert source.notes.lines() == []
-        made: Converted = write_youtube_vis(back(Path(folder)), Path(folder) / "back")
+        made: Converted = write_youtube_vis(back(Path(folder)), Path(folder) / "back", trust_identities=True)
         return objects_of(path), objects_of(made.annotations), document, json.loads(made.annotations.read_text())
 
 
