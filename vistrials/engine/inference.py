@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from vistrials.data.frames import iter_frames
 from vistrials.engine.devices import inference_autocast
 from vistrials.engine.interruption import Interrupted, StopRequest
@@ -45,6 +47,11 @@ class InferenceSummary:
     tracks: int
     seconds: float
     processes: int
+
+
+def has_one_thread(model: nn.Module) -> bool:
+    """Whether predictions of a network are made by one thread each: of a small one on a CPU."""
+    return next(model.parameters()).device.type == "cpu" and not is_large(model)
 
 
 def infer(
@@ -91,7 +98,7 @@ def infer(
     finished = _open_partial(files.partial, digest)
     videos = video_set.videos
     reporter.stage(title, sum(len(video) for video in videos))
-    is_small = device.type == "cpu" and not is_large(model)
+    is_small = has_one_thread(model)
     todo = range(finished, len(videos))
     processes = max(1, min(max_processes or most_processes(), len(todo))) if is_small else 1
     # Of other processes only finished videos are heard.

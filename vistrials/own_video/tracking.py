@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -10,8 +11,11 @@ import torch
 
 from vistrials.data.frames import prepare_frame
 from vistrials.engine.devices import inference_autocast
+from vistrials.engine.inference import has_one_thread
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
+from vistrials.engine.side_by_side import one_thread
+from vistrials.freed_memory import keep_freed_memory
 from vistrials.own_video.names import OutputPlace
 from vistrials.own_video.network import Network
 from vistrials.own_video.outputs import (
@@ -69,7 +73,8 @@ def track(
         OSError: an output cannot be written.
     """
     done = []
-    with StopRequest() as stop:
+    one_or_all = one_thread() if has_one_thread(network.model) else nullcontext()
+    with keep_freed_memory(), one_or_all, StopRequest() as stop:
         for number, (source, of_source) in enumerate(zip(sources, places, strict=True), 1):
             with open_frames(source, images_per_second) as reader:
                 video = TrackedVideo(reader.info, number)
