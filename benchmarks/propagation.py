@@ -17,15 +17,13 @@ One frame ahead: see `one_frame_ahead`, on the splits and on the first training 
 
 import argparse
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from benchmarks.one_frame_ahead import propagate_one_frame, render_ahead, summarise
 from vistrials.data.frames import iter_frames
 from vistrials.data.sources import resolve_split
-from vistrials.engine.inference import has_one_thread
-from vistrials.engine.side_by_side import one_thread
+from vistrials.engine.inference import its_threads
 from vistrials.errors import VistrialsError
 from vistrials.evaluation.errors.analysis import diagnose
 from vistrials.evaluation.youtube_vis import evaluate
@@ -67,7 +65,7 @@ def predict(model: ObjProp, video_set: VideoSet, spec: TrialSpec) -> list[Predic
     """All tracks of a split, whatever their length, as predictions.json holds them."""
     inference = spec.inference.model_copy(update={"min_track_frames": 1})
     category_ids = [category.id for category in video_set.categories]
-    with one_thread() if has_one_thread(model) else nullcontext():
+    with its_threads(model):
         return [
             track.to_json()
             for video in video_set.videos

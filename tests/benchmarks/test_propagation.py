@@ -22,7 +22,7 @@ from benchmarks.propagation import (
 from vistrials import pipeline
 from vistrials.data.frames import iter_frames
 from vistrials.data.sources import resolve_split
-from vistrials.engine.side_by_side import one_thread
+from vistrials.engine.inference import its_threads
 from vistrials.evaluation.youtube_vis import evaluate
 from vistrials.formats import rle
 from vistrials.formats.annotations import load_video_set
@@ -167,7 +167,7 @@ def test_propagated_masks_are_those_that_the_tracker_calls_so(tiny_run: tuple[Ru
 
     tracker = OnlineTracker(models[0], spec.inference)
     (video,) = video_set.videos
-    with one_thread():  # as the run of a small network
+    with its_threads(models[0]):
         expected = {
             (number, rle.encode(tracked.mask.numpy())["counts"])
             for number, frame in enumerate(iter_frames(video_set, video, spec.data.image_size_px))

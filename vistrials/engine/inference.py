@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,11 @@ def has_one_thread(model: nn.Module) -> bool:
     return next(model.parameters()).device.type == "cpu" and not is_large(model)
 
 
+def its_threads(model: nn.Module) -> AbstractContextManager[None]:
+    """While entered, PyTorch has the threads with which this network predicts."""
+    return one_thread() if has_one_thread(model) else nullcontext()
+
+
 def infer(
     model: ObjProp,
     video_set: VideoSet,
@@ -98,9 +103,8 @@ def infer(
     finished = _open_partial(files.partial, digest)
     videos = video_set.videos
     reporter.stage(title, sum(len(video) for video in videos))
-    is_small = has_one_thread(model)
     todo = range(finished, len(videos))
-    processes = max(1, min(max_processes or most_processes(), len(todo))) if is_small else 1
+    processes = max(1, min(max_processes or most_processes(), len(todo))) if has_one_thread(model) else 1
     # Of other processes only finished videos are heard.
     tell = reporter if processes == 1 else None
 
@@ -121,8 +125,7 @@ def infer(
         stack.enter_context(keep_freed_memory())
         stop = stack.enter_context(StopRequest(announce=lambda: reporter.message(_STOPPING)))
         partial = stack.enter_context(open(files.partial, "a", encoding="utf-8"))
-        if is_small:
-            stack.enter_context(one_thread())
+        stack.enter_context(its_threads(model))
         rows = stack.enter_context(closing(call_side_by_side(predict, todo, processes, stop)))
         reporter.advance(sum(len(video) for video in videos[:finished]))
         for number, row in enumerate(rows, start=finished):

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -11,10 +10,9 @@ import torch
 
 from vistrials.data.frames import prepare_frame
 from vistrials.engine.devices import inference_autocast
-from vistrials.engine.inference import has_one_thread
+from vistrials.engine.inference import its_threads
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
-from vistrials.engine.side_by_side import one_thread
 from vistrials.freed_memory import keep_freed_memory
 from vistrials.own_video.names import OutputPlace
 from vistrials.own_video.network import Network
@@ -73,8 +71,7 @@ def track(
         OSError: an output cannot be written.
     """
     done = []
-    one_or_all = one_thread() if has_one_thread(network.model) else nullcontext()
-    with keep_freed_memory(), one_or_all, StopRequest() as stop:
+    with keep_freed_memory(), its_threads(network.model), StopRequest() as stop:
         for number, (source, of_source) in enumerate(zip(sources, places, strict=True), 1):
             with open_frames(source, images_per_second) as reader:
                 video = TrackedVideo(reader.info, number)

@@ -1,6 +1,6 @@
 """Everything that can be wrong with an annotation file and its frames, found in one pass."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -10,7 +10,7 @@ from typing import Any
 from vistrials.data.check.annotations import count_masks, find_contradictions
 from vistrials.data.check.frames import Look, are_copies, dark_frames, look_at_frame, prints_of
 from vistrials.data.check.report import Findings, Problem, Report
-from vistrials.data.frame_files import FOUND_OTHERWISE, FrameFinder
+from vistrials.data.frame_files import FOUND_OTHERWISE, FoundFrame, FrameFinder
 from vistrials.formats.annotation_faults import (
     NO_ANNOTATIONS,
     Record,
@@ -70,11 +70,10 @@ def check_dataset(
         findings.add([error("frame folder missing", "", str(frames_dir))])
     elif frames_dir is not None:
         finder = FrameFinder(Path(frames_dir))
-        prints = {
-            v["id"]: prints_of([Path(frames_dir) / finder.find(name).name for name in v["file_names"]]) for v in videos
-        }
+        lies = {name: finder.find(name) for video in videos for name in video["file_names"]}
+        prints = {v["id"]: prints_of([Path(frames_dir) / lies[name].name for name in v["file_names"]]) for v in videos}
         findings.add(_copies(videos, prints))
-        num_frames_read = _check_frames(videos, Path(frames_dir), finder, findings, progress)
+        num_frames_read = _check_frames(videos, Path(frames_dir), lies, findings, progress)
     return Report(
         annotations=Path(annotations),
         num_videos=_count(document, "videos"),
@@ -129,7 +128,11 @@ def _count(document: Any, key: str) -> int:
 
 
 def _check_frames(
-    videos: list[Record], frames_dir: Path, finder: FrameFinder, findings: Findings, progress: Progress | None
+    videos: list[Record],
+    frames_dir: Path,
+    lies: Mapping[str, FoundFrame],
+    findings: Findings,
+    progress: Progress | None,
 ) -> int:
     """Decode every frame file once; returns their number."""
     frames: dict[tuple[str, tuple[int, int]], str] = {}
@@ -137,7 +140,7 @@ def _check_frames(
         for index, name in enumerate(video["file_names"]):
             # Videos may share files, but then must agree on the size.
             frames.setdefault((name, (video["height"], video["width"])), f"video {video['id']}, frame {index}")
-    todo = [(where, name, finder.find(name), size) for (name, size), where in frames.items()]
+    todo = [(where, name, lies[name], size) for (name, size), where in frames.items()]
     findings.add(
         warning(FOUND_OTHERWISE, where, f"{name} is {found.name}")
         for where, name, found, _ in todo
