@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vistrials.errors import DataError, SpecError
-from vistrials.formats.files import numbered_files
+from vistrials.errors import SpecError
+from vistrials.formats.files import numbered_files, refuse_to_replace
 from vistrials.video_files.sources import Source
 
 _KINDS = {
@@ -60,8 +60,7 @@ def refuse_to_replace_outputs(places: Sequence[OutputPlace]) -> None:
         DataError: some of them are there.
     """
     there = [place.path for place in places if place.path.is_file() or _masks_in(place)]
-    if there:
-        raise DataError(f"{' and '.join(map(str, there))}: there already; replace with --force, or name another file")
+    refuse_to_replace(there, "name another file")
 
 
 def _masks_in(place: OutputPlace) -> list[Path]:
