@@ -156,7 +156,7 @@ def compare(
         mix: compare also what is not comparable, with footnotes.
         num_draws: of videos, for intervals and verdicts; 0 leaves these out.
         margin: in AP in percent, within which trials count as equal.
-        family: trials, or parts of the table (starts, study, further), that verdicts are for; all by default.
+        family: trials, or parts of the table (starts, study, neck, ...), that verdicts are for; all by default.
 
     Returns:
         Means over seeds in percent, their standard deviations, intervals, differences to baseline, p and verdicts (see

@@ -174,7 +174,7 @@ def test_each_sample_of_an_epoch_has_a_place_and_each_epoch_an_order_of_its_own(
     batches = PairBatches(dataset, batch_size=2)
     for iteration in range(10):
         batches[iteration]
-    indices, epochs, positions = (list(column) for column in zip(*asked, strict=True))
+    indices, epochs, positions, _ = (list(column) for column in zip(*asked, strict=True))
     assert epochs == [0] * 10 + [1] * 10 and positions == [*range(10)] * 2
     assert indices[:10] != indices[10:]
 
@@ -323,3 +323,16 @@ def test_real_frames(shared_dir):
             found = [columns.min(), rows.min(), columns.max(), rows.max()]
             # Corners are scaled by 1.48 as points, pixels as squares.
             assert all(abs(a - b) < 2 for a, b in zip((x1, y1, x2, y2), found, strict=True))
+
+
+def test_reference_frames_follow_the_progress_of_the_training(monkeypatch: pytest.MonkeyPatch, video_set) -> None:
+    heard = []
+    whole = FramePairDataset.pair
+    monkeypatch.setattr(
+        FramePairDataset,
+        "pair",
+        lambda self, i, e, p, progress: heard.append(progress) or whole(self, i, e, p, progress),
+    )
+    spec = train_spec(batch_size=1, max_iters=8)
+    list(islice(build_pair_loader(video_set, data_spec(sampling="widening:2"), spec, seed=0), 8))
+    assert heard == [i / 8 for i in range(8)]

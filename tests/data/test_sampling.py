@@ -71,7 +71,7 @@ def test_window_reference():
     assert found == {0: {2}, 2: {0, 3}, 3: {2, 5}, 5: {3}, 20: {5}}  # 20 has none near: the nearest
 
 
-@pytest.mark.parametrize("sampling", ["random", "ordered", "window:3"])
+@pytest.mark.parametrize("sampling", ["random", "ordered", "window:3", "widening:3"])
 def test_a_lone_frame_is_its_own_reference(sampling):
     assert choose_reference([4], 4, sampling, rng()) == 4
 
@@ -136,3 +136,10 @@ def test_a_square_video_is_not_wide():
     )
     _, groups = group_key_frames(videos.videos, [[0], [0]], "orientation")
     assert [group.tolist() for group in groups] == [[0], [1]]
+
+
+@pytest.mark.parametrize(("progress", "reach"), [(0.0, 1), (0.32, 1), (0.34, 2), (0.67, 3), (1.0, 3)])
+def test_a_widening_window_grows_over_the_training(progress, reach):
+    generator = rng()
+    drawn = {choose_reference(range(20), 10, "widening:3", generator, progress) for _ in range(200)}
+    assert drawn == {frame for frame in range(10 - reach, 11 + reach) if frame != 10}

@@ -3,15 +3,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tests.engine.tiny_videos import NUM_FRAMES, write_tiny_data_set
+from vistrials.data.frames import iter_frames
 from vistrials.engine import inference
 from vistrials.engine.inference import InferenceSummary, PredictionFiles, infer
 from vistrials.engine.interruption import Interrupted
@@ -29,6 +31,7 @@ class FakeTracker:
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.videos: list[int] = []
+        self.others: list[list[Tensor] | None] = []
         self.stop_at = stop_at
 
     def __call__(
@@ -38,8 +41,10 @@ class FakeTracker:
         video_id: int,
         category_ids: list[int],
         spec: InferenceSpec,
+        other_video: Iterator[Frame] | None,
     ) -> list[TrackResult]:
         assert not model.training
+        self.others.append(None if other_video is None else [next(other_video).image for _ in range(5)])
         num_frames = 0
         for frame in frames:
             num_frames += 1
@@ -220,3 +225,18 @@ def test_an_interruption_keeps_what_is_finished_side_by_side(
     tracker = FakeTracker()
     rows, _ = predict(video_set, tmp_path, tracker, monkeypatch)
     assert tracker.videos == [3] and len(rows) == 4
+
+
+def test_another_video_is_the_next_one_over_and_over(
+    video_set: VideoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = FakeTracker()
+    predict(video_set, tmp_path, tracker, monkeypatch)
+    own = [[frame.image for frame in iter_frames(video_set, video, (32, 24))] for video in video_set.videos]
+    for number, others in enumerate(tracker.others):
+        expected = own[(number + 1) % len(own)]
+        assert others is not None and len(expected) < 5
+        assert all(torch.equal(image, expected[i % len(expected)]) for i, image in enumerate(others))
+    alone = replace(video_set, videos=video_set.videos[:1])
+    predict(alone, tmp_path, tracker := FakeTracker(), monkeypatch, digest="alone")
+    assert tracker.others == [None]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from vistrials.engine.optimisation import build_optimizer, learning_rate_factor, total_iterations
+from vistrials.engine.optimisation import build_optimizer, learning_rate_factor
 from vistrials.specs.training import AdamWSpec, CosineSchedule, SGDSpec, StepSchedule, TrainSpec
 
 PUBLISHED = StepSchedule()
@@ -58,10 +58,10 @@ def test_every_cosine_step_learns(total: int, warmup: float) -> None:
 
 
 def test_length_of_a_training() -> None:
-    assert total_iterations(TrainSpec(epochs=12), 10) == 120
-    assert total_iterations(TrainSpec(epochs=12, max_iters=7), 10) == 7
-    assert total_iterations(TrainSpec(epochs=12, max_iters=700), 10) == 700
-    assert total_iterations(TrainSpec(epochs=12, max_iters=0), 10) == 0
+    assert TrainSpec(epochs=12).total_iters(10) == 120
+    assert TrainSpec(epochs=12, max_iters=7).total_iters(10) == 7
+    assert TrainSpec(epochs=12, max_iters=700).total_iters(10) == 700
+    assert TrainSpec(epochs=12, max_iters=0).total_iters(10) == 0
 
 
 def test_all_trainable_parameters_are_in_one_group_that_decays() -> None:

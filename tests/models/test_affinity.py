@@ -161,3 +161,85 @@ def test_mass_from_far_away_counts_less_after_the_softmax() -> None:
     near, far = math.exp(-1 / 4), math.exp(-4 / 4)
     assert foreground[0].tolist() == pytest.approx([1 / 3, near / 3, far / 3])
     assert background[0].tolist() == pytest.approx([(near + far) / 3, (1 + near) / 3, (1 + near) / 3])
+
+
+LIKENESS = {
+    "dot": lambda r, x: float(r @ x),
+    "negative_l2": lambda r, x: -float(((r - x) ** 2).sum()),
+    "cosine": lambda r, x: float(r @ x / r.norm() / x.norm()),
+}
+
+
+@pytest.mark.parametrize("scale", [1.0, 7.0])
+@pytest.mark.parametrize("similarity", LIKENESS)
+def test_other_kinds_of_likeness(similarity: str, scale: float) -> None:
+    torch.manual_seed(0)
+    key, reference = torch.randn(2, 3, 2, 2, dtype=torch.float64)
+    affinity = Affinity(PlainAffinitySpec(similarity=similarity, logit_scale=scale), 3, 2)
+    logits = [[scale * LIKENESS[similarity](r, x) for x in key.flatten(1).T] for r in reference.flatten(1).T]
+    assert torch.allclose(affinity(key, reference), torch.tensor(logits, dtype=torch.float64).softmax(dim=0))
+
+
+def test_only_the_likest_cells_count() -> None:
+    affinity = Affinity(PlainAffinitySpec(top_k=2), 1, 2)
+    assert affinity(cells(1.0, -1.0), cells(0.0, math.log(3), math.log(2))).T.tolist() == [
+        pytest.approx([0, 3 / 5, 2 / 5]),
+        pytest.approx([6 / 9, 0, 3 / 9]),
+    ]
+    torch.manual_seed(0)
+    pair = torch.randn(2, 1, 2, 3)
+    assert torch.equal(Affinity(PlainAffinitySpec(top_k=50), 1, 2)(*pair), plain()(*pair))
+
+
+def test_only_cells_in_the_window_count() -> None:
+    affinity = Affinity(PlainAffinitySpec(window_cells=1), 1, 2)(torch.zeros(1, 3, 4), torch.zeros(1, 3, 4))
+    of_corner, of_inner = affinity[:, 0].reshape(3, 4), affinity[:, 5].reshape(3, 4)  # (0, 0) and (1, 1)
+    assert torch.allclose(of_corner, torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]) / 4)
+    assert torch.allclose(of_inner, torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 0]]) / 9)
+
+
+@pytest.mark.parametrize("entries", [1, 200, 10**9], ids=["row by row", "two rows", "at once"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"similarity": "cosine", "logit_scale": 9.0},
+        {"similarity": "negative_l2"},
+        {"top_k": 3},
+        {"window_cells": 2},
+        {"window_cells": 1, "top_k": 2, "similarity": "negative_l2", "logit_scale": 0.5},
+    ],
+)
+def test_mass_from_nearby_is_that_of_the_whole_matrix_for_other_kinds(
+    monkeypatch: pytest.MonkeyPatch, entries: int, changes: dict
+) -> None:
+    monkeypatch.setattr(affinity_module, "_ENTRIES_AT_ONCE", entries)
+    torch.manual_seed(0)
+    key, reference = torch.randn(2, 4, 5, 4, dtype=torch.float64)
+    inside = (torch.rand(3, 20) < 0.4).double()
+    affinity = Affinity(PlainAffinitySpec(**changes), 4, 2)
+    expected = plain_nearby_mass(affinity(key, reference), inside, (5, 4), 3.0)
+    for ours, theirs in zip(affinity.nearby_mass(key, reference, inside, 3.0), expected, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("scope", "at_inference", "is_used"),
+    [
+        ("per_sample", None, False),
+        ("per_sample", True, True),
+        ("shared", None, True),
+        ("shared", False, False),
+        ("per_category", None, True),
+        ("per_category", False, False),
+    ],
+)
+def test_the_matrix_may_be_left_out_at_inference(scope: str, at_inference: bool | None, is_used: bool) -> None:
+    torch.manual_seed(0)
+    module, key, reference = weighted(scope, at_inference=at_inference, init="random"), *torch.randn(2, 2, 1, 3)
+    in_training = module(key, reference, sample=0, label=1)
+    assert not torch.allclose(in_training, plain(2)(key, reference))
+    if scope == "per_sample" and is_used:
+        expected = (reference.flatten(1).T @ module.weight.mean(dim=0) @ key.flatten(1)).softmax(dim=0)
+    else:
+        expected = in_training if is_used else plain(2)(key, reference)
+    assert torch.allclose(module(key, reference, label=1), expected)

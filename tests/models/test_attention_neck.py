@@ -5,7 +5,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tests.models.starts import assert_uniform, assert_zero
-from vistrials.models.attention_neck import AttentionNeck
+from vistrials.models.attention_neck import AttentionNeck, attention_nearby
 from vistrials.specs.model import NeckSpec
 
 
@@ -101,3 +101,29 @@ def test_starts_uniform_with_zero_bias_and_half_of_the_attention() -> None:
         assert_uniform(branch[0].weight, math.sqrt(6 / (2 * 32 * 9)))
         assert_zero(branch[0].bias)
     assert module.gamma.tolist() == [0.5]
+
+
+def test_attention_in_a_window_is_that_to_the_cells_in_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = torch.randn(3, 2, 4, 5, 6, generator=generator, dtype=torch.float64)
+    y, x = (side.flatten() for side in torch.meshgrid(torch.arange(5), torch.arange(6), indexing="ij"))
+    for reach in (1, 2, 9):
+        is_far = ((y[:, None] - y).abs() > reach) | ((x[:, None] - x).abs() > reach)
+        scores = (query.flatten(2).transpose(1, 2) @ key.flatten(2)).masked_fill(is_far, -torch.inf)
+        expected = (scores.softmax(dim=2) @ value.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(query.shape)
+        assert torch.allclose(attention_nearby(query, key, value, reach), expected)
+
+
+def test_a_window_over_the_whole_frame_changes_nothing() -> None:
+    key, reference = levels(1), levels(2)
+    for ours, whole in zip(neck(window_cells=10)(key, reference), neck()(key, reference), strict=True):
+        assert torch.allclose(ours, whole, atol=1e-6)
+    assert not torch.allclose(neck(window_cells=1)(key, reference)[0], neck()(key, reference)[0], atol=1e-3)
+
+
+def test_a_frozen_gamma_stays_and_the_branches_of_0_change_nothing() -> None:
+    module = neck(gamma_frozen=True, gamma_init=0.0)
+    key = levels(1)
+    assert all(torch.equal(ours, x) for ours, x in zip(module(key, levels(2)), key, strict=True))
+    assert not module.gamma.requires_grad and neck().gamma.requires_grad
+    assert module.state_dict().keys() == neck().state_dict().keys()

@@ -3,11 +3,13 @@ import torch
 from torch import Tensor, nn
 
 from tests.models.small import make_batch, small_model
+from vistrials.errors import SpecError
 from vistrials.models.objprop import ObjProp
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import (
     AnchorSpec,
     BoxHeadSpec,
+    ConvolutionNeckSpec,
     MaskHeadSpec,
     NeckSpec,
     PropagationSpec,
@@ -261,3 +263,48 @@ def test_embeddings_have_length_1_at_inference_and_are_compared_by_their_cosine(
     embeddings = model.embed(levels, torch.tensor([[0.0, 0.0, 30.0, 40.0], [10.0, 10.0, 90.0, 60.0]]))
     assert torch.allclose(embeddings.norm(dim=1), torch.ones(2))
     assert torch.allclose(model.match_scores(embeddings, embeddings)[:, 1:].diagonal(), torch.ones(2))
+
+
+class ListeningNeck(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.references: list[Tensor] = []
+
+    def forward(self, key: list[Tensor], reference: list[Tensor]) -> list[Tensor]:
+        self.references.append(reference[0].detach())
+        return key
+
+
+@pytest.mark.parametrize("attends_to", ["other_frame", "same_frame", "other_video"])
+def test_what_the_neck_attends_to(attends_to: str) -> None:
+    model = small_model(neck=NeckSpec(levels=(0,), reference=attends_to))
+    model.neck = ListeningNeck()
+    batch = make_batch([1, 1, 2])
+    model(batch)
+    both = model.pyramid(batch.network_images())[0].detach()
+    key, reference = both.chunk(2)
+    expected = {"other_frame": reference, "same_frame": key, "other_video": reference[[2, 0, 1]]}[attends_to]
+    assert torch.allclose(model.neck.references[0], expected, atol=1e-6)
+
+    model.eval()
+    levels, previous = ([level[i : i + 1] for level in model.pyramid(batch.network_images())] for i in (0, 1))
+    model.detect(levels, (64, 96), 1.0, InferenceSpec(), previous)
+    model.detect(levels, (64, 96), 1.0, InferenceSpec(), None)
+    expected = levels[0] if attends_to == "same_frame" else previous[0]
+    assert torch.equal(model.neck.references[1], expected) and torch.equal(model.neck.references[2], levels[0])
+    assert model.wants_other_video == (attends_to == "other_video")
+
+
+def test_a_neck_that_attends_to_another_video_wants_two_pairs() -> None:
+    model = small_model(neck=NeckSpec(levels=(0,), reference="other_video"))
+    with pytest.raises(SpecError, match="expected two pairs or more on a device, found 1"):
+        model(make_batch([1]))
+
+
+def test_a_convolution_neck_is_there_in_training_and_at_inference() -> None:
+    model = small_model(neck=ConvolutionNeckSpec(levels=(0,)))
+    model.neck = ListeningNeck()
+    model(make_batch([1, 1]))
+    model.eval()
+    model.detect(model.pyramid(torch.zeros(1, 3, 64, 96)), (64, 96), 1.0, InferenceSpec(), None)
+    assert len(model.neck.references) == 2 and not model.wants_other_video

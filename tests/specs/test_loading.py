@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from vistrials.errors import SpecError
+from vistrials.models.objprop import build_model
 from vistrials.specs.loading import (
     dump_spec,
     list_profiles,
@@ -15,6 +16,7 @@ from vistrials.specs.loading import (
     overrides_within,
     parse_spec,
     trial_differences,
+    trials_of_parts,
 )
 from vistrials.specs.trial import TrialSpec
 
@@ -51,7 +53,25 @@ def test_the_eight_trials_and_what_they_start_from_are_shipped() -> None:
 def test_every_shipped_trial_has_its_row_in_tables_once() -> None:
     rows = load_table_rows()
     assert sorted(trial for part in rows.values() for trial in part) == TRIALS
-    assert set(rows) == {"starts", "study", "further"} and len(rows["study"]) == 8
+    assert set(rows) == {"starts", "study", "further", "neck", "propagation", "affinity", "sampling"}
+    assert len(rows["study"]) == 8
+
+
+def test_parts_of_the_table_stand_for_their_trials() -> None:
+    rows = load_table_rows()
+    assert trials_of_parts(["neck", "baseline", "neck_conv"]) == [*rows["neck"], "baseline"]
+    assert sorted(trials_of_parts([])) == sorted((*rows["starts"], *rows["study"], *rows["further"]))
+
+
+@pytest.mark.parametrize("trial", [trial for part in ("propagation", "affinity") for trial in load_table_rows()[part]])
+def test_controls_that_train_nothing_differ_from_their_start_at_inference_alone(trial: str) -> None:
+    spec = load_trial(trial)
+    if spec.train.max_iters != 0:
+        return
+    start = load_trial(spec.init.from_trial)
+    assert spec.init.weights is None and spec.data == start.data and spec.inference == start.inference
+    ours, theirs = (build_model(s.model, 3).state_dict() for s in (spec, start))
+    assert {name: value.shape for name, value in ours.items()} == {name: value.shape for name, value in theirs.items()}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -284,7 +304,7 @@ def test_overrides_are_chosen_by_what_they_set(override: str, kept: str | None) 
         ("train: {optimizer: sgd}", "train.optimizer: expected a mapping, found 'sgd'"),
         ("train: [1]", "train: expected a mapping, found [1]"),
         ("data: {splits: valid}", "data.splits: expected a list, found 'valid'"),
-        ("data: {sampling: window:0}", "data.sampling: expected random, ordered or window:K"),
+        ("data: {sampling: window:0}", "data.sampling: expected random, ordered, window:K or widening:K"),
         ("data: {image_size_px: [360, 640]}", "image_size_px is (long, short)"),
         ("model: {neck: {levels: [7]}}", "neck.levels names level 7 but fpn.num_levels is 5"),
         ("init: {from_trial: baseline}", "init.from_trial: unknown key"),

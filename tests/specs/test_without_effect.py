@@ -37,6 +37,13 @@ PUBLISHED = "youtube_vis_2019"
             "model.propagation.at_inference is false",
         ),
         ("baseline", "demo", ["model.propagation={at_inference: false, sigma_cells: 4}"], "at_inference is false"),
+        ("propagation_train_only", "demo", ["model.propagation.gap_frames=4"], "at_inference is false"),
+        (
+            "weighted_affinity",
+            "demo",
+            ["model.propagation={at_inference: false, affinity: {at_inference: true}}"],
+            "model.propagation.at_inference is false",
+        ),
         ("baseline", "demo", ["init.from=attention_neck"], "it starts from init.weights, shipped:masktrack_rcnn_demo"),
         ("baseline", "demo", ["init.backbone=random"], "it starts from init.weights, shipped:masktrack_rcnn_demo"),
     ],

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from vistrials.errors import SpecError
 from vistrials.formats import rle
 from vistrials.models.box_head import Detections
 from vistrials.models.track_head import match_scores
@@ -27,6 +28,7 @@ class ScriptedNetwork(torch.nn.Module):
         self.script = script
         self.frame = -1
         self.neck = None
+        self.wants_other_video = False
         self.propagation = propagation
 
     def pyramid(self, image: Tensor) -> list[Tensor]:
@@ -412,3 +414,79 @@ def test_bounds_are_inclusive_and_an_empty_mask_has_none() -> None:
     mask[1, 6] = mask[3, 2] = True
     assert bounds([mask, torch.zeros_like(mask), torch.ones_like(mask)]) == [(2, 1, 6, 3), None, (0, 0, 6, 4)]
     assert bounds([]) == []
+
+
+# Rules for what is propagated
+
+
+def lost_after(num_seen: int, num_lost: int, **rules) -> list[dict]:
+    """An object at (0, 0) .. (9, 9), then propagated with .8 at its left half and .4 elsewhere."""
+    answer = torch.full((32, 64), 0.4)
+    answer[:10, :5] = 0.8
+    head = recording_propagation(lambda stored: answer, **rules)
+    return steps(RecordingNetwork([[(0, 1, 0.9)]] * num_seen + [[]] * num_lost, propagation=head))
+
+
+@pytest.mark.parametrize(("min_peak", "is_added"), [(0.0, True), (0.8, True), (0.81, False)])
+def test_an_object_is_added_where_its_probability_reaches_the_peak(min_peak: float, is_added: bool) -> None:
+    found = lost_after(1, 1, min_peak=min_peak, mask_threshold=0.3)
+    assert list(found[1]) == ([0] if is_added else [])
+    if is_added:
+        assert found[1][0].mask.all()  # the threshold of pixels stays
+
+
+def test_pixels_of_detected_objects_are_no_propagated_ones() -> None:
+    for visible_only in (False, True):
+        head = recording_propagation(lambda stored: EVERYTHING, visible_only=visible_only)
+        script = [[(0, 1, 0.9), (FAR, 2, 0.8)], [(FAR + 4, 2, 0.8)]]
+        _, objects = steps(RecordingNetwork(script, propagation=head))
+        overlap = objects[0].mask & objects[1].mask
+        assert objects[0].propagated and overlap.sum() == (0 if visible_only else 100)
+        assert (objects[0].mask | objects[1].mask).all()
+
+
+@pytest.mark.parametrize(("limit", "num_added"), [(None, 4), (1, 1), (3, 3)])
+def test_an_object_is_added_for_some_frames_after_it_was_last_detected(limit: int | None, num_added: int) -> None:
+    found = lost_after(2, 4, keep_alive_frames=limit)
+    assert [len(objects) for objects in found] == [1, 1] + [1] * num_added + [0] * (4 - num_added)
+
+
+def test_scores_of_added_objects_fall_with_the_frames_since_their_detection() -> None:
+    found = lost_after(2, 3, score_decay=0.5)
+    assert [objects[0].score for objects in found] == pytest.approx([0.9, 0.9, 0.45, 0.225, 0.1125])
+
+
+def gap_track(script: list[list], **rules) -> list[bool]:
+    head = recording_propagation(lambda stored: EVERYTHING, **rules)
+    (track,) = track_video(RecordingNetwork(script, propagation=head), frames(len(script)), 1, [1], InferenceSpec())
+    return [s is not None for s in track.segmentations]
+
+
+def test_a_gap_is_kept_when_the_object_is_detected_behind_it() -> None:
+    seen, lost = [(0, 1, 0.9)], []
+    script = [seen, seen, lost, lost, seen, lost, lost, lost, seen, lost, lost]
+    assert gap_track(script) == [True] * 11
+    assert gap_track(script, gap_frames=2) == [True] * 5 + [False] * 3 + [True] + [False] * 2
+    assert gap_track(script, gap_frames=3) == [True] * 9 + [False] * 2
+    assert gap_track(script, gap_frames=1) == [True, True, False, False, True, False, False, False, True, False, False]
+
+
+def test_what_is_held_back_counts_nothing_in_the_tracks_score() -> None:
+    head = recording_propagation(lambda stored: EVERYTHING, gap_frames=1, score_decay=0.5)
+    script = [[(0, 1, 0.8)], [], [(0, 1, 0.8)], [], []]
+    (track,) = track_video(RecordingNetwork(script, propagation=head), frames(5), 1, [1], InferenceSpec())
+    assert track.score == pytest.approx((0.8 + 0.4 + 0.8) / 3)
+
+
+def test_a_neck_that_attends_to_another_video_gets_that_in_the_place_of_the_previous_frame() -> None:
+    network = RecordingNetwork([[]] * 6)
+    network.neck, network.wants_other_video = object(), True
+    with pytest.raises(SpecError, match="other_video attends to another video, and there is only one"):
+        OnlineTracker(network, InferenceSpec())
+    others = iter([Frame(torch.full((3, *SIZE), 7.0), 1.0, SIZE)] * 3)
+    tracker = OnlineTracker(network, InferenceSpec(), others)
+    for frame in frames(2):
+        tracker.step(frame)
+    # The network counts its pyramids: frame 0 and the other's 1, frame 2 and the other's 3.
+    assert [previous for _, _, previous in network.detect_arguments] == [1, 3]
+    assert [float(image[0, 0, 0, 0]) for image in network.images] == [0, 7, 0, 7]

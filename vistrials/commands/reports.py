@@ -24,7 +24,7 @@ Family = Annotated[
     str | None,
     typer.Option(
         metavar="NAME,NAME,...",
-        help="Trials, or parts of the table (starts, study, further), that verdicts are for (default: all).",
+        help="Trials, or parts of the table (starts, study, neck, ...), that verdicts are for (default: all).",
         show_default=False,
     ),
 ]

@@ -98,7 +98,14 @@ _add_pipeline_command("infer", ("infer",), "Predict the splits of a trained tria
 
 @app.command("run-all")
 def run_all_command(
-    trials: Annotated[list[str] | None, typer.Argument(metavar="[TRIAL]...", help="Trials (default: all).")] = None,
+    trials: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TRIAL]...",
+            help="Trials, or parts of the table: starts, study, further, and the controls neck, propagation, affinity, "
+            "sampling (default: all but the controls).",
+        ),
+    ] = None,
     profile: Profile = None,
     seeds: Annotated[
         str | None,
@@ -137,11 +144,10 @@ def run_all_command(
     numbers = _seed_numbers(seeds or "0")
     from vistrials import study
     from vistrials.commands.display import shared_bars, show_error, show_text
-    from vistrials.specs.loading import list_trials, load_trial
+    from vistrials.specs.loading import load_trial, trials_of_parts
 
     changes = all_overrides(data, None, overrides, validate_every)
-    names = trials or [file.name for file in list_trials()]
-    specs = [load_trial(trial, profile, changes) for trial in names]
+    specs = [load_trial(trial, profile, changes) for trial in trials_of_parts(trials or [])]
     with shared_bars() as open_reporter:
         if until_decided:
             from vistrials.reports.comparison import BASELINE

@@ -95,21 +95,22 @@ class FramePairDataset:
         """(height, width) of a key frame after the resize."""
         return self._resized[self.key_frames[index].video][0]
 
-    def pair(self, index: int, epoch: int, position: int) -> FramePair:
+    def pair(self, index: int, epoch: int, position: int, progress: float = 0.0) -> FramePair:
         """Build one training sample.
 
         Args:
             index: of the key frame.
             epoch, position: its place in the training, counted in samples within the epoch; with the seed,
                 they decide on the flip and the reference frame.
+            progress: part of the training that is behind, 0 to 1.
         """
         rng = default_rng((_PAIR_STREAM, self.seed, epoch, position))
         # The flip first: it is then the same under every choice of reference frames.
         is_flipped = rng.random() < self.data.flip_probability
         key = self.key_frames[index]
-        reference = key._replace(frame=choose_reference(self.annotated[key.video], key.frame, self.data.sampling, rng))
+        reference = self._reference(key, rng, progress)
         if self.data.augmentation is not None:
-            return self._augmented_pair(key, reference, is_flipped, self.data.augmentation, rng)
+            return self._augmented_pair(key, reference, is_flipped, self.data.augmentation, rng, progress)
         instances, reference_instances = self._instances(key), self._instances(reference)
         # Clones, since the originals may live in the cache.
         boxes, reference_boxes = instances.boxes.clone(), reference_instances.boxes.clone()
@@ -131,14 +132,23 @@ class FramePairDataset:
             instance_match=torch.tensor(match, dtype=torch.int64),
         )
 
+    def _reference(self, key: KeyFrame, rng: Generator, progress: float) -> KeyFrame:
+        frames = self.annotated[key.video]
+        return key._replace(frame=choose_reference(frames, key.frame, self.data.sampling, rng, progress))
+
     def _augmented_pair(
-        self, key: KeyFrame, reference: KeyFrame, is_flipped: bool, spec: AugmentationSpec, rng: Generator
+        self,
+        key: KeyFrame,
+        reference: KeyFrame,
+        is_flipped: bool,
+        spec: AugmentationSpec,
+        rng: Generator,
+        progress: float,
     ) -> FramePair:
         donor = None
         if rng.random() < spec.copy_paste:
             donor_key = self.key_frames[rng.integers(len(self.key_frames))]
-            frame = choose_reference(self.annotated[donor_key.video], donor_key.frame, self.data.sampling, rng)
-            donor = self._labelled(donor_key), self._labelled(donor_key._replace(frame=frame))
+            donor = self._labelled(donor_key), self._labelled(self._reference(donor_key, rng, progress))
         frames = augment((self._labelled(key), self._labelled(reference)), donor, spec, rng)
         if is_flipped:
             frames = flip_pair(frames)
@@ -234,12 +244,20 @@ class PairBatches(Dataset[FramePairBatch]):
         dataset: frame pairs.
         batch_size: pairs per batch over all ranks.
         rank, world_size: this process among all.
+        spec: says how long the training is, for reference frames that depend on its progress (None: at its beginning).
 
     Raises:
         SpecError: the batch cannot be shared out evenly.
     """
 
-    def __init__(self, dataset: FramePairDataset, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        dataset: FramePairDataset,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        spec: TrainSpec | None = None,
+    ) -> None:
         if batch_size % world_size:
             raise SpecError(
                 f"train.batch_size is {batch_size} but there are {world_size} devices; "
@@ -248,6 +266,7 @@ class PairBatches(Dataset[FramePairBatch]):
         self.dataset = dataset
         self.batch_size = batch_size
         self.iters_per_epoch = count_batches(dataset.groups, batch_size)
+        self._total_iters = spec.total_iters(self.iters_per_epoch) if spec else 0
         share = batch_size // world_size
         self._own = range(rank * share, (rank + 1) * share)
         self._epoch, self._plan = -1, np.empty(0, dtype=np.int64)
@@ -261,7 +280,8 @@ class PairBatches(Dataset[FramePairBatch]):
             self._epoch = epoch
         indices = self._plan[number].tolist()
         first = number * self.batch_size
-        pairs = [self.dataset.pair(indices[slot], epoch, first + slot) for slot in self._own]
+        progress = iteration / self._total_iters if self._total_iters else 0.0
+        pairs = [self.dataset.pair(indices[slot], epoch, first + slot, progress) for slot in self._own]
         # Padding, too, is that of the batch over all ranks: attention runs over padded cells.
         return collate(pairs, padded_size([self.dataset.size(index) for index in indices]))
 
@@ -329,7 +349,7 @@ def build_pair_loader(
         SpecError: batch_size is no multiple of world_size.
     """
     dataset = FramePairDataset(video_set, data, seed, train.cache_frames)
-    batches = PairBatches(dataset, train.batch_size, rank, world_size)
+    batches = PairBatches(dataset, train.batch_size, rank, world_size, train)
     # More processes than cores only take turns.
     num_workers = 0 if train.cache_frames else min(train.num_workers, num_cores())
     return PairLoader(batches, start_iter, num_workers, pin_memory)

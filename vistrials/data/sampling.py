@@ -33,15 +33,17 @@ def annotated_frames(video: Video) -> list[int]:
     return [frame for frame in range(len(video)) if any(is_usable(track, frame) for track in video.tracks)]
 
 
-def choose_reference(annotated: Sequence[int], key: int, sampling: str, rng: Generator) -> int:
+def choose_reference(annotated: Sequence[int], key: int, sampling: str, rng: Generator, progress: float = 0.0) -> int:
     """Choose the reference frame of a key frame.
 
     Args:
         annotated: the video's annotated frames, ascending; `key` is one of them.
         key: index of the key frame.
         sampling: random (uniform over the others), ordered (the nearest earlier; the first takes the next),
-            window:K (uniform over the others at most K frames away; the nearest where there is none).
+            window:K (uniform over the others at most K frames away; the nearest where there is none),
+            widening:K (window:1 in the first K-th part of the training, window:2 in the second, and so on).
         rng: drawn from unless there is only one choice.
+        progress: part of the training that is behind, 0 to 1; widening reads it.
 
     Returns:
         One of `annotated`; the key frame itself where it is the only one.
@@ -51,8 +53,9 @@ def choose_reference(annotated: Sequence[int], key: int, sampling: str, rng: Gen
         return key
     if sampling == "ordered":
         return max((frame for frame in others if frame < key), default=others[0])
-    if sampling.startswith("window:"):
-        reach = int(sampling.removeprefix("window:"))
+    kind, _, width = sampling.partition(":")
+    if kind in ("window", "widening"):
+        reach = int(width) if kind == "window" else 1 + min(int(progress * int(width)), int(width) - 1)
         nearest = min(others, key=lambda frame: abs(frame - key))
         others = [frame for frame in others if abs(frame - key) <= reach] or [nearest]
     elif sampling != "random":

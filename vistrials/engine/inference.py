@@ -93,7 +93,7 @@ def infer(
     Raises:
         Interrupted: stopped by a signal; finished videos are kept.
         DataError: a frame is missing or broken.
-        SpecError: the device does not have the precision.
+        SpecError: the device does not have the precision, or the network attends to another video than the only one.
         RunError: a process died.
     """
     device = next(model.parameters()).device
@@ -112,9 +112,10 @@ def infer(
         """A line of the partial file; None where it was stopped before the end."""
         video, began = videos[number], time.perf_counter()
         frames = _until_stopped(iter_frames(video_set, video, image_size_px), is_stopped, tell)
+        other = _frames_without_end(video_set, videos[(number + 1) % len(videos)], image_size_px)
         try:
             with autocast:
-                tracks = track_video(model, frames, video.id, category_ids, spec)
+                tracks = track_video(model, frames, video.id, category_ids, spec, other if len(videos) > 1 else None)
         except _Stopped:
             return None
         seconds = round(time.perf_counter() - began, 4)
@@ -149,6 +150,12 @@ def _until_stopped(frames: Iterator[Frame], is_stopped: Callable[[], bool], tell
         yield frame
         if tell is not None:
             tell.advance(1)
+
+
+def _frames_without_end(video_set: VideoSet, video: Video, image_size_px: tuple[int, int]) -> Iterator[Frame]:
+    """A video's frames, over and over."""
+    while True:
+        yield from iter_frames(video_set, video, image_size_px)
 
 
 def _open_partial(path: Path, digest: str) -> int:

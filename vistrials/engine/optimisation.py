@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from vistrials.specs.training import AdamWSpec, CosineSchedule, SGDSpec, StepSchedule, TrainSpec
+from vistrials.specs.training import AdamWSpec, CosineSchedule, SGDSpec, StepSchedule
 
 
 def build_optimizer(
@@ -23,11 +23,6 @@ def build_optimizer(
     if spec.kind == "sgd":
         return torch.optim.SGD(trainable, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
     return torch.optim.AdamW(trainable, lr=spec.lr, weight_decay=spec.weight_decay, fused=fused)
-
-
-def total_iterations(spec: TrainSpec, iters_per_epoch: int) -> int:
-    """Optimiser steps of a whole training: `max_iters` where given, more or less than the epochs have."""
-    return spec.epochs * iters_per_epoch if spec.max_iters is None else spec.max_iters
 
 
 def learning_rate_factor(

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.loss_log import LossLog
-from vistrials.engine.optimisation import build_optimizer, learning_rate_factor, total_iterations
+from vistrials.engine.optimisation import build_optimizer, learning_rate_factor
 from vistrials.engine.reporting import Reporter
 from vistrials.engine.seeding import seed_step
 from vistrials.engine.training_state import TrainingState, load_checkpoint, save_checkpoint
@@ -105,7 +105,7 @@ def fit(
     checkpoints = _Checkpoints(fabric, model, optimizer, files.checkpoint, digest)
     start = checkpoints.resume()
     loader = load_batches(start)
-    total_iters = total_iterations(spec, loader.iters_per_epoch)
+    total_iters = spec.total_iters(loader.iters_per_epoch)
     model.train()
     reporter.stage(title, total_iters)
     reporter.advance(start)

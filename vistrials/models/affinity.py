@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from vistrials.specs.model import PlainAffinitySpec, WeightedAffinitySpec
 
@@ -14,13 +15,20 @@ _NEXT_TO_NOTHING = 1e-12  # of an affinity of at most 1
 class Affinity(nn.Module):
     """A[i, j] = softmax over reference cells i of <R_i, X_j>, or of R_i W X_j with a learnable W.
 
+    In the place of the dot product the spec may have another likeness, and leave out reference cells.
+
     Source: ObjProp (arXiv 2111.07529), section 3.2; W from the trial "weighted inter-frame affinity". Without scaling.
+    Cosines with a temperature, the k likest and a window: label propagation of arXiv 2006.14613; negative squared
+    distances: memory reading of arXiv 2106.05210.
     """
 
     def __init__(self, spec: PlainAffinitySpec | WeightedAffinitySpec, channels: int, num_categories: int) -> None:
         super().__init__()
         self.scope = None if isinstance(spec, PlainAffinitySpec) else spec.scope
+        self.spec = spec if isinstance(spec, PlainAffinitySpec) else PlainAffinitySpec()
         if isinstance(spec, WeightedAffinitySpec):
+            as_published = spec.scope != "per_sample"
+            self.weight_at_inference = as_published if spec.at_inference is None else spec.at_inference
             count = {"per_sample": spec.num_samples, "shared": 1, "per_category": num_categories}[spec.scope]
             identity = torch.eye(channels).expand(count, -1, -1).clone()
             self.weight = nn.Parameter(identity if spec.init == "identity" else torch.randn_like(identity))
@@ -35,12 +43,15 @@ class Affinity(nn.Module):
 
         Args:
             key, reference: (C, H, W).
-            sample: position in the training batch; None at inference, where `per_sample` leaves W out.
+            sample: position in the training batch; None at inference, where W may be left out.
             label: category (1..K) of the object, read by `per_category`.
         Returns: (S, S), reference cells x key cells; columns sum to 1.
         """
-        x, r = self._queries(key, sample, label), reference.flatten(1)
-        return (r.T @ x).softmax(dim=0)
+        x, r = self._factors(key, reference, sample, label)
+        logits = r.T @ x
+        if self._leaves_out:
+            logits = self._without_left_out(logits.T, 0, (key.shape[-2], key.shape[-1])).T
+        return logits.softmax(dim=0)
 
     def nearby_mass(
         self, key: Tensor, reference: Tensor, inside: Tensor, sigma: float, label: int | None = None
@@ -55,7 +66,8 @@ class Affinity(nn.Module):
         Returns: (n, S) each. A few rows of key cells at a time, so that the S x S matrix never exists.
         """
         height, width = key.shape[-2:]
-        x, r = self._queries(key, None, label).T, reference.flatten(1)
+        x, r = self._factors(key, reference, None, label)
+        x = x.T
         # Neither changes what a sum of this type can hold; denormal numbers would take three times as long.
         least = 2 * math.log(torch.finfo(x.dtype).eps)
         near_y, near_x = (
@@ -69,6 +81,8 @@ class Affinity(nn.Module):
             last = min(first + rows_at_once, height)
             cells = slice(first * width, last * width)
             weights = x[cells] @ r
+            if self._leaves_out:
+                weights = self._without_left_out(weights, first, (height, width))
             weights.sub_(weights.amax(dim=1, keepdim=True)).clamp_(min=least).exp_()
             total = weights.sum(dim=1, keepdim=True)
             by_place = weights.view(last - first, width, height, width)
@@ -77,26 +91,60 @@ class Affinity(nn.Module):
         foreground, whole = masses.T[:-1], masses.T[-1]
         return foreground, whole - foreground
 
-    def _queries(self, key: Tensor, sample: int | None, label: int | None) -> Tensor:
-        """Key features (C, H, W), by W where there is one: (C, S)."""
+    def _factors(self, key: Tensor, reference: Tensor, sample: int | None, label: int | None) -> tuple[Tensor, Tensor]:
+        """Of key and reference features (C, H, W), (C', S) each, whose products are the logits.
+
+        Up to a number for each key cell, which the softmax does not see.
+        """
         weight = self._weight(sample, label)
-        return key.flatten(1) if weight is None else weight @ key.flatten(1)
+        x, r = key.flatten(1) if weight is None else weight @ key.flatten(1), reference.flatten(1)
+        if self.spec.similarity == "cosine":
+            x, r = normalize(x, dim=0), normalize(r, dim=0)
+        elif self.spec.similarity == "negative_l2":  # -|r - x|^2 = 2 <r, x> - |r|^2 - |x|^2
+            x, r = torch.cat([2 * x, torch.ones_like(x[:1])]), torch.cat([r, -r.square().sum(dim=0, keepdim=True)])
+        return x if self.spec.logit_scale == 1 else self.spec.logit_scale * x, r
+
+    @property
+    def _leaves_out(self) -> bool:
+        return self.spec.top_k is not None or self.spec.window_cells is not None
+
+    def _without_left_out(self, logits: Tensor, first_row: int, size: tuple[int, int]) -> Tensor:
+        """Logits (n, S) of whole rows of key cells, the first of them `first_row`, with -inf where none counts.
+
+        size: (height, width) of the features.
+        """
+        height, width = size
+        if (reach := self.spec.window_cells) is not None:
+            near_y, near_x = (
+                (torch.arange(side, device=logits.device)[:, None] - torch.arange(side, device=logits.device)).abs()
+                <= reach
+                for side in (height, width)
+            )
+            near_y = near_y[first_row : first_row + len(logits) // width]
+            is_near = near_y[:, None, :, None] & near_x[None, :, None, :]
+            logits = logits.masked_fill(~is_near.reshape(logits.shape), -torch.inf)
+        if (top_k := self.spec.top_k) is not None:
+            least = logits.topk(min(top_k, logits.shape[1]), dim=1).values[:, -1:]
+            logits = logits.masked_fill(logits < least, -torch.inf)
+        return logits
 
     def _weight(self, sample: int | None, label: int | None) -> Tensor | None:
+        if self.scope is None or (sample is None and not self.weight_at_inference):
+            return None
         if self.scope == "shared":
             return self.weight[0]
         if self.scope == "per_category":
             if label is None:
                 raise ValueError("a per_category affinity needs the object's label")
             return self.weight[label - 1]
-        if self.scope == "per_sample" and sample is not None:
-            if sample >= len(self.weight):
-                raise ValueError(
-                    f"model.propagation.affinity.num_samples is {len(self.weight)} but the batch has a position "
-                    f"{sample}; raise it to the number of pairs per device"
-                )
-            return self.weight[sample]
-        return None
+        if sample is None:
+            return self.weight.mean(dim=0)
+        if sample >= len(self.weight):
+            raise ValueError(
+                f"model.propagation.affinity.num_samples is {len(self.weight)} but the batch has a position "
+                f"{sample}; raise it to the number of pairs per device"
+            )
+        return self.weight[sample]
 
 
 def gaussian_of_distance(cells: int, sigma: float, like: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from vistrials.models.initialisation import xavier_
 from vistrials.models.layers import convolutions
@@ -21,9 +21,10 @@ class AttentionNeck(nn.Module):
     def __init__(self, spec: NeckSpec, channels: int) -> None:
         super().__init__()
         self.levels = frozenset(spec.levels)
-        self.conv1 = _branch(channels, spec.num_convs)
-        self.conv2 = _branch(channels, spec.num_convs)
-        self.gamma = nn.Parameter(torch.full((1,), spec.gamma_init))
+        self.window_cells = spec.window_cells
+        self.conv1 = convolution_branch(channels, spec.num_convs)
+        self.conv2 = convolution_branch(channels, spec.num_convs)
+        self.gamma = nn.Parameter(torch.full((1,), spec.gamma_init), requires_grad=not spec.gamma_frozen)
 
     def forward(self, key_levels: list[Tensor], reference_levels: list[Tensor]) -> list[Tensor]:
         """Both (B, C, H, W) per level -> the enriched key levels; levels that it does not serve are unchanged."""
@@ -33,13 +34,43 @@ class AttentionNeck(nn.Module):
         ]
 
     def _attend(self, x: Tensor, reference: Tensor) -> Tensor:
-        query, key, value = (_as_cells(widen(f)) for f in (self.conv1(x), self.conv1(reference), self.conv2(x)))
+        query, key, value = (widen(features) for features in (self.conv1(x), self.conv1(reference), self.conv2(x)))
         with without_autocast(x):
-            attention = scaled_dot_product_attention(query, key, value, scale=1.0)
-        return x + self.gamma * attention.transpose(-1, -2).reshape(x.shape)
+            if self.window_cells is None:
+                cells = scaled_dot_product_attention(_as_cells(query), _as_cells(key), _as_cells(value), scale=1.0)
+                attention = cells.transpose(-1, -2).reshape(x.shape)
+            else:
+                attention = attention_nearby(query, key, value, self.window_cells)
+        return x + self.gamma * attention
 
 
-def _branch(channels: int, num_convs: int) -> nn.Sequential:
+def attention_nearby(query: Tensor, key: Tensor, value: Tensor, reach: int) -> Tensor:
+    """Attention, without scaling, to the cells at most `reach` rows and columns away.
+
+    Args: query, key, value (B, C, H, W); reach 1 or more.
+    Returns: (B, C, H, W). It holds (2 reach + 1)^2 scores a cell.
+    """
+    height, width = query.shape[-2:]
+    offsets = [(dy, dx) for dy in range(2 * reach + 1) for dx in range(2 * reach + 1)]
+
+    def shifted(padded: Tensor, dy: int, dx: int) -> Tensor:
+        return padded[..., dy : dy + height, dx : dx + width]
+
+    key, value = (pad(features, (reach,) * 4) for features in (key, value))
+    is_inside = pad(query.new_ones(height, width), (reach,) * 4)
+    scores = [
+        (query * shifted(key, *offset)).sum(dim=1).masked_fill(shifted(is_inside, *offset) == 0, -torch.inf)
+        for offset in offsets
+    ]
+    shares = torch.stack(scores).softmax(dim=0)
+    attention = torch.zeros_like(query)
+    for share, offset in zip(shares, offsets, strict=True):
+        attention = attention + share[:, None] * shifted(value, *offset)
+    return attention
+
+
+def convolution_branch(channels: int, num_convs: int) -> nn.Sequential:
+    """3x3 convolutions, each with a ReLU behind it."""
     layers: list[nn.Module] = []
     for conv in convolutions(channels, channels, num_convs):
         xavier_(conv)

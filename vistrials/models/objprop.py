@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from vistrials.errors import SpecError
 from vistrials.models.backbone import build_backbone
 from vistrials.models.box_head import BoxHead, Detections
 from vistrials.models.fpn import FPN
@@ -14,7 +15,7 @@ from vistrials.models.rpn import RPN
 from vistrials.models.track_head import TrackHead, match_scores
 from vistrials.models.variants import build_head, build_neck
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.model import ModelSpec
+from vistrials.specs.model import ConvolutionNeckSpec, ModelSpec, NeckSpec
 from vistrials.structures.frames import FramePairBatch
 
 
@@ -32,6 +33,10 @@ class ObjProp(nn.Module):
         self.backbone = build_backbone(spec.backbone)
         self.fpn = FPN(spec.fpn, self.backbone.out_channels)
         self.neck = build_neck(spec.neck, channels, spec.fpn.num_levels) if spec.neck else None
+        self._attends_to = spec.neck.reference if isinstance(spec.neck, NeckSpec) else "other_frame"
+        self._neck_at_inference = isinstance(spec.neck, ConvolutionNeckSpec) or bool(
+            spec.neck and spec.neck.at_inference
+        )
         self.rpn = RPN(spec.rpn, channels)
         sizes = {"channels": channels, "num_categories": num_categories}
         self.box_head = build_head(BoxHead, spec.box_head, "model.box_head", **sizes)
@@ -48,7 +53,7 @@ class ObjProp(nn.Module):
         both = self.pyramid(batch.network_images().to(next(self.parameters()).dtype))
         key, reference = ([level.chunk(2)[i] for level in both] for i in (0, 1))
 
-        rpn_input = self.neck(key, reference) if self.neck else key
+        rpn_input = self.neck(key, self._neck_reference(key, reference)) if self.neck else key
         sizes = _sizes(rpn_input)
         logits, deltas = self.rpn(rpn_input)
         losses = self.rpn.loss(logits, deltas, sizes, batch)
@@ -72,6 +77,21 @@ class ObjProp(nn.Module):
             features, references = self.propagation.extract(key), self.propagation.extract(reference)
             losses |= self.propagation.loss(features, references, batch)
         return losses
+
+    def _neck_reference(self, key: list[Tensor], reference: list[Tensor]) -> list[Tensor]:
+        """What the neck attends to in training; levels (B, C, H, W)."""
+        match self._attends_to:
+            case "same_frame":
+                return key
+            case "other_video":
+                # Pairs of a batch are of videos at random: now and then of one, as two in a row of 400 videos are.
+                if len(key[0]) < 2:
+                    raise SpecError(
+                        "model.neck.reference: other_video takes the frame of another pair of the batch; expected two "
+                        "pairs or more on a device, found 1: raise train.batch_size"
+                    )
+                return [level.roll(1, dims=0) for level in reference]
+        return reference
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W), padded to a multiple of 32 -> pyramid levels P2.. (B, C, H / 4, W / 4), ..."""
@@ -97,10 +117,12 @@ class ObjProp(nn.Module):
         """Detections of one frame, boxes in pixels of the original frame.
 
         Args: levels (1, C, ...); image_size (height, width) before padding; scale = network pixels per original pixel;
-            previous_levels: the previous frame's, for a neck that serves inference (None on the first frame).
+            previous_levels: of the frame that the neck attends to, the previous one or another video's; None on the
+            first frame, where it attends to the frame itself.
         """
-        if self.neck is not None and self.spec.neck is not None and self.spec.neck.at_inference:
-            rpn_input = self.neck(levels, previous_levels if previous_levels is not None else levels)
+        if self.neck is not None and self._neck_at_inference:
+            alone = previous_levels is None or self._attends_to == "same_frame"
+            rpn_input = self.neck(levels, levels if alone else previous_levels)
         else:
             rpn_input = levels
         rpn_logits, rpn_deltas = self.rpn(rpn_input)
@@ -112,6 +134,11 @@ class ObjProp(nn.Module):
     def embed(self, levels: list[Tensor], boxes: Tensor) -> Tensor:
         """Track embeddings (n, D), L2-normalised, of boxes (n, 4) in network pixels of one frame."""
         return normalize(self.track_head(self.box_features(levels, [boxes])), dim=1)
+
+    @property
+    def wants_other_video(self) -> bool:
+        """Whether `detect` wants the pyramid of another video's frame in the place of the previous one's."""
+        return self._neck_at_inference and self._attends_to == "other_video"
 
     def match_scores(self, embeddings: Tensor, memory: Tensor) -> Tensor:
         """Test-time match scores (n, 1 + m) of normalised embeddings (n, D) against memory (m, D)."""

@@ -11,6 +11,7 @@ from vistrials.models.affinity import Affinity, gaussian_of_distance
 from vistrials.models.initialisation import kaiming_
 from vistrials.models.layers import convolutions, map_of_label
 from vistrials.models.precision import widen, without_autocast
+from vistrials.models.presence_head import PresenceHead
 from vistrials.models.propagation_windows import logits_in_windows
 from vistrials.models.variants import build_affinity
 from vistrials.specs.model import PropagationSpec
@@ -49,6 +50,7 @@ class PropagationHead(nn.Module):
             elif isinstance(module, nn.BatchNorm2d):
                 nn.init.ones_(module.bias)
         kaiming_(self.logits, fan_out=num_categories + 1)  # one shared map starts like one of K + 1
+        self.presence = PresenceHead(spec.presence, c) if spec.presence else None
 
     def extract(self, levels: list[Tensor]) -> Tensor:
         """P2..P5 (B, C, ...) -> propagation features (B, C', H, W) at stride 8, never in 16 bits."""
@@ -57,38 +59,58 @@ class PropagationHead(nn.Module):
         return widen(self.features(torch.cat(resized, dim=1)))
 
     def loss(self, key: Tensor, reference: Tensor, batch: FramePairBatch) -> dict[str, Tensor]:
-        """loss_propattn and loss_propmask of a batch; 0 without reference boxes or matches.
+        """loss_propattn, loss_propmask and, of a presence head, loss_proppresence of a batch.
+
+        0 without reference boxes or matches.
 
         Args: features (B, C', h, w) of key and reference frames; the batch.
         """
         nothing = (key.sum() + reference.sum()) * 0
         attn_losses, attended, labels, masks = [], [], [], []
+        presence_logits, is_present = [], []
         counts = [len(of_image) for of_image in batch.instance_match]
         matches = _split(torch.cat(batch.instance_match).tolist(), counts)  # one transfer for all images
         for image, (boxes, box_labels) in enumerate(zip(batch.reference_boxes, batch.reference_labels, strict=True)):
             if len(boxes) == 0:
                 continue
-            logits = _attention_logits(*self.attend(key[image], reference[image], boxes, box_labels, sample=image))
+            masses = self.attend(key[image], reference[image], boxes, box_labels, sample=image)
+            logits = _attention_logits(*masses)
             match = _key_instance_of(matches[image], len(boxes))
             present = [row for row, instance in enumerate(match) if instance >= 0]
             instances = torch.tensor([match[row] for row in present], dtype=torch.long, device=logits.device)
             matched = torch.tensor(present, dtype=torch.long, device=logits.device)
             filled = torch.zeros_like(logits)
             filled[matched] = _filled(batch.boxes[image][instances].trunc(), *logits.shape[-2:]).to(logits)
+            if self.presence is not None:
+                presence_logits.append(self._presence(key[image], reference[image], *masses, boxes))
+                is_present.append(torch.zeros_like(presence_logits[-1], dtype=torch.bool).index_fill(0, matched, True))
             attn_losses.append((softplus(logits) - filled * logits).flatten(1).mean(dim=1))
             attended.append(self.attended_features(key[image], logits[matched].sigmoid()))
             labels.append(box_labels[matched])
             masks.append(batch.masks[image][instances])
         if not attn_losses:
-            return {"loss_propattn": nothing, "loss_propmask": nothing}
+            without = {"loss_propattn": nothing, "loss_propmask": nothing}
+            return without | ({} if self.presence is None else {"loss_proppresence": nothing})
         loss_mask = nothing
         if len(features := torch.cat(attended)):
             logits = self.mask_logits(features, torch.cat(labels))
             loss_mask = binary_cross_entropy_with_logits(logits, torch.cat(masks).to(logits))
-        return {
+        losses = {
             "loss_propattn": self.spec.loss_attn_weight * torch.cat(attn_losses).mean(),
             "loss_propmask": self.spec.loss_mask_weight * loss_mask,
         }
+        if self.presence is not None:
+            losses["loss_proppresence"] = self.presence.loss(torch.cat(presence_logits), torch.cat(is_present))
+        return losses
+
+    def _presence(
+        self, key: Tensor, reference: Tensor, foreground: Tensor, background: Tensor, boxes: Tensor
+    ) -> Tensor:
+        """Logits (n,) of the presence head, from what `attend` gives."""
+        assert self.presence is not None
+        attention = attention_at_cells(foreground - background)
+        logits: Tensor = self.presence(key, reference, attention, box_cells(boxes, *key.shape[-2:]))
+        return logits
 
     def attend(
         self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor, sample: int | None = None
@@ -149,14 +171,20 @@ class PropagationHead(nn.Module):
 
     @torch.no_grad()
     def propagate(self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
-        """Mask probabilities in the key frame of objects stored with a reference frame.
+        """Mask probabilities in the key frame of objects stored with a reference frame, by presence where it is learnt.
 
         Args: key, reference (C', h, w); boxes (n, 4) in network pixels; labels (n,) in 1..K.
         Returns: (n, 8h, 8w).
         """
         foreground, background = self.attend_nearby(key, reference, boxes, labels)
-        if key.device.type == "cpu" and key.numel() * len(key) >= _MIN_WINDOWED:
-            return self._propagate_in_windows(key, foreground, background, labels)
+        in_windows = key.device.type == "cpu" and key.numel() * len(key) >= _MIN_WINDOWED
+        propagate = self._propagate_in_windows if in_windows else self._propagate_in_chunks
+        probs = propagate(key, foreground, background, labels)
+        if self.presence is None:
+            return probs
+        return probs * self._presence(key, reference, foreground, background, boxes).sigmoid()[:, None, None]
+
+    def _propagate_in_chunks(self, key: Tensor, foreground: Tensor, background: Tensor, labels: Tensor) -> Tensor:
         probs = []
         for f, b, chunk_labels in zip(*(t.split(_CHUNK) for t in (foreground, background, labels)), strict=True):
             features = key[None] * attention_at_cells(f - b)[:, None]

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from vistrials.errors import SpecError
 from vistrials.models.affinity import Affinity
 from vistrials.models.attention_neck import AttentionNeck
+from vistrials.models.convolution_neck import ConvolutionNeck
 from vistrials.models.matching import NEGATIVE, sample
 from vistrials.specs.custom import CustomSpec
 from vistrials.specs.model import (
+    ConvolutionNeckSpec,
     CustomAffinitySpec,
     CustomNeckSpec,
     CustomSamplerSpec,
@@ -31,10 +33,12 @@ Sampler = Callable[[list[Tensor], list[Tensor], list[Tensor]], list[tuple[Tensor
 and of negatives."""
 
 
-def build_neck(spec: NeckSpec | CustomNeckSpec, channels: int, num_levels: int) -> nn.Module:
+def build_neck(spec: NeckSpec | ConvolutionNeckSpec | CustomNeckSpec, channels: int, num_levels: int) -> nn.Module:
     """The neck of a spec: (key levels, reference levels) -> key levels of the same shapes."""
     if isinstance(spec, NeckSpec):
         return AttentionNeck(spec, channels)
+    if isinstance(spec, ConvolutionNeckSpec):
+        return ConvolutionNeck(spec, channels)
     arguments, parameters = {"channels": channels, "num_levels": num_levels}, ("key_levels", "reference_levels")
     neck: nn.Module = build_custom(spec, "model.neck", nn.Module, arguments, "forward", parameters)
 

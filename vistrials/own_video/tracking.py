@@ -13,6 +13,7 @@ from vistrials.engine.devices import inference_autocast
 from vistrials.engine.inference import its_threads
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
+from vistrials.errors import SpecError
 from vistrials.freed_memory import keep_freed_memory
 from vistrials.own_video.names import OutputPlace
 from vistrials.own_video.network import Network
@@ -66,10 +67,17 @@ def track(
         reporter: hears of each video; steps are frames.
 
     Raises:
+        SpecError: the network's tracks need the whole video, or another one.
         Interrupted: stopped by a signal. The frames so far are in the outputs, which are whole; further videos are not.
         DataError: a video cannot be read.
         OSError: an output cannot be written.
     """
+    propagation = network.spec.model.propagation
+    if propagation is not None and propagation.at_inference and propagation.gap_frames is not None:
+        raise SpecError(
+            "model.propagation.gap_frames: keeps what the whole video confirms, and here frames are done when they "
+            "come; expected null: add --set model.propagation.gap_frames=null"
+        )
     done = []
     with keep_freed_memory(), its_threads(network.model), StopRequest() as stop:
         for number, (source, of_source) in enumerate(zip(sources, places, strict=True), 1):
@@ -141,7 +149,7 @@ def _show(
     shown = []
     for object_id, tracked in objects.items():
         summary = video.summaries.setdefault(object_id, TrackSummary())
-        summary.add(tracked)
+        summary.add(tracked.label, tracked.score)
         if tracked.score < min_score:
             continue
         number = video.numbers.setdefault(object_id, len(video.numbers) + 1)

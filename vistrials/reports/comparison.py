@@ -151,7 +151,7 @@ def compare_runs(
         mix: compare also what is not comparable, with footnotes.
         num_draws: of videos, for the intervals; 0 leaves these out.
         margin: in AP in percent, within which trials count as equal.
-        family: trials, or parts of the table (starts, study, further), to whose rows verdicts and their correction
+        family: trials, or parts of the table (starts, study, neck, ...), to whose rows verdicts and their correction
             are confined; by default all rows, or those of a plan by which seeds were added until they were decided.
 
     Raises:

@@ -90,16 +90,16 @@ class DataSpec(Spec):
     augmentation: AugmentationSpec | None = None
     """Further random changes of training pairs, for small data sets; null for none."""
     sampling: str = "random"
-    """Reference frame: random (any other), ordered (the nearest earlier), window:K (within K frames)."""
+    """Reference frame: random (any other), ordered (nearest earlier), window:K, widening:K (windows 1 to K)."""
     batching: Literal["orientation", "video_chunks"] = "orientation"
     """Shuffled frames of one orientation, or consecutive frames of one video (released, in one process)."""
 
     @field_validator("sampling")
     @classmethod
     def _known_sampling(cls, value: str) -> str:
-        if value in ("random", "ordered") or re.fullmatch(r"window:[1-9]\d*", value):
+        if value in ("random", "ordered") or re.fullmatch(r"(window|widening):[1-9]\d*", value):
             return value
-        raise ValueError(f"expected random, ordered or window:K with K of at least 1, found {value!r}")
+        raise ValueError(f"expected random, ordered, window:K or widening:K with K of at least 1, found {value!r}")
 
     @model_validator(mode="after")
     def _long_edge_first(self) -> Self:

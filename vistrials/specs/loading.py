@@ -22,6 +22,8 @@ DEFAULT_PROFILE = "demo"
 
 Kind = Literal["trial", "profile"]
 
+_OF_THE_STUDY = ("starts", "study", "further")  # parts of the table; the others are controls
+
 _LABELS = ("name", "description", "profile")
 _SECTIONS = tuple(field for field in TrialSpec.model_fields if field not in _LABELS)
 _FILE_KEYS: dict[Kind, tuple[str, ...]] = {
@@ -110,8 +112,20 @@ def list_profiles() -> list[SpecFile]:
 
 
 def load_table_rows() -> dict[str, tuple[str, ...]]:
-    """The trials that ship, in the order of tables and plots, by their part in the study: starts, study, further."""
+    """The trials that ship, in the order of tables and plots, by their part.
+
+    starts, study, further; and the controls: neck, propagation, affinity, sampling.
+    """
     return {part: tuple(trials) for part, trials in _read_mapping(_shipped_trials() / "tables" / "rows.yaml").items()}
+
+
+def trials_of_parts(names: Sequence[str]) -> list[str]:
+    """Trials by name, where a part of the table stands for its trials; without names all but the controls."""
+    rows = load_table_rows()
+    if names:
+        return list(dict.fromkeys(trial for name in names for trial in rows.get(name, (name,))))
+    controls = {trial for part, trials in rows.items() if part not in _OF_THE_STUDY for trial in trials}
+    return [file.name for file in list_trials() if file.name not in controls]
 
 
 def _resolve(trial: str, profile: str, overrides: Sequence[str], where: str = "") -> tuple[TrialSpec, list[Layer]]:

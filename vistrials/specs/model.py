@@ -61,8 +61,35 @@ class NeckSpec(Spec):
     """Pyramid levels that it serves, 0 = P2."""
     gamma_init: float = 0.5
     """Start of the learnable factor on the attention."""
+    gamma_frozen: bool = False
+    """Keep the factor as it starts (with gamma_init 0 a neck without effect, as a control)."""
+    reference: Literal["other_frame", "same_frame", "other_video"] = "other_frame"
+    """What it attends to: the pair's other frame (published), or as controls the frame itself, or another video."""
+    window_cells: PositiveInt | None = None
+    """Attend only to reference cells at most this many rows and columns away; null for the whole frame (published)."""
     at_inference: bool = True
     """Attend to the previous frame at inference too; false is the released behaviour."""
+
+    @model_validator(mode="after")
+    def _window_within_video(self) -> Self:
+        if self.window_cells is not None and self.reference == "other_video":
+            raise ValueError(
+                "window_cells beside reference other_video: frames of other videos have other sizes; drop one of them"
+            )
+        return self
+
+
+class ConvolutionNeckSpec(Spec):
+    """Control of the attention neck: as many parameters in convolutions, which see no other frame."""
+
+    kind: Literal["convolutions"] = "convolutions"
+    """Convolutions of the frame itself."""
+    num_convs: PositiveInt = 1
+    """Half of its 3x3 convolutions, which stand one behind the other."""
+    levels: tuple[NonNegativeInt, ...] = (0, 1, 2, 3, 4)
+    """Pyramid levels that it serves, 0 = P2."""
+    gamma_init: float = 0.5
+    """Start of the learnable factor on them."""
 
 
 class CustomNeckSpec(CustomSpec):
@@ -257,10 +284,18 @@ class CustomMaskHeadSpec(CustomSpec, MaskHeadSpec):
 
 
 class PlainAffinitySpec(Spec):
-    """Softmax over reference cells of the dot product of features."""
+    """Softmax over reference cells of the likeness of features."""
 
     kind: Literal["plain"] = "plain"
-    """Published ObjProp."""
+    """Without weights of its own."""
+    similarity: Literal["dot", "negative_l2", "cosine"] = "dot"
+    """Likeness of two cells: dot product (published ObjProp), negative squared distance, or cosine."""
+    logit_scale: PositiveFloat = 1.0
+    """Factor on it before the softmax (published 1): the inverse of a temperature."""
+    top_k: PositiveInt | None = None
+    """Only so many reference cells count for a key cell, the likest; null for all (published)."""
+    window_cells: PositiveInt | None = None
+    """Only reference cells at most so many rows and columns away count; null for all (published)."""
 
 
 class WeightedAffinitySpec(Spec):
@@ -274,6 +309,8 @@ class WeightedAffinitySpec(Spec):
     """Matrices of scope per_sample: the largest number of pairs of a batch on one device."""
     init: Literal["identity", "random"] = "identity"
     """Start from the plain affinity, or from the published standard normal numbers."""
+    at_inference: bool | None = None
+    """Use the matrix at inference (of several per_sample their mean); null: unless it is per_sample (published)."""
 
 
 class CustomAffinitySpec(CustomSpec):
@@ -281,6 +318,15 @@ class CustomAffinitySpec(CustomSpec):
 
     kind: Literal["custom"] = "custom"
     """A class in a file of your own."""
+
+
+class PresenceSpec(Spec):
+    """Whether a propagated object is in sight, learnt from pairs in whose key frame it is missing."""
+
+    channels: PositiveInt = 64
+    """Width of its hidden layer."""
+    loss_weight: NonNegativeFloat = 1.0
+    """Weight of loss_proppresence."""
 
 
 class PropagationSpec(Spec):
@@ -310,8 +356,29 @@ class PropagationSpec(Spec):
     """Frames kept to propagate from."""
     mask_threshold: Fraction = 0.3
     """Mean propagated probability from which a pixel belongs to the object."""
+    presence: PresenceSpec | None = None
+    """A learned score of whether the object is in sight, on the propagated probabilities; null for none (published)."""
+    min_peak: Fraction = 0.0
+    """Objects are added only if their mean propagated probability reaches this somewhere (published 0)."""
+    visible_only: bool = False
+    """Pixels of objects that were detected in the frame belong to no propagated one (published: they may)."""
+    keep_alive_frames: PositiveInt | None = None
+    """Objects are added for at most so many frames after they were detected last; null for no limit (published)."""
+    score_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The score of an added object falls by this factor with each frame since it was detected last (published 1)."""
+    gap_frames: PositiveInt | None = None
+    """Keep what was added only in gaps of at most so many frames between detections; null keeps all (published)."""
     network_px_propagation: bool = False
     """Released accident: propagated masks and boxes stay in pixels of the padded network input."""
+
+    @model_validator(mode="after")
+    def _of_one_size(self) -> Self:
+        if self.visible_only and self.network_px_propagation:
+            raise ValueError(
+                "visible_only beside network_px_propagation: masks of other pixels cannot be taken from each other; "
+                "drop one of them"
+            )
+        return self
 
 
 class CustomPropagationSpec(CustomSpec, PropagationSpec):
@@ -328,8 +395,8 @@ class ModelSpec(Spec):
     """From an image to features."""
     fpn: FPNSpec = FPNSpec()
     """Feature pyramid."""
-    neck: NeckSpec | CustomNeckSpec | None = Field(default=None, discriminator="kind")
-    """Attention neck; null for none."""
+    neck: NeckSpec | ConvolutionNeckSpec | CustomNeckSpec | None = Field(default=None, discriminator="kind")
+    """Neck between pyramid and RPN; null for none."""
     rpn: RPNSpec = RPNSpec()
     """Region proposal network."""
     roi: RoISpec = RoISpec()
@@ -345,7 +412,7 @@ class ModelSpec(Spec):
 
     @model_validator(mode="after")
     def _neck_levels_exist(self) -> Self:
-        if isinstance(self.neck, NeckSpec):
+        if isinstance(self.neck, NeckSpec | ConvolutionNeckSpec):
             beyond = [level for level in self.neck.levels if level >= self.fpn.num_levels]
             if beyond:
                 raise ValueError(

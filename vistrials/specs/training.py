@@ -92,6 +92,10 @@ class TrainSpec(Spec):
     cache_frames: bool = False
     """Keep decoded frames in memory as uint8 (small data sets only)."""
 
+    def total_iters(self, iters_per_epoch: int) -> int:
+        """Optimiser steps of a whole training: `max_iters` where given, more or less than the epochs have."""
+        return self.epochs * iters_per_epoch if self.max_iters is None else self.max_iters
+
     @model_validator(mode="after")
     def _milestones_within(self) -> Self:
         if self.schedule.kind == "step" and self.max_iters is None:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from vistrials.specs.base import Spec
 from vistrials.specs.data import DataSpec
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.model import ModelSpec
+from vistrials.specs.model import ModelSpec, NeckSpec
 from vistrials.specs.training import InitSpec, TrainSpec
 
 
@@ -30,6 +30,16 @@ class TrialSpec(Spec):
     """Training."""
     inference: InferenceSpec = InferenceSpec()
     """Inference."""
+
+    @model_validator(mode="after")
+    def _other_videos_in_batch(self) -> Self:
+        if isinstance(self.model.neck, NeckSpec) and self.model.neck.reference == "other_video":
+            expected = "model.neck.reference: other_video takes the frame of another pair of the batch: expected"
+            if self.train.batch_size < 2:
+                raise ValueError(f"{expected} train.batch_size of 2 or more, found {self.train.batch_size}")
+            if self.data.batching != "orientation":
+                raise ValueError(f"{expected} data.batching orientation, found {self.data.batching}")
+        return self
 
     @model_validator(mode="after")
     def _not_its_own_start(self) -> Self:

@@ -88,12 +88,26 @@ def _start(spec: TrialSpec, together: bool) -> str | None:
     return f"it starts from init.weights, {spec.init.weights}; set that to null as well"
 
 
+_OF_PROPAGATION_AT_INFERENCE = (
+    "sigma_cells",
+    "history_frames",
+    "mask_threshold",
+    "network_px_propagation",
+    "min_peak",
+    "visible_only",
+    "keep_alive_frames",
+    "score_decay",
+    "gap_frames",
+    "affinity.at_inference",
+)
+
+
 def _rules() -> Iterator[_Rule]:
     yield _Rule("train.epochs", "train.max_iters", _epochs)
     yield _Rule("train.num_workers", "train.cache_frames", _num_workers)
     yield _Rule("train.validation", "train.max_iters", _validation)
     yield _Rule("model.propagation.affinity.num_samples", "model.propagation.affinity.scope", _num_samples)
-    for field in ("sigma_cells", "history_frames", "mask_threshold", "network_px_propagation"):
+    for field in _OF_PROPAGATION_AT_INFERENCE:
         yield _Rule(f"model.propagation.{field}", "model.propagation.at_inference", _propagation_at_inference)
     for field in ("from", "backbone"):
         yield _Rule(f"init.{field}", "init.weights", _start, by_hand_only=True)

@@ -1,14 +1,16 @@
 """Online inference: one video, frame by frame, in memory that does not grow with its length."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from vistrials.data.transforms import pad_alone
+from vistrials.errors import SpecError
 from vistrials.formats import rle
 from vistrials.models.box_head import Detections
 from vistrials.models.mask_head import crop_mask, paste
@@ -64,17 +66,32 @@ class _Stored:
 class OnlineTracker:
     """Detects, associates and propagates, one frame of a video after the other.
 
+    Args:
+        model, spec: the network, and how its outputs become tracks.
+        other_video: frames without end of another video, for a neck that attends to them.
+
+    Raises:
+        SpecError: such a neck without that.
+
     Source: docs/method.md, sections 3 and 4.
     """
 
-    def __init__(self, model: ObjProp, spec: InferenceSpec) -> None:
+    def __init__(self, model: ObjProp, spec: InferenceSpec, other_video: Iterator[Frame] | None = None) -> None:
+        if model.wants_other_video and other_video is None:
+            raise SpecError(
+                "model.neck.reference: other_video attends to another video, and there is only one; expected two or "
+                "more, or model.neck.at_inference=false"
+            )
         self.model = model
+        self.other_video = other_video if model.wants_other_video else None
         self.spec = spec
         head = model.propagation
         self.propagation = head if head is not None and head.spec.at_inference else None
         self.memory: Memory | None = None
         self.history: deque[_Stored] = deque(maxlen=head.spec.history_frames if head is not None else 1)
         self.previous_levels: list[Tensor] | None = None
+        self.num_frames = 0
+        self.last_detected: dict[int, int] = {}
 
     @torch.inference_mode()
     def step(self, frame: Frame) -> dict[int, TrackedObject]:
@@ -83,16 +100,35 @@ class OnlineTracker:
         image = frame.image.to(parameter)
         height, width = image.shape[-2:]
         levels = self.model.pyramid(pad_alone(image))
+        if self.other_video is not None:
+            self.previous_levels = self.model.pyramid(pad_alone(next(self.other_video).image.to(parameter)))
         detections = self.model.detect(levels, (height, width), frame.scale, self.spec, self.previous_levels)
         objects = self._track(levels, detections, frame)
         if self.propagation is not None:
+            self.last_detected |= dict.fromkeys(objects, self.num_frames)
             features = self.propagation.extract(levels)[0]
-            objects |= self._propagate(features, objects, frame)
-            entries = {i: _Entry(o.box, o.label, o.score) for i, o in objects.items()}
+            propagated = self._propagate(features, objects, frame)
+            entries = {i: _Entry(o.box, o.label, o.score) for i, o in (objects | propagated).items()}
             self.history.append(_Stored(features, entries))
+            # After they were stored: of the past a decayed score would decay once more.
+            objects |= {i: self._decayed(i, o) for i, o in propagated.items()}
         if self.model.neck is not None:
             self.previous_levels = levels
+        self.num_frames += 1
         return objects
+
+    def _frames_since_detected(self, object_id: int) -> int:
+        return self.num_frames - self.last_detected[object_id]
+
+    def _is_alive(self, object_id: int) -> bool:
+        assert self.propagation is not None
+        limit = self.propagation.spec.keep_alive_frames
+        return limit is None or self._frames_since_detected(object_id) <= limit
+
+    def _decayed(self, object_id: int, tracked: TrackedObject) -> TrackedObject:
+        assert self.propagation is not None
+        decay = self.propagation.spec.score_decay
+        return replace(tracked, score=tracked.score * decay ** self._frames_since_detected(object_id))
 
     def _track(self, levels: list[Tensor], detections: Detections, frame: Frame) -> dict[int, TrackedObject]:
         if len(detections) == 0:
@@ -136,10 +172,11 @@ class OnlineTracker:
     ) -> dict[int, TrackedObject]:
         """Objects of stored frames that were not detected in this one."""
         assert self.propagation is not None
+        rules = self.propagation.spec
         totals: dict[int, Tensor] = {}
         entries: dict[int, list[_Entry]] = {}
         for stored in self.history:
-            lost = {i: o for i, o in stored.objects.items() if i not in detected}
+            lost = {i: o for i, o in stored.objects.items() if i not in detected and self._is_alive(i)}
             if not lost:
                 continue
             boxes = torch.stack([o.box for o in lost.values()]).to(features) * frame.scale
@@ -151,9 +188,19 @@ class OnlineTracker:
         masks = []
         for object_id, total in totals.items():
             mean = total / len(entries[object_id])
-            if not self.propagation.spec.network_px_propagation:
+            if not rules.network_px_propagation:
                 mean = to_frame(mean[None], frame)[0]
-            masks.append(mean >= self.propagation.spec.mask_threshold)
+            mask = mean >= rules.mask_threshold
+            if rules.min_peak:
+                mask &= mean.max() >= rules.min_peak
+            if rules.visible_only:
+                for other in detected.values():
+                    rows, columns = (
+                        slice(first, first + n)
+                        for first, n in zip((other.top, other.left), other.crop.shape, strict=True)
+                    )
+                    mask[rows, columns] &= ~other.crop
+            masks.append(mask)
         propagated = {}
         for (object_id, past), mask, span in zip(entries.items(), masks, bounds(masks), strict=True):
             if span is None:
@@ -173,22 +220,31 @@ class OnlineTracker:
 
 
 def track_video(
-    model: ObjProp, frames: Iterable[Frame], video_id: int, category_ids: Sequence[int], spec: InferenceSpec
+    model: ObjProp,
+    frames: Iterable[Frame],
+    video_id: int,
+    category_ids: Sequence[int],
+    spec: InferenceSpec,
+    other_video: Iterator[Frame] | None = None,
 ) -> list[TrackResult]:
     """The tracks of one video; masks become run lengths as soon as their frame is done.
 
-    Args: frames in order; category_ids: id of label 1, 2, ...
+    Args: frames in order; category_ids: id of label 1, 2, ...; other_video as of `OnlineTracker`.
     Returns: tracks of `min_track_frames` or more; score = mean over frames, category = majority (lowest on ties).
     """
-    tracker = OnlineTracker(model, spec)
+    tracker = OnlineTracker(model, spec, other_video)
+    gaps = _Gaps(tracker.propagation.spec.gap_frames) if tracker.propagation is not None else _Gaps(None)
     growing: dict[int, TrackSummary] = {}
     masks: dict[int, dict[int, rle.Rle]] = {}
     num_frames = 0
     for frame in frames:
         objects = tracker.step(frame)
         for (object_id, tracked), mask in zip(objects.items(), encode_masks(list(objects.values())), strict=True):
-            growing.setdefault(object_id, TrackSummary()).add(tracked)
-            masks.setdefault(object_id, {})[num_frames] = mask
+            for kept in gaps.release(
+                object_id, _Seen(num_frames, tracked.label, tracked.score, mask, tracked.propagated)
+            ):
+                growing.setdefault(object_id, TrackSummary()).add(kept.label, kept.score)
+                masks.setdefault(object_id, {})[kept.frame] = kept.mask
         num_frames += 1
     return [
         TrackResult(
@@ -200,6 +256,40 @@ def track_video(
         for object_id, track in growing.items()
         if track.num_frames >= spec.min_track_frames
     ]
+
+
+class _Seen(NamedTuple):
+    """An object in a frame, as a track keeps it."""
+
+    frame: int
+    label: int
+    score: float
+    mask: rle.Rle
+    propagated: bool
+
+
+class _Gaps:
+    """Holds back what was propagated until the object is detected again; `limit` as `PropagationSpec.gap_frames`."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._last_detected: dict[int, int] = {}
+        self._held: dict[int, list[_Seen]] = {}
+
+    def release(self, object_id: int, seen: _Seen) -> list[_Seen]:
+        """What belongs to the track, now that this is known of the object."""
+        if self._limit is None:
+            return [seen]
+        gap = seen.frame - self._last_detected.get(object_id, seen.frame)
+        if seen.propagated:
+            if gap <= self._limit:
+                self._held.setdefault(object_id, []).append(seen)
+            else:
+                self._held.pop(object_id, None)
+            return []
+        self._last_detected[object_id] = seen.frame
+        held = self._held.pop(object_id, [])
+        return [*held, seen] if gap - 1 <= self._limit else [seen]
 
 
 def category_of(label: int, category_ids: Sequence[int], spec: InferenceSpec) -> int:
@@ -215,10 +305,10 @@ class TrackSummary:
     score_sum: float = 0.0
     num_frames: int = 0
 
-    def add(self, tracked: TrackedObject) -> None:
+    def add(self, label: int, score: float) -> None:
         """Count the object of one more frame."""
-        self.labels[tracked.label] += 1
-        self.score_sum += tracked.score
+        self.labels[label] += 1
+        self.score_sum += score
         self.num_frames += 1
 
     @property
