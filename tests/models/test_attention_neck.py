@@ -118,6 +118,9 @@ def test_a_window_over_the_whole_frame_changes_nothing() -> None:
     key, reference = levels(1), levels(2)
     for ours, whole in zip(neck(window_cells=10)(key, reference), neck()(key, reference), strict=True):
         assert torch.allclose(ours, whole, atol=1e-6)
+    module = neck(window_cells=1, gamma_init=1.0)
+    features = (module.conv1(key[0]), module.conv1(reference[0]), module.conv2(key[0]))
+    assert torch.allclose(module(key, reference)[0], key[0] + attention_nearby(*features, 1), atol=1e-6)
     assert not torch.allclose(neck(window_cells=1)(key, reference)[0], neck()(key, reference)[0], atol=1e-3)
 
 

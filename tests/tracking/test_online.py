@@ -471,6 +471,13 @@ def test_a_gap_is_kept_when_the_object_is_detected_behind_it() -> None:
     assert gap_track(script, gap_frames=1) == [True, True, False, False, True, False, False, False, True, False, False]
 
 
+def test_frames_of_a_gap_that_show_nothing_count() -> None:
+    script = [[(0, 1, 0.9)], [], [], [], [(0, 1, 0.9)]]
+    for limit, is_kept in ((2, False), (3, True)):
+        found = gap_track(script, keep_alive_frames=1, gap_frames=limit)
+        assert found == [True, is_kept, False, False, True]
+
+
 def test_what_is_held_back_counts_nothing_in_the_tracks_score() -> None:
     head = recording_propagation(lambda stored: EVERYTHING, gap_frames=1, score_decay=0.5)
     script = [[(0, 1, 0.8)], [], [(0, 1, 0.8)], [], []]
