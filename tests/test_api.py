@@ -88,5 +88,7 @@ def test_a_comparison_brings_verdicts(tmp_path: Path) -> None:
     assert table.verdict.to_dict() == {"baseline": "", "attention_neck": "better"}
     assert table.loc["attention_neck", "superiority"] == 1
     assert table.loc["attention_neck", "p_adjusted"] == table.loc["attention_neck", "p"] < 0.05
-    with pytest.raises(SpecError, match="family: no trial 'neck'"):
-        vistrials.compare(tmp_path, num_draws=500, family=["neck"])
+    with pytest.raises(SpecError, match="family: no trial 'necks' in this table"):
+        vistrials.compare(tmp_path, num_draws=500, family=["necks"])
+    with pytest.raises(SpecError, match="family: no trial of neck, affinity in this table; expected some of baseline"):
+        vistrials.compare(tmp_path, num_draws=500, family=["neck", "affinity"])

@@ -220,7 +220,12 @@ def _members(family: Sequence[str], trials: Sequence[str]) -> set[str]:
     if unknown:
         known = [*parts, *trials]
         raise SpecError(f"family: no trial {unknown[0]!r} in this table{did_you_mean(unknown[0], known)}")
-    return {trial for name in family for trial in parts.get(name, (name,))} if family else set(trials)
+    if not family:
+        return set(trials)
+    members = {trial for name in family for trial in parts.get(name, (name,))}
+    if members.isdisjoint(trials):
+        raise SpecError(f"family: no trial of {', '.join(family)} in this table; expected some of {', '.join(trials)}")
+    return members
 
 
 def _errors(compared: Iterable[tuple[Row, Estimate | None]], plan: SeedPlan | None) -> dict[str, float]:
