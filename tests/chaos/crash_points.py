@@ -16,7 +16,8 @@ _OF_DESCRIPTORS = ("fsync", "ftruncate")
 class CrashPoints:
     """Counts changes below a folder in the order in which they are made, and kills the process at one of them.
 
-    A write is left half done; all else is not done at all. What other threads write (TensorBoard's) has no place in
+    A write is left half done; all else is not done at all. Of the many writes into one file the first, second, fourth,
+    eighth, .. count. What other threads write (TensorBoard's) has no place in
     this order, and is not counted.
     """
 
@@ -77,9 +78,12 @@ class _WatchedFile:
 
     def __init__(self, file: Any, points: CrashPoints, name: str) -> None:
         self._file, self._points, self._name = file, points, name
+        self._num_writes = 0
 
     def write(self, data: Any) -> Any:
-        self._points.reached(f"write {self._name}", lambda: self._write_half(data))
+        self._num_writes += 1
+        if self._num_writes.bit_count() == 1:
+            self._points.reached(f"write {self._name}", lambda: self._write_half(data))
         return self._file.write(data)
 
     def truncate(self, *size: int) -> Any:

@@ -1,5 +1,6 @@
 """The command line in forked processes, which cost the time of their work alone, and can be killed."""
 
+import importlib
 import os
 import signal
 import time
@@ -14,6 +15,12 @@ from vistrials.cli import app
 
 DEADLINE_SECONDS = 300.0
 _CRASHED = 70
+
+# What a run imports on its way: loaded once here instead of in every fork.
+_LOADED_BEFORE = (
+    *("torch._dynamo", "torch.onnx", "torch.utils.tensorboard", "torchvision", "sympy", "numba", "numba.np.ufunc"),
+    *("vistrials.pipeline", "vistrials.commands.display", "vistrials.weights.backbones", "pandas", "scipy.linalg"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,8 @@ def vistrials(
         prepare: called in the new process before the command.
         meanwhile: called here with the process id, such as to kill it.
     """
+    for name in _LOADED_BEFORE:
+        importlib.import_module(name)
     pid = os.fork()
     if pid == 0:
         _be_the_command([str(argument) for argument in arguments], log, prepare)
