@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.engine.tiny_videos import NUM_FRAMES, write_tiny_data_set
+from tests.tiny_runs import TINY, tiny_spec
 from vistrials import pipeline
 from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import SilentReporter
@@ -22,31 +23,6 @@ from vistrials.specs.loading import load_trial, parse_spec
 from vistrials.specs.model import ModelSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.weights.files import digest_of_tensors, read_metadata, read_tensors
-
-TINY: dict[str, Any] = {
-    "model": {
-        "backbone": {"kind": "resnet", "depth": 18, "base_width": 8, "frozen_stages": -1, "norm": "batch_stats"},
-        "fpn": {"channels": 8, "num_levels": 4},
-        "rpn": {
-            "anchors": {"scale": 3},
-            "sampler": {"num": 8, "positive_fraction": 0.5},
-            "proposals": {"num_before_nms": 10, "num_after_nms": 8, "max_num": 8},
-        },
-        "box_head": {"fc_channels": 16, "sampler": {"num": 8, "positive_fraction": 0.5}},
-        "track_head": {"fc_channels": 16},
-        "mask_head": {"num_convs": 1, "channels": 8},
-        "propagation": {"channels": 8, "num_mask_convs": 1},
-    },
-    "train": {
-        "max_iters": 3,
-        "batch_size": 2,
-        "optimizer": {"kind": "adamw", "lr": 1e-3},
-        "schedule": {"kind": "cosine"},
-        "checkpoint_every_iters": 1,
-        "num_workers": 0,
-    },
-    "inference": {"max_detections": 3},
-}
 
 
 class Recording(SilentReporter):
@@ -82,17 +58,6 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return write_tiny_data_set(tmp_path / "data")
-
-
-def tiny_spec(data: Path, name: str = "tiny", **changes: Any) -> TrialSpec:
-    sections: dict[str, Any] = {
-        **TINY,
-        "data": {"source": {"kind": "files", "root": str(data)}, "image_size_px": [64, 48]},
-        "init": {"backbone": "random"},
-    }
-    for section, values in changes.items():
-        sections[section] = {**sections.get(section, {}), **values}
-    return TrialSpec.model_validate({"name": name, "profile": "tiny", **sections})
 
 
 def run(spec: TrialSpec, tmp_path: Path, **how: Any) -> tuple[RunDirectory, Recording]:

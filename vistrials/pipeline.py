@@ -18,7 +18,7 @@ from vistrials.data.loading import build_pair_loader
 from vistrials.data.sources import ResolvedSplit, resolve_split
 from vistrials.engine.devices import build_fabric, choose_device, inference_autocast
 from vistrials.engine.distribution import launch
-from vistrials.engine.inference import PredictionFiles
+from vistrials.engine.inference import PredictionFiles, join_predictions, predict_split
 from vistrials.engine.inference import infer as infer_split
 from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.engine.seeding import seed_everything
@@ -36,6 +36,7 @@ from vistrials.runs.directory import RunDirectory, result_digest
 from vistrials.runs.provenance import (
     describe_device,
     describe_environment,
+    describe_threads,
     record_data,
     record_stage,
     update_provenance,
@@ -47,7 +48,15 @@ from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
 from vistrials.weights.category_rows import category_names, load_for_categories
-from vistrials.weights.files import ROUNDED_FROM, digest_of_tensors, load_weights, read_metadata, save_weights
+from vistrials.weights.files import (
+    ROUNDED_FROM,
+    digest_of_tensors,
+    load_weights,
+    read_metadata,
+    read_tensors,
+    save_weights,
+)
+from vistrials.weights.recorded import check_recorded
 from vistrials.weights.shipped import weights_file
 from vistrials.weights.starts import fills_backbone, holds_backbone
 
@@ -206,7 +215,7 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
     if not (force and "train" in stages):
         directory.check(spec)
     is_to_train = "train" in stages and (force or not directory.is_trained())
-    if is_to_train and (force or not directory.checkpoint.exists()):
+    if is_to_train and (force or not directory.has_checkpoint()):
         _check_start(job)
     todo = [split for split in spec.data.splits if force or not directory.is_evaluated(split)]
     if not todo:
@@ -234,7 +243,7 @@ def _check_start(job: _Job) -> None:
             _check_weights(job.spec, weights_file(file))
         case "trial", trial:
             earlier = _job_of_start(job, trial)
-            if not (earlier.directory.is_trained() or earlier.directory.checkpoint.exists()):
+            if not (earlier.directory.is_trained() or earlier.directory.has_checkpoint()):
                 earlier.directory.check_trainable()
                 _check_start(earlier)
         case "backbone", _:
@@ -282,6 +291,7 @@ def _discard(directory: RunDirectory, stages: Sequence[str], splits: Sequence[st
 
 
 def _prepare(job: _Job) -> None:
+    job.directory.remove_leftovers()
     job.directory.prepare(job.spec)
     if not job.directory.provenance.exists():
         update_provenance(
@@ -311,9 +321,21 @@ def _train(job: _Job) -> None:
                 f"the weights of {spec.name} are chosen by their AP on split {truth.split}, which the run scores too: "
                 "its figures there are the best of several, and so too high; those of other splits are not"
             )
-    with record_stage(directory.provenance, "train", describe_device(str(job.device), job.num_devices)) as entry:
+    goes_on = directory.has_checkpoint()
+    if goes_on and (line := describe_threads(directory.provenance, "train")):
+        job.reporter.warning(line)
+    device = describe_device(str(job.device), job.num_devices)
+    with record_stage(directory.provenance, "train", device, goes_on=goes_on) as entry:
         arguments = (spec, directory, video_set, start, digest, truth)
         entry |= launch(fabric, _train_process, job.reporter, *arguments)
+        trained = directory.best_weights if "validation" in entry else directory.last_weights
+        entry |= {
+            "weights_sha256": sha256_of(trained),
+            "network_sha256": digest_of_tensors(read_tensors(trained)),
+        }
+    os.replace(trained, directory.weights)
+    # Beyond the weights they have only what a training needs to continue, and this one is over.
+    directory.remove_leftovers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +381,7 @@ def _train_process(
     validation = _build_validation(fabric, spec, directory, truth) if truth is not None else None
     seed_everything(directory.seed)
     model = build_model(spec.model, video_set.num_categories)
-    if not directory.checkpoint.exists():
+    if not directory.has_checkpoint():
         report = start.apply(model, spec.init, [category.name for category in video_set.categories], reporter)
         if fabric.is_global_zero:
             update_provenance(directory.provenance, initial_weights=report)
@@ -379,7 +401,7 @@ def _train_process(
             fabric.device.type == "cuda",
         ),
         spec.train,
-        TrainingFiles(directory.checkpoint, directory.losses, directory.tensorboard),
+        TrainingFiles(directory.checkpoint, directory.previous_checkpoint, directory.losses, directory.tensorboard),
         seed=directory.seed,
         digest=digest,
         reporter=reporter,
@@ -389,15 +411,11 @@ def _train_process(
     entry: dict[str, Any] = {"iterations": iterations}
     if fabric.is_global_zero:
         metadata = _weights_metadata(spec, directory, video_set, iterations)
+        save_weights(directory.last_weights, model, metadata)
         if validation is not None and validation.best is not None:
+            _check_best(directory, validation)
             entry["validation"] = _best_of(validation)
-            save_weights(directory.last_weights, model, metadata)
-            os.replace(directory.best_weights, directory.weights)
             reporter.message(f"keeps the best weights, {validation.best.describe(validation.split)}")
-        else:
-            save_weights(directory.weights, model, metadata)
-        # Beyond the weights it has only what a training needs to continue, and this one is over.
-        directory.checkpoint.unlink(missing_ok=True)
     return entry | _gpu_memory(fabric.device)
 
 
@@ -432,6 +450,21 @@ def _build_validation(fabric: Fabric, spec: TrialSpec, directory: RunDirectory, 
     return Validation(
         spec.train.validation, truth.split, directory.validation, directory.best_weights, score, save_best
     )
+
+
+def _check_best(directory: RunDirectory, validation: Validation) -> None:
+    """Refuse best weights of another iteration than the log says.
+
+    Where a training went back to an earlier checkpoint, and its steps came out otherwise (on a GPU), the file may be of
+    a validation that is no longer on record.
+    """
+    assert validation.best is not None
+    found = read_metadata(directory.best_weights)["iteration"]
+    if found != str(validation.best.iteration):
+        raise RunError(
+            f"{directory.best_weights}: expected the best weights, of iteration {validation.best.iteration}, found "
+            f"those of iteration {found}; train again with --force"
+        )
 
 
 def _best_of(validation: Validation) -> dict[str, Any]:
@@ -523,6 +556,7 @@ def _train_start(job: _Job, earlier: _Job) -> _Start:
             _train(earlier)
         elif differences := directory.differences(earlier.spec):
             job.reporter.warning(f"starts from {directory.path}, trained with other settings: {differences}")
+        check_recorded(directory)
         # Also where it was trained before: on other data its categories and videos would be others.
         record_data(directory.provenance, "train", job.splits.load("train")[0].annotations)
     return _Start(f"trial {name}, seed {job.seed}", directory.weights)
@@ -553,6 +587,7 @@ def _infer(job: _Job, split: str) -> None:
     data, video_set = job.splits.load(split)
     data_digest = record_data(directory.provenance, split, data.annotations)
     names = [category.name for category in video_set.categories]
+    weights_digest = check_recorded(directory)
     metadata = read_metadata(directory.weights)
     trained = json.loads(metadata.get("category_names", json.dumps(names)))
     _check_categories(trained, names, data.annotations)
@@ -565,16 +600,17 @@ def _infer(job: _Job, split: str) -> None:
         )
     # What is recorded of a split with figures is how these came about.
     record = nullcontext({}) if directory.is_evaluated(split) else _record_inference(job, split)
+    files = PredictionFiles(directory.predictions(split), directory.partial_predictions(split))
     with record as entry:
-        weights_digest, network_digest = sha256_of(directory.weights), digest_of_tensors(model.state_dict())
+        network_digest = digest_of_tensors(model.state_dict())
         if job.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(job.device)
-        summary = infer_split(
+        summary = predict_split(
             model.to(job.device),
             video_set,
             spec.data.image_size_px,
             spec.inference,
-            PredictionFiles(directory.predictions(split), directory.partial_predictions(split)),
+            files,
             digest=result_digest(spec, data_digest, weights_digest, sections=("model", "inference")),
             reporter=job.reporter,
             title=f"infer {spec.name} on {split}",
@@ -593,6 +629,7 @@ def _infer(job: _Job, split: str) -> None:
                 "processes": summary.processes,
             }
         )
+    join_predictions(files)
 
 
 def _how_chosen(weights: Path) -> dict[str, Any]:
@@ -604,7 +641,9 @@ def _how_chosen(weights: Path) -> dict[str, Any]:
 
 
 def _record_inference(job: _Job, split: str) -> AbstractContextManager[dict[str, Any]]:
-    return record_stage(job.directory.provenance, f"infer/{split}", describe_device(str(job.device)))
+    goes_on = job.directory.partial_predictions(split).exists()
+    device = describe_device(str(job.device))
+    return record_stage(job.directory.provenance, f"infer/{split}", device, goes_on=goes_on)
 
 
 def _hold_against_figures(job: _Job, split: str) -> None:
@@ -648,7 +687,7 @@ def _evaluate(job: _Job, split: str) -> None:
             f"and {directory.predictions(split)} is what an evaluation server reads"
         )
         return
-    with record_stage(directory.provenance, f"evaluate/{split}", describe_device("cpu")):
+    with record_stage(directory.provenance, f"evaluate/{split}", describe_device("cpu"), goes_on=False):
         job.reporter.stage(f"evaluate {spec.name} on {split}", None)
         evaluation = evaluate_files(data.annotations, directory.predictions(split))
         for warning in evaluation.warnings:
@@ -656,6 +695,6 @@ def _evaluate(job: _Job, split: str) -> None:
         video_ids = tuple(sorted(video.id for video in video_set.videos))
         matches = StoredMatches(video_ids, evaluation.category_ids, evaluation.matches)
         save_matches(directory.matches(split), matches)
-        # The figures come last: they say that the split is evaluated.
-        figures = {"trial": spec.name, "profile": spec.profile, "seed": job.seed, "split": split}
-        save_json_atomic(directory.metrics(split), figures | evaluation.to_dict(), indent=2)
+    # The figures come last: they say that the split is evaluated.
+    figures = {"trial": spec.name, "profile": spec.profile, "seed": job.seed, "split": split}
+    save_json_atomic(directory.metrics(split), figures | evaluation.to_dict(), indent=2)

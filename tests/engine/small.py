@@ -101,4 +101,5 @@ def published_spec(**changes: object) -> TrainSpec:
 
 def files_in(folder: Path) -> TrainingFiles:
     folder.mkdir(parents=True, exist_ok=True)
-    return TrainingFiles(folder / "checkpoint.pt", folder / "losses.jsonl", folder / "tensorboard")
+    names = ("checkpoint.pt", "checkpoint-previous.pt", "losses.jsonl", "tensorboard")
+    return TrainingFiles(*(folder / name for name in names))

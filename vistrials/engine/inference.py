@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from vistrials.engine.devices import inference_autocast
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
 from vistrials.engine.side_by_side import call_side_by_side, most_processes, one_thread
+from vistrials.errors import RunError
 from vistrials.formats.files import replacing
 from vistrials.freed_memory import keep_freed_memory
 from vistrials.models.folding import for_inference, is_large
@@ -65,6 +67,20 @@ def infer(
     image_size_px: tuple[int, int],
     spec: InferenceSpec,
     files: PredictionFiles,
+    **how: Any,
+) -> InferenceSummary:
+    """Predict the tracks of all videos into one file: `predict_split`, then `join_predictions`."""
+    summary = predict_split(model, video_set, image_size_px, spec, files, **how)
+    join_predictions(files)
+    return summary
+
+
+def predict_split(
+    model: ObjProp,
+    video_set: VideoSet,
+    image_size_px: tuple[int, int],
+    spec: InferenceSpec,
+    files: PredictionFiles,
     *,
     digest: str,
     reporter: Reporter,
@@ -77,7 +93,7 @@ def infer(
     predictions are the same for any number of processes.
 
     Each finished video is a line of the partial file, whose first line holds `digest`; a file of another
-    digest is thrown away. In the end the tracks, in the order of the videos, become one JSON list.
+    digest is thrown away, and so are videos from the first damaged line on.
 
     Args:
         model: with its weights, on its device; left as it is.
@@ -100,8 +116,8 @@ def infer(
     autocast = inference_autocast(spec.precision, device)
     model = for_inference(model)
     category_ids = [category.id for category in video_set.categories]
-    finished = _open_partial(files.partial, digest)
     videos = video_set.videos
+    finished = _open_partial(files.partial, digest, videos)
     reporter.stage(title, sum(len(video) for video in videos))
     todo = range(finished, len(videos))
     processes = max(1, min(max_processes or most_processes(), len(todo))) if has_one_thread(model) else 1
@@ -133,10 +149,10 @@ def infer(
             if row is None:
                 done = f"{number} of {len(videos)} videos"
                 raise Interrupted(f"stopped after {done}; the same command continues from there")
-            partial.write(json.dumps(row) + "\n")
+            partial.write(_as_line(row))
             partial.flush()
             reporter.advance(0 if tell else row["frames"], seconds_per_frame=row["seconds"] / row["frames"])
-    return _assemble(files, videos, processes)
+    return _summarise(files.partial, processes)
 
 
 class _Stopped(Exception):
@@ -158,16 +174,26 @@ def _frames_without_end(video_set: VideoSet, video: Video, image_size_px: tuple[
         yield from iter_frames(video_set, video, image_size_px)
 
 
-def _open_partial(path: Path, digest: str) -> int:
+_CHECKSUM = "crc32"
+"""Of a line of the partial file: a damaged one is not taken for predictions."""
+
+
+def _as_line(row: dict[str, Any]) -> str:
+    return json.dumps(row | {_CHECKSUM: zlib.crc32(json.dumps(row).encode())}) + "\n"
+
+
+def _open_partial(path: Path, digest: str, videos: Sequence[Video]) -> int:
     """Make the partial file begin with the header of this digest; the number of finished videos in it."""
     header = json.dumps({"digest": digest}) + "\n"
+    if path.is_dir():
+        raise RunError(f"{path}: expected a file of predictions, found a folder; remove it")
     if path.exists():
         with open(path, "rb+") as file:
             if file.readline() == header.encode():
                 finished, whole = 0, file.tell()
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break  # torn by a power cut
+                for line, video in zip(file, videos, strict=False):
+                    if not _is_whole(line, video):
+                        break  # torn by a power cut, or damaged since
                     finished, whole = finished + 1, whole + len(line)
                 file.truncate(whole)
                 return finished
@@ -175,23 +201,40 @@ def _open_partial(path: Path, digest: str) -> int:
     return 0
 
 
-def _assemble(files: PredictionFiles, videos: tuple[Video, ...], processes: int) -> InferenceSummary:
-    """Join the lines of the partial file, one in memory at a time."""
-    num_frames, num_tracks, seconds = 0, 0, 0.0
-    with (
-        replacing(files.predictions) as temporary,
-        open(files.partial, encoding="utf-8") as lines,
-        open(temporary, "w", encoding="utf-8") as out,
-    ):
+def _is_whole(line: bytes, video: Video) -> bool:
+    """Whether a line holds what was predicted of this video."""
+    try:
+        row = json.loads(line)
+        del row[_CHECKSUM]
+        return line == _as_line(row).encode() and row["video_id"] == video.id
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _finished_rows(partial: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a partial file, one in memory at a time."""
+    with open(partial, encoding="utf-8") as lines:
         next(lines)
+        yield from map(json.loads, lines)
+
+
+def _summarise(partial: Path, processes: int) -> InferenceSummary:
+    num_videos, num_frames, num_tracks, seconds = 0, 0, 0, 0.0
+    for row in _finished_rows(partial):
+        num_videos, num_frames = num_videos + 1, num_frames + row["frames"]
+        num_tracks, seconds = num_tracks + len(row["tracks"]), seconds + row["seconds"]
+    return InferenceSummary(num_videos, num_frames, num_tracks, round(seconds, 3), processes)
+
+
+def join_predictions(files: PredictionFiles) -> None:
+    """Make the tracks of all videos, in the order of the videos, one JSON list."""
+    with replacing(files.predictions) as temporary, open(temporary, "w", encoding="utf-8") as out:
         out.write("[")
-        for line in lines:
-            row = json.loads(line)
-            num_frames, seconds = num_frames + row["frames"], seconds + row["seconds"]
+        first = True
+        for row in _finished_rows(files.partial):
             for track in row["tracks"]:
-                out.write(",\n" if num_tracks else "\n")
+                out.write("\n" if first else ",\n")
                 out.write(json.dumps(track))
-                num_tracks += 1
+                first = False
         out.write("\n]\n")
     files.partial.unlink()
-    return InferenceSummary(len(videos), num_frames, num_tracks, round(seconds, 3), processes)

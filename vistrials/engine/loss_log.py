@@ -2,12 +2,15 @@
 
 import json
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from torch.utils.tensorboard import SummaryWriter
 
+from vistrials.errors import RunError
 from vistrials.formats.files import replacing
 
 
@@ -42,6 +45,10 @@ class LossLog:
             if key not in ("iter", "epoch"):
                 self._writer.add_scalar(key, value, int(record["iter"]))
 
+    def sync(self) -> None:
+        """Have all that was written on disk, before a checkpoint that counts on it."""
+        os.fsync(self._file.fileno())
+
     def write_validation(self, record: dict[str, float]) -> None:
         """Show figures of a validation in TensorBoard, as validation/AP and so on; its own log is kept elsewhere."""
         for key, value in record.items():
@@ -50,18 +57,42 @@ class LossLog:
         self._writer.flush()
 
 
+def check_log(path: Path, iteration: int) -> None:
+    """Make sure that every one of the first `iteration` steps has its record: they will not be made again.
+
+    Raises:
+        RunError: the file is gone, damaged or shorter.
+    """
+    logged = {number for number, _ in _records(path)}
+    missing = next((number for number in range(1, iteration + 1) if number not in logged), None)
+    if missing is not None:
+        raise RunError(
+            f"{path}: expected a record of each of the {iteration} iterations that the checkpoint holds, "
+            f"found none of iteration {missing}; put the file back, or train from the start with --force"
+        )
+
+
 def keep_iterations(path: Path, iteration: int) -> None:
     """Keep the records of iterations up to `iteration`; the file is made where it is missing.
 
     A training that was cut off may have logged steps that no checkpoint holds; they will be logged again.
     """
-    kept = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                if json.loads(line)["iter"] <= iteration:
-                    kept.append(line + "\n")
-            except (ValueError, KeyError, TypeError):
-                continue  # torn by a power cut; whole lines follow from the steps repeated
+    kept = [line + "\n" for number, line in _records(path) if number <= iteration]
     with replacing(path) as temporary:
         temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def _records(path: Path) -> Iterator[tuple[int, str]]:
+    """Iteration and text of each record; lines that are none, such as one torn by a power cut, are passed over."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunError(f"{path}: cannot be read ({reason}); remove it, or redo with --force") from None
+    for line in text.splitlines():
+        try:
+            yield int(json.loads(line)["iter"]), line
+        except (ValueError, KeyError, TypeError):
+            continue

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vistrials.engine.interruption import Interrupted, StopRequest
-from vistrials.engine.loss_log import LossLog
+from vistrials.engine.loss_log import LossLog, check_log
 from vistrials.engine.optimisation import build_optimizer, learning_rate_factor
 from vistrials.engine.reporting import Reporter
 from vistrials.engine.seeding import seed_step
-from vistrials.engine.training_state import TrainingState, load_checkpoint, save_checkpoint
+from vistrials.engine.training_state import TrainingState, load_last_checkpoint, save_checkpoint
 from vistrials.engine.validation import CHOSEN_BY, Validation
-from vistrials.errors import VistrialsError
+from vistrials.errors import CheckpointError, VistrialsError
 from vistrials.freed_memory import keep_freed_memory
 from vistrials.specs.training import TrainSpec
 
@@ -30,6 +30,11 @@ SHOWN_MEAN_ITERS = 50
 
 _STOPPING = (
     "stopping: finishes this step and saves it; Ctrl-C again stops at once and loses the steps since the last save"
+)
+
+_DIVERGED = (
+    "expected finite numbers; nothing of it was saved; lower train.optimizer.lr or train.clip_grad_norm, "
+    "or check the data with `vistrials data check`"
 )
 
 
@@ -47,9 +52,10 @@ class BatchLoader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrainingFiles:
-    """Where a training keeps its state and its log."""
+    """Where a training keeps its last two states and its log."""
 
     checkpoint: Path
+    previous_checkpoint: Path
     losses: Path
     tensorboard: Path
 
@@ -95,17 +101,24 @@ def fit(
         Steps of the whole training, those of earlier calls among them.
 
     Raises:
-        TrainingError: a loss or the gradient is no longer finite.
+        TrainingError: a loss, the gradient or a weight is no longer finite.
         Interrupted: stopped by a signal, after the step was finished and saved.
-        CheckpointError: the checkpoint is damaged or belongs to another spec.
+        CheckpointError: both checkpoints are damaged, or the last belongs to another spec.
+        RunError: the log lacks steps that the checkpoint holds.
         VistrialsError: the validation could not be made.
     """
     optimizer = build_optimizer(spec.optimizer, model.parameters(), fused=spec.precision != "16-mixed")
     step = _Step(fabric, model, optimizer, spec, seed)
-    checkpoints = _Checkpoints(fabric, model, optimizer, files.checkpoint, digest)
-    start = checkpoints.resume()
+    checkpoints = _Checkpoints(fabric, model, optimizer, files, digest)
+    start = checkpoints.resume(reporter)
+    check_log(files.losses, start)
     loader = load_batches(start)
     total_iters = spec.total_iters(loader.iters_per_epoch)
+    if start > total_iters:
+        raise CheckpointError(
+            f"{files.checkpoint}: iteration: expected at most {total_iters}, the length of the training, found "
+            f"{start}; train from the start with --force"
+        )
     model.train()
     reporter.stage(title, total_iters)
     reporter.advance(start)
@@ -121,7 +134,7 @@ def fit(
             step_began = time.perf_counter()
             batch = next(batches, None)
             if batch is None:
-                checkpoints.save(done)
+                checkpoints.save(done, log)
                 raise Interrupted(_how_to_go_on(done, total_iters))
             data_seconds = time.perf_counter() - step_began
             values, stopping = step.take(batch, done, total_iters, stop)
@@ -132,7 +145,7 @@ def fit(
             reporter.advance(1, **shown, lr=values["lr"], **validations.shown)
             is_due = validations.is_due(done + 1)
             if stopping or is_due or (done + 1) % spec.checkpoint_every_iters == 0 or done + 1 == total_iters:
-                checkpoints.save(done + 1)
+                checkpoints.save(done + 1, log)
             if stopping:
                 raise Interrupted(_how_to_go_on(done + 1, total_iters))
             if is_due and validations.take(done + 1):
@@ -197,25 +210,45 @@ class _Checkpoints:
     fabric: Fabric
     model: nn.Module
     optimizer: Optimizer
-    path: Path
+    files: TrainingFiles
     digest: str
 
-    def resume(self) -> int:
+    def resume(self, reporter: Reporter) -> int:
         """Put the saved state in place; the number of steps that it had finished, 0 without one."""
-        if not self.path.exists():
+        path, previous = self.files.checkpoint, self.files.previous_checkpoint
+        if not (path.exists() or previous.exists()):
             return 0
-        state = load_checkpoint(self.path, self.digest)
-        self.model.load_state_dict(state.model)
-        self.optimizer.load_state_dict(state.optimizer)
-        self.fabric.strategy.precision.load_state_dict(state.grad_scaler)
+        state, problem = load_last_checkpoint(path, previous, self.digest)
+        try:
+            self.model.load_state_dict(state.model)
+            self.optimizer.load_state_dict(state.optimizer)
+            self.fabric.strategy.precision.load_state_dict(state.grad_scaler)
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"{path}: of another network ({reason}); train from the start with --force") from None
+        if problem is not None:
+            reporter.warning(problem)
+            self.fabric.barrier()  # until all ranks have read it
+            if self.fabric.is_global_zero:
+                previous.replace(path)
         return state.iteration
 
-    def save(self, iteration: int) -> None:
-        """Save the state after so many steps."""
+    def save(self, iteration: int, log: LossLog | None) -> None:
+        """Save the state after so many steps, and before it what was logged of them.
+
+        Raises:
+            TrainingError: the last step has made a weight infinite or NaN; what was saved before stays.
+        """
+        model = self.model.state_dict()
+        broken = next((name for name, value in model.items() if not torch.isfinite(value).all()), None)
+        if broken is not None:
+            raise TrainingError(f"iteration {iteration}: {broken} holds infinity or NaN after the step: {_DIVERGED}")
+        if log is not None:
+            log.sync()
         if self.fabric.is_global_zero:
             scaler = self.fabric.strategy.precision.state_dict()
-            model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
-            save_checkpoint(self.path, TrainingState(iteration, self.digest, model, optimizer, scaler))
+            state = TrainingState(iteration, self.digest, model, self.optimizer.state_dict(), scaler)
+            save_checkpoint(self.files.checkpoint, self.files.previous_checkpoint, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +347,7 @@ def _check_finite(values: dict[str, float], iteration: int) -> None:
     checked = {name: value for name, value in values.items() if name.startswith("loss_") or name == "grad_norm"}
     broken = [f"{name} is {value}" for name, value in checked.items() if not math.isfinite(value)]
     if broken:
-        raise TrainingError(
-            f"iteration {iteration}: {', '.join(broken)}: expected finite numbers; nothing of it was saved; "
-            "lower train.optimizer.lr or train.clip_grad_norm, or check the data with `vistrials data check`"
-        )
+        raise TrainingError(f"iteration {iteration}: {', '.join(broken)}: {_DIVERGED}")
 
 
 def _how_to_go_on(done: int, total_iters: int) -> str:

@@ -79,10 +79,18 @@ class Validation:
         """Take up the validations of the first `iteration` steps, and forget later ones: they will be made again.
 
         Raises:
-            RunError: the log holds something else, or the best weights that it speaks of are gone.
+            RunError: the log holds something else, lacks a validation, or the best weights that it speaks of are gone.
         """
         keep_iterations(self._log, iteration)
         self.records = [_read(line, self._log) for line in self._log.read_text(encoding="utf-8").splitlines()]
+        made = {record.iteration for record in self.records}
+        # That of the last step may have been broken off, and is made again.
+        missing = [due for due in range(self._spec.every_iters, iteration, self._spec.every_iters) if due not in made]
+        if missing:
+            raise RunError(
+                f"{self._log}: expected the validation of iteration {missing[0]}, found none; put the file back, or "
+                "train again with --force"
+            )
         if self.best is not None and not self._best_weights.exists():
             raise RunError(
                 f"{self._best_weights}: expected the weights of iteration {self.best.iteration}, the best so far, "

@@ -1,0 +1,2 @@
+# numpy.unique looks at numpy.ma, which numpy imports at its first use; by several threads at once that has failed.
+import numpy.ma  # noqa: F401

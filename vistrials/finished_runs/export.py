@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.errors import CheckpointError
-from vistrials.formats.files import WEIGHTS_SUFFIX, check_output, refuse_to_replace
+from vistrials.formats.files import WEIGHTS_SUFFIX, check_output, refuse_to_replace, sha256_of
 from vistrials.formats.json_file import save_json_atomic
 from vistrials.runs.directory import RunDirectory
 from vistrials.runs.provenance import read_provenance
 from vistrials.weights.files import read_metadata, read_tensors, save_tensors, save_torch_file
 from vistrials.weights.original_names import to_original
+from vistrials.weights.recorded import check_recorded
 
 
 def export_weights(
@@ -43,12 +44,14 @@ def export_weights(
         _copy_weights(source, out, half, original)
         return written
     directory, spec = RunDirectory.open(source)
+    check_recorded(directory)
     _copy_weights(directory.weights, out, half, original)
     record = {
         "trial": spec.name,
         "profile": spec.profile,
         "command": f"vistrials run {spec.name} --profile {spec.profile} --seed {directory.seed}",
         "half_precision": half,
+        "sha256": sha256_of(out),
         "figures": {
             split: directory.read_metrics(split) for split in spec.data.splits if directory.is_evaluated(split)
         },

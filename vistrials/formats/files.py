@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Collection, Iterable, Iterator
@@ -12,6 +13,9 @@ from vistrials.errors import DataError
 
 WEIGHTS_SUFFIX = ".safetensors"
 """How files of our own weights end."""
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+"""What `_temporary_name` makes."""
 
 
 @contextmanager
@@ -28,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder is missing, full or not writable.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = _temporary_name(path)
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -36,6 +40,15 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unfinished_files(folder: Path) -> list[Path]:
+    """What `replacing` was writing into a folder when its process was killed; nobody may be writing there now."""
+    return [file for file in folder.glob(".*.tmp") if _TEMPORARY.fullmatch(file.name)]
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
 
 
 @contextmanager
@@ -52,7 +65,7 @@ def replacing_numbered(folder: Path, suffix: str) -> Iterator[Path]:
     Raises:
         OSError: as `replacing`.
     """
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    temporary = _temporary_name(folder)
     temporary.mkdir()
     try:
         yield temporary

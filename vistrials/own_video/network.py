@@ -16,6 +16,7 @@ from vistrials.specs.loading import load_trial, parse_spec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import Category
 from vistrials.weights.files import load_weights, read_metadata
+from vistrials.weights.recorded import check_recorded
 from vistrials.weights.shipped import weights_file
 
 
@@ -49,7 +50,7 @@ def find_run(folder: Path | str, overrides: Sequence[str] = ()) -> Weights:
         overrides: of its spec, such as inference.nms_iou=0.4.
 
     Raises:
-        RunError: there is no such run, or it has no weights.
+        RunError: there is no such run, or it has no weights, or others than those that it has recorded.
         CheckpointError: they are damaged, or do not say which categories they know.
         SpecError: an override does not fit.
     """
@@ -58,6 +59,7 @@ def find_run(folder: Path | str, overrides: Sequence[str] = ()) -> Weights:
         evaluated = any(directory.is_evaluated(split) for split in spec.data.splits)
         command = directory.command("run", *(["--force"] if evaluated else []))
         raise RunError(f"{directory.path}: no weights here; `{command}` makes them, or name others with --weights FILE")
+    check_recorded(directory)
     if overrides:
         spec = load_trial(directory.spec, None, overrides)
     return Weights(directory.weights, spec, _categories(directory.weights, read_metadata(directory.weights)))

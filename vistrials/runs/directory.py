@@ -9,15 +9,15 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from vistrials.errors import RunError, SpecError
-from vistrials.formats.files import replacing
+from vistrials.errors import DataError, RunError, SpecError
+from vistrials.formats.files import replacing, unfinished_files
 from vistrials.formats.json_file import load_json
 from vistrials.runs.recorded_spec import RecordedSpec, read_recorded_spec, read_whole_spec
 from vistrials.specs.custom import FOLDER as MODULES
@@ -133,6 +133,11 @@ class RunDirectory:
         return self.path / "checkpoint.pt"
 
     @property
+    def previous_checkpoint(self) -> Path:
+        """The one before, should the last be damaged."""
+        return self.path / "checkpoint-previous.pt"
+
+    @property
     def weights(self) -> Path:
         """What the run predicts with: the weights of the last iteration, or the best ones of its validations."""
         return self.path / "weights.safetensors"
@@ -144,7 +149,7 @@ class RunDirectory:
 
     @property
     def last_weights(self) -> Path:
-        """Of a training with validations, the weights of the last iteration."""
+        """Of a training with validations, the weights of the last iteration; of another until its end is recorded."""
         return self.path / "weights-last.safetensors"
 
     def predictions(self, split: str | None = None) -> Path:
@@ -169,6 +174,10 @@ class RunDirectory:
     def is_trained(self) -> bool:
         """Whether the final weights are here."""
         return self.weights.exists()
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is a state that a training continues from."""
+        return self.checkpoint.exists() or self.previous_checkpoint.exists()
 
     def is_inferred(self, split: str) -> bool:
         """Whether all predictions of a split are here."""
@@ -316,26 +325,41 @@ class RunDirectory:
         Raises:
             RunError: the file is damaged.
         """
-        path = self.metrics(split)
-        metrics = load_json(path)
+        path, cure = self.metrics(split), "delete the file and run again"
+        try:
+            metrics = load_json(path)
+        except DataError as error:
+            raise RunError(f"{error}; {cure}") from None
         if not isinstance(metrics, dict) or "AP" not in metrics:
-            raise RunError(f"{path}: expected figures such as AP, found none; delete the file and run again")
+            raise RunError(f"{path}: expected figures such as AP, found none; {cure}")
         return metrics
 
     def _has_results(self) -> bool:
-        return self.checkpoint.exists() or self.is_trained() or bool(self._outputs_after_training())
+        return self.has_checkpoint() or self.is_trained() or bool(self._outputs_after_training())
 
     def clear(self) -> None:
         """Remove everything that runs write here, except `modules`, from which they go on; other files stay."""
         if self.tensorboard.is_dir():
             shutil.rmtree(self.tensorboard)
         files = (
-            *(self.spec, self.provenance, self.losses, self.checkpoint),
+            *(self.spec, self.provenance, self.losses, self.checkpoint, self.previous_checkpoint),
             *(self.weights, self.best_weights, self.last_weights),
             *(self.validation, self.validation_predictions, self.partial_validation_predictions),
         )
         for file in [*files, *self._outputs_after_training()]:
             file.unlink(missing_ok=True)
+
+    def remove_leftovers(self) -> None:
+        """Remove what a process that was killed left half written, or did not come to remove; files of others stay."""
+        left = [*unfinished_files(self.path), *unfinished_files(self.modules)]
+        if self.weights.is_file():
+            left += [self.checkpoint, self.previous_checkpoint, self.best_weights]
+            left += [self.validation_predictions, self.partial_validation_predictions]
+        for finished in self.path.glob("predictions*.json"):
+            left.append(finished.with_suffix(".partial.jsonl"))
+        for file in left:
+            with suppress(OSError):  # in nobody's way
+                file.unlink()
 
     def clear_split(self, split: str) -> None:
         """Remove predictions, matches and figures of a split."""

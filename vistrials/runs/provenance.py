@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import vistrials
-from vistrials.errors import RunError
+from vistrials.errors import DataError, RunError
 from vistrials.formats.files import sha256_of
 from vistrials.formats.json_file import load_json, save_json_atomic
 from vistrials.machine import num_cores
 
 _PACKAGES = ("torch", "torchvision", "numpy", "lightning-fabric", "pydantic", "safetensors", "pillow", "pycocotools")
+_SECTIONS = ("data", "stages", "environment", "initial_weights")
 _THREAD_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 _PACKAGE_DIR = Path(vistrials.__file__).resolve().parent
 
@@ -40,15 +41,27 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """A provenance file; empty where there is none.
 
     Raises:
-        RunError: it holds something else.
+        RunError: it is damaged.
     """
-    content = load_json(path) if path.exists() else {}
+    cure = "put it back, or redo the run with --force"
+    try:
+        content = load_json(path) if path.exists() else {}
+    except DataError as error:
+        raise RunError(f"{error}; {cure}") from None
     if not isinstance(content, dict):
-        raise RunError(
-            f"{path}: expected an object, found a {type(content).__name__}: the file is damaged; "
-            "put it back, or redo the run with --force"
-        )
+        raise RunError(f"{path}: expected an object, found a {type(content).__name__}: the file is damaged; {cure}")
+    sections = {name: content.get(name, {}) for name in _SECTIONS}
+    sections |= {f"{name}/{key}": value for name in ("data", "stages") for key, value in _items(sections[name])}
+    for name, value in sections.items():
+        if not isinstance(value, dict):
+            raise RunError(
+                f"{path}: {name}: expected an object, found a {type(value).__name__}: the file is damaged; {cure}"
+            )
     return content
+
+
+def _items(section: Any) -> list[tuple[str, Any]]:
+    return list(section.items()) if isinstance(section, dict) else []
 
 
 def record_data(path: Path, split: str, annotations: Path) -> str:
@@ -72,22 +85,23 @@ def record_data(path: Path, split: str, annotations: Path) -> str:
 
 
 @contextmanager
-def record_stage(path: Path, name: str, device: str) -> Iterator[dict[str, Any]]:
+def record_stage(path: Path, name: str, device: str, *, goes_on: bool) -> Iterator[dict[str, Any]]:
     """Note times and memory of a stage, also of one that is broken off; going on adds to its seconds.
+
+    The record comes before the file that says that the stage is done, so that no kill leaves the one without the other.
 
     Args:
         path: of provenance.json.
         name: of the stage, such as train or infer/minival.
         device: name of the device, as `describe_device` gives it.
+        goes_on: whether something is there of what an earlier call of this stage has done.
 
     Yields:
         A dictionary for further entries.
     """
     environment = describe_environment()
     content = read_provenance(path)
-    before = content.get("stages", {}).get(name, {})
-    if before.get("finished"):
-        before = {}
+    before = content.get("stages", {}).get(name, {}) if goes_on else {}
     entry: dict[str, Any] = {
         "device": device,
         "started": before.get("started", _now()),
@@ -97,6 +111,8 @@ def record_stage(path: Path, name: str, device: str) -> Iterator[dict[str, Any]]
     }
     if content.setdefault("environment", environment) != environment:
         entry["environment"] = environment  # other code or another machine than the first stage had
+    # Now and not only at the end: of a process that is killed this is all that is known.
+    update_provenance(path, environment=content["environment"], stages={name: {**before, **entry}})
     reset_peak_memory()
     began = time.perf_counter()
     more: dict[str, Any] = {}
@@ -109,6 +125,21 @@ def record_stage(path: Path, name: str, device: str) -> Iterator[dict[str, Any]]
         update_provenance(
             path, environment=content["environment"], stages={name: entry | {"peak_memory_mib": peak} | more}
         )
+
+
+def describe_threads(path: Path, stage: str) -> str | None:
+    """Where a stage goes on with another number of threads than it had, a line that says so; None otherwise."""
+    content, now = read_provenance(path), _describe_arithmetic()["threads"]
+    entry = content.get("stages", {}).get(stage)
+    if entry is None:
+        return None
+    before = {**content.get("environment", {}), **entry.get("environment", {})}.get("threads", now)
+    if before == now:
+        return None
+    return (
+        f"goes on with {now} threads where it had {before}: sums are rounded in another order, so the result may "
+        f"differ from that of one number; OMP_NUM_THREADS={before} keeps it"
+    )
 
 
 def describe_environment() -> dict[str, Any]:

@@ -21,6 +21,8 @@ from vistrials.errors import CheckpointError
 from vistrials.formats.file_beginnings import NUM_BYTES, PICKLE, SAFETENSORS, ZIP, describe_beginning
 from vistrials.formats.files import replacing
 from vistrials.weights.harmless import harmless_globals
+from vistrials.weights.seal import KEY as SEAL
+from vistrials.weights.seal import check_seal, seal
 from vistrials.weights.wrappers import Found, find_tensors
 
 ROUNDED_FROM = "rounded_from_network_sha256"
@@ -55,7 +57,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     converted = _converted(tensors, half)
     if half and any(value.dtype != converted[key].dtype for key, value in tensors.items()):
         metadata = {**metadata, ROUNDED_FROM: digest_of_tensors(tensors)}
-    content = _with_sorted_header(save(converted, metadata=dict(metadata)))
+    content = seal(save(converted, metadata=dict(metadata)))
     with replacing_checkpoint(path) as temporary:
         temporary.write_bytes(content)
 
@@ -84,7 +86,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     """
     if is_safetensors(path):
         with _open_safetensors(path) as file:
-            return dict(file.metadata() or {})
+            return {name: text for name, text in (file.metadata() or {}).items() if name != SEAL}
     content = load_torch_file(path)
     meta = content.get("meta") if isinstance(content, dict) else None
     meta = meta if isinstance(meta, dict) else {}
@@ -267,21 +269,12 @@ def is_safetensors(path: Path) -> bool:
     return kind == SAFETENSORS or (path.suffix == ".safetensors" and kind not in _MAY_BE_TORCH)
 
 
-def _with_sorted_header(content: bytes) -> bytes:
-    """The same safetensors file with a header that depends on the tensors alone.
-
-    The library orders metadata by chance, so that equal weights would differ in their SHA-256.
-    """
-    length = int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + content[8 + length :]
-
-
 def _open_safetensors(path: Path) -> Any:
     _check_exists(path)
     try:
-        return safe_open(path, framework="pt")
+        file = safe_open(path, framework="pt")
+        check_seal(path)
+        return file
     except (SafetensorError, OSError) as error:
         _refuse_other_files(path)
         raise CheckpointError(f"{path}: not a readable safetensors file ({error}); copy or train it again") from None
