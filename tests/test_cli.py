@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from vistrials.cli import app
 from vistrials.commands.options import all_overrides
+from vistrials.engine.interruption import StopRequest
 from vistrials.specs.loading import load_trial, parse_spec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -172,13 +174,18 @@ def test_debug_shows_where_it_comes_from() -> None:
     assert type(result.exception).__name__ == "SpecError"
 
 
-def test_an_interrupt_is_one_line_and_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupt_is_one_line_and_the_exit_code_of_its_signal(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt() -> None:
+        with StopRequest():
+            signal.raise_signal(number)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vistrials.specs.loading.list_trials", interrupt)
     result = vistrials("list")
-    assert (result.exit_code, result.stderr) == (130, "error: interrupted\n")
+    assert (result.exit_code, result.stderr) == (code, "error: interrupted\n")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from vistrials.commands import (
     trials,
     weights,
 )
-from vistrials.commands.options import EXIT_ERROR, EXIT_INTERRUPTED
+from vistrials.commands.options import EXIT_ERROR
 from vistrials.engine.threads import bound_spinning
 from vistrials.errors import VistrialsError
 
@@ -27,7 +27,7 @@ class _Commands(TyperGroup):
     """Turns what a user can mend, and an interrupt, into one line and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        from vistrials.engine.interruption import Interrupted
+        from vistrials.engine.interruption import Interrupted, exit_code_of_interrupt
 
         try:
             return super().invoke(ctx)
@@ -40,7 +40,7 @@ class _Commands(TyperGroup):
             if ctx.params.get("debug"):
                 raise
             _show_error(str(error) or "interrupted")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+            raise typer.Exit(exit_code_of_interrupt()) from None
 
 
 def _show_error(message: str) -> None:

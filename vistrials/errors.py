@@ -21,6 +21,22 @@ class RunError(VistrialsError):
     """A run directory in a state that the command cannot work with."""
 
 
+class ProcessDied(VistrialsError):
+    """A process that works for this one is gone, not by our will."""
+
+
+def how_it_ended(exit_code: int | None) -> str:
+    """The end of a process in words, after a name such as "its process".
+
+    Args:
+        exit_code: minus the number of the signal that killed it, as `multiprocessing` has it.
+    """
+    if exit_code is None or exit_code >= 0:
+        return f"died with exit code {exit_code or 0}"
+    memory = ", as the system does when memory runs out" if exit_code == -9 else ""
+    return f"was killed by signal {-exit_code}{memory}"
+
+
 def shortened(value: object, limit: int = 60) -> str:
     """A value as a message shows it: the start of one that is longer than `limit` characters."""
     text = repr(value)

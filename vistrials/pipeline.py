@@ -135,7 +135,8 @@ def run(
 ) -> RunDirectory:
     """Train, infer and evaluate; stages that are finished are skipped.
 
-    A trial that starts from another one has that one trained first, under the same profile, data and seed.
+    A trial that starts from another one has that one trained first, under the same profile, data and seed. A run that
+    another process works on is waited for; what that one has finished is not done again.
 
     Args:
         spec: the resolved trial; everything that changes the result is in it.
@@ -154,8 +155,8 @@ def run(
         The folder of the run, with the paths of what it holds.
 
     Raises:
-        RunError: the folder holds a run of another spec or data, another process works on it, or a stage asked for
-            needs one that is neither done nor asked for.
+        RunError: the folder holds a run of another spec or data, or a stage asked for needs one that is neither done
+            nor asked for.
         VistrialsError: anything else that the user can mend, in one line.
         Interrupted: stopped by a signal; the same call continues from there.
     """
@@ -172,7 +173,7 @@ def run(
     )
     if "train" not in stages:
         directory.check_there()
-    with directory.lock():
+    with directory.lock(before_wait=lambda: _say_waiting(job)):
         _check_at_the_door(job, stages, force)
         if force:
             _discard(directory, stages, spec.data.splits)
@@ -191,6 +192,11 @@ def run(
             if "evaluate" in stages:
                 _evaluate(job, split)
     return directory
+
+
+def _say_waiting(job: _Job) -> None:
+    job.reporter.stage("wait for another process", None)
+    job.reporter.message(f"waiting: another process works on {job.directory.path}")
 
 
 def _lacks_something(directory: RunDirectory, split: str, stages: Sequence[str]) -> bool:

@@ -1,8 +1,11 @@
 import copy
+import os
 import pickle
+import signal
 import time
 from dataclasses import fields
 from itertools import islice
+from multiprocessing import active_children
 
 import pytest
 import torch
@@ -10,7 +13,7 @@ import torch
 from tests.data.builders import frame_pixels, make_document, make_track, make_video, small_document, write_set
 from vistrials.data.loading import FramePairDataset, PairBatches, build_pair_loader, collate
 from vistrials.data.transforms import normalise
-from vistrials.errors import DataError, SpecError
+from vistrials.errors import DataError, ProcessDied, SpecError
 from vistrials.formats.annotations import load_video_set
 from vistrials.specs.data import AugmentationSpec, DataSpec
 from vistrials.specs.training import TrainSpec
@@ -202,6 +205,37 @@ def test_cache_and_workers_change_nothing(video_set):
     assert take(cached, 12) == plain
     workers = build_pair_loader(video_set, data_spec(), train_spec(num_workers=2), seed=1)
     assert take(workers, 12) == plain
+
+
+def test_signals_to_all_processes_leave_the_loaders_alone(video_set):
+    others, handler = set(active_children()), signal.getsignal(signal.SIGCHLD)
+    batches = iter(build_pair_loader(video_set, data_spec(), train_spec(num_workers=2), seed=1))
+    loaded = [as_values(next(batches))]
+    loaders = set(active_children()) - others
+    for loader in loaders:
+        os.kill(loader.pid, signal.SIGINT)
+        os.kill(loader.pid, signal.SIGTERM)
+    loaded += [as_values(next(batches)) for _ in range(11)]
+    assert loaded == take(build_pair_loader(video_set, data_spec(), train_spec(), seed=1), 12)
+    assert signal.getsignal(signal.SIGCHLD) == handler and not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    batches.close()
+    assert loaders and not any(loader.is_alive() for loader in loaders)
+
+
+def test_a_loader_that_is_killed_is_one_line_where_its_batch_is_missed(video_set):
+    others = set(active_children())
+    batches = iter(build_pair_loader(video_set, data_spec(), train_spec(num_workers=2), seed=1))
+    next(batches)
+    loaders = set(active_children()) - others
+    num = len(loaders)  # a machine with one core has one
+    loaders.pop().kill()
+    line = (
+        f"^one of {num} processes that load data was killed by signal 9, as the system does when memory runs out; --set"
+    )
+    with pytest.raises(ProcessDied, match=line) as caught:
+        for _ in range(20):
+            next(batches)
+    assert str(caught.value).endswith(f"train.num_workers={num // 2} has fewer")
 
 
 def test_changing_a_batch_in_place_leaves_the_cache_alone(video_set):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vistrials.engine.interruption import StopRequest
+from vistrials.engine.interruption import StopRequest, exit_code_of_interrupt
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +29,13 @@ def test_the_first_signal_is_answered_and_the_second_breaks_off() -> None:
         signal.raise_signal(signal.SIGTERM)  # asks for the same politely
         signal.raise_signal(signal.SIGINT)
     assert len(answers) == 1 and answers[0] != threading.main_thread().name
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_exit_code_names_the_signal(number: int, code: int) -> None:
+    with StopRequest() as stop:
+        signal.raise_signal(number)
+    assert stop.requested and exit_code_of_interrupt() == code
 
 
 def test_a_second_signal_within_the_answer_to_the_first_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import SilentReporter
 from vistrials.engine.training import RunningMeans, TrainingError, fit, sum_losses
 from vistrials.engine.training_state import load_checkpoint
-from vistrials.errors import CheckpointError
+from vistrials.errors import CheckpointError, ProcessDied
 from vistrials.specs.training import SGDSpec, StepSchedule, TrainSpec
 
 
@@ -219,12 +219,28 @@ def test_loader_processes_that_die_of_the_same_signal_do_not_cost_the_work_done(
             for count, batch in enumerate(super().__iter__()):
                 if count == 6:
                     os.kill(os.getpid(), signal.SIGINT)
-                    raise RuntimeError("DataLoader worker exited unexpectedly")
+                    raise ProcessDied("a loader was killed")
                 yield batch
 
     with pytest.raises(Interrupted):
         train(tmp_path, loader=Dying)
     assert load_checkpoint(tmp_path / "checkpoint.pt", "digest").iteration == 6
+
+
+def test_a_loader_process_that_dies_alone_costs_nothing_that_was_done(tmp_path: Path) -> None:
+    class Dying(SmallLoader):
+        def __iter__(self) -> Iterator[Tensor]:
+            for count, batch in enumerate(super().__iter__()):
+                if count == 6:
+                    raise ProcessDied("a loader was killed; less memory")
+                yield batch
+
+    with pytest.raises(
+        TrainingError, match="^a loader was killed; less memory; stopped after iteration 6 of 10; the same"
+    ):
+        train(tmp_path / "cut", loader=Dying)
+    resumed, _ = train(tmp_path / "cut")
+    assert same_weights(train(tmp_path / "whole")[0], resumed)
 
 
 def test_an_error_of_the_loader_is_not_taken_for_an_interruption(tmp_path: Path) -> None:

@@ -88,7 +88,10 @@ def test_a_process_that_dies_is_a_failure_of_its_call_alone() -> None:
         workers.start("a", SilentReporter(), die)
         assert workers.next_finished() == ("a", "its process died with exit code 3")
         workers.start("a", SilentReporter(), be_killed)
-        assert workers.next_finished() == ("a", "its process was killed by signal 9")
+        assert workers.next_finished() == (
+            "a",
+            "its process was killed by signal 9, as the system does when memory runs out",
+        )
         workers.start("b", SilentReporter(), work, "b")
         assert workers.next_finished() == ("b", None)
 

@@ -14,7 +14,6 @@ from vistrials.errors import VistrialsError
 
 EXIT_FAULTS_FOUND = 1
 EXIT_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 JSON_SUFFIXES = (".json", ".json.gz")
 

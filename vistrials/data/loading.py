@@ -1,8 +1,13 @@
 """Frame pairs and their batches for training. A batch is a function of (seed, iteration) and nothing else."""
 
+import signal
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import count
+from multiprocessing import active_children
+from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +39,7 @@ from vistrials.data.transforms import (
     resize_masks,
     resize_shape,
 )
-from vistrials.errors import DataError, SpecError, VistrialsError
+from vistrials.errors import DataError, ProcessDied, SpecError, VistrialsError, how_it_ended
 from vistrials.formats.annotations import decode_mask
 from vistrials.machine import num_cores
 from vistrials.specs.data import AugmentationSpec, DataSpec
@@ -314,10 +319,36 @@ class PairLoader(Iterable[FramePairBatch]):
         )
 
     def __iter__(self) -> Iterator[FramePairBatch]:
-        for batch in self._loader:
-            if isinstance(batch, VistrialsError):
-                raise batch
-            yield batch
+        """The batches.
+
+        Raises:
+            ProcessDied: one of the processes that load is gone; told within 5 s, and only here.
+        """
+        others = set(active_children())
+        with _signals_for_this_process():
+            batches = iter(self._loader)
+        processes = set(active_children()) - others
+        try:
+            while True:
+                try:
+                    batch = next(batches)
+                except (RuntimeError, OSError, EOFError):  # the last two where it died amid the handing over
+                    wait([process.sentinel for process in processes], timeout=1)
+                    ends = [process.exitcode for process in processes if not process.is_alive()]
+                    if not ends:
+                        raise
+                    raise ProcessDied(
+                        f"one of {len(processes)} processes that load data {how_it_ended(ends[0])}; "
+                        f"--set train.num_workers={len(processes) // 2} has fewer"
+                    ) from None
+                if isinstance(batch, VistrialsError):
+                    raise batch
+                yield batch
+        finally:
+            del batches  # which asks them to end
+            for process in processes:
+                process.kill()
+                process.join()
 
 
 def build_pair_loader(
@@ -353,6 +384,26 @@ def build_pair_loader(
     # More processes than cores only take turns.
     num_workers = 0 if train.cache_frames else min(train.num_workers, num_cores())
     return PairLoader(batches, start_iter, num_workers, pin_memory)
+
+
+@contextmanager
+def _signals_for_this_process() -> Iterator[None]:
+    """Processes started in here are out of reach of signals: what these mean is for this one to say.
+
+    Ctrl-C and schedulers such as Slurm signal all processes of a group at once; without its loaders the training could
+    not come to the end of its step. And a loader's own end is told where its batch is missed: torch's handler would
+    raise the error anywhere, such as amid the writing of a checkpoint.
+    """
+    stopping = {signal.SIGINT, signal.SIGTERM}
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGCHLD)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+    try:
+        yield
+    finally:
+        if is_main:
+            signal.signal(signal.SIGCHLD, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _CountFrom(Sampler[int]):

@@ -6,9 +6,16 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
+_last_signal = signal.SIGINT
+
 
 class Interrupted(Exception):
-    """The user stopped the work at a point it can be continued from; the message says how. Exit code 130."""
+    """The user stopped the work at a point it can be continued from; the message says how."""
+
+
+def exit_code_of_interrupt() -> int:
+    """With which a program ends that was asked to stop: 130 by SIGINT, 143 by SIGTERM."""
+    return 128 + _last_signal
 
 
 class StopRequest:
@@ -41,6 +48,8 @@ class StopRequest:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        global _last_signal
+        _last_signal = signal.Signals(number)
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         is_first, self.requested = not self.requested, True  # before the answer: the next signal may come within it

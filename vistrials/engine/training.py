@@ -22,7 +22,7 @@ from vistrials.engine.reporting import Reporter
 from vistrials.engine.seeding import seed_step
 from vistrials.engine.training_state import TrainingState, load_last_checkpoint, save_checkpoint
 from vistrials.engine.validation import CHOSEN_BY, Validation
-from vistrials.errors import CheckpointError, VistrialsError
+from vistrials.errors import CheckpointError, ProcessDied, VistrialsError
 from vistrials.freed_memory import keep_freed_memory
 from vistrials.specs.training import TrainSpec
 
@@ -101,7 +101,8 @@ def fit(
         Steps of the whole training, those of earlier calls among them.
 
     Raises:
-        TrainingError: a loss, the gradient or a weight is no longer finite.
+        TrainingError: a loss, the gradient or a weight is no longer finite; or, after all steps were saved, a process
+            that loads data died.
         Interrupted: stopped by a signal, after the step was finished and saved.
         CheckpointError: both checkpoints are damaged, or the last belongs to another spec.
         RunError: the log lacks steps that the checkpoint holds.
@@ -132,7 +133,11 @@ def fit(
             return start
         for done in range(start, total_iters):
             step_began = time.perf_counter()
-            batch = next(batches, None)
+            try:
+                batch = next(batches, None)
+            except ProcessDied as error:
+                checkpoints.save(done, log)
+                raise TrainingError(f"{error}; {_how_to_go_on(done, total_iters)}") from None
             if batch is None:
                 checkpoints.save(done, log)
                 raise Interrupted(_how_to_go_on(done, total_iters))
@@ -326,10 +331,10 @@ def _open_log(fabric: Fabric, files: TrainingFiles, start: int) -> Any:
 
 
 def _until_stopped(loader: Iterable[Any], stop: StopRequest) -> Iterator[Any]:
-    """The batches, until loader processes die of the Ctrl-C that is to stop the training as well."""
+    """The batches, until loader processes die of what is to stop the training as well."""
     try:
         yield from loader
-    except RuntimeError:
+    except ProcessDied:
         if not stop.requested:
             raise
 

@@ -15,6 +15,7 @@ import torch
 
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter, SendingReporter, deliver
+from vistrials.errors import how_it_ended
 
 
 @dataclass(slots=True)
@@ -29,8 +30,7 @@ class _Worker:
         self.process.join()
         if self.returned is not None:
             return self.returned.value
-        code = self.process.exitcode or 0
-        return f"its process was killed by signal {-code}" if code < 0 else f"its process died with exit code {code}"
+        return f"its process {how_it_ended(self.process.exitcode)}"
 
 
 class Workers:

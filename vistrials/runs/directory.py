@@ -32,6 +32,8 @@ _WITHOUT_EFFECT = frozenset(
 _DIFFERENCES_SHOWN = 3
 # The file outlives the run's process: a colleague who may write in the folder may lock it too.
 _LOCK_MODE = 0o664
+_LOOKS_SECONDS = 0.2
+"""How often a process that waits for a run looks whether it is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,7 +409,7 @@ class RunDirectory:
             if before_wait is None:
                 raise RunError(f"{self.path}: another process works on this run; wait for it or stop it") from None
             before_wait()
-            lock.acquire()
+            lock.acquire(poll_interval=_LOOKS_SECONDS)
         except OSError:
             pass  # a file system without locks, or a folder that can only be read
         try:
