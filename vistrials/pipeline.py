@@ -18,6 +18,7 @@ from vistrials.data.loading import build_pair_loader
 from vistrials.data.sources import ResolvedSplit, resolve_split
 from vistrials.engine.devices import build_fabric, choose_device, inference_autocast
 from vistrials.engine.distribution import launch
+from vistrials.engine.heartbeat import Heartbeat
 from vistrials.engine.inference import PredictionFiles
 from vistrials.engine.inference import infer as infer_split
 from vistrials.engine.reporting import Reporter, SilentReporter
@@ -150,20 +151,23 @@ def run(
         VistrialsError: anything else that the user can mend, in one line.
         Interrupted: stopped by a signal; the same call continues from there.
     """
-    directory, reporter = RunDirectory.for_spec(spec, results_dir, seed), reporter or SilentReporter()
+    directory = RunDirectory.for_spec(spec, results_dir, seed)
+    heartbeat = Heartbeat(directory.activity, reporter or SilentReporter())
     job = _Job(
         spec,
-        _Splits(spec.data, reporter),
+        _Splits(spec.data, heartbeat),
         directory,
         choose_device(device),
         num_devices,
         tuple(overrides),
         starts or {},
-        reporter,
+        heartbeat,
     )
     if "train" not in stages:
         directory.check_there()
-    with directory.lock():
+    if not (force and "train" in stages):
+        directory.check(spec)  # before its record says that this is what it is doing
+    with directory.lock(), heartbeat:
         _check_at_the_door(job, stages, force)
         if force:
             _discard(directory, stages, spec.data.splits)
@@ -203,8 +207,6 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
         build_model(spec.model, num_categories=1)
     if "infer" in stages:
         inference_autocast(spec.inference.precision, job.device)
-    if not (force and "train" in stages):
-        directory.check(spec)
     is_to_train = "train" in stages and (force or not directory.is_trained())
     if is_to_train and (force or not directory.checkpoint.exists()):
         _check_start(job)
@@ -514,13 +516,18 @@ def _find_start(job: _Job) -> _Start:
 def _train_start(job: _Job, earlier: _Job) -> _Start:
     """The weights of the trial that this one starts from, which is trained here if it is not yet."""
     directory, name = earlier.directory, earlier.spec.name
-    waiting = f"waiting: {job.spec.name} starts from {name}, which another process is training"
-    with directory.lock(before_wait=lambda: job.reporter.message(waiting)):
+
+    def say_waiting() -> None:
+        job.reporter.stage(f"wait for {name}", None)
+        job.reporter.message(f"waiting: {job.spec.name} starts from {name}, which another process is training")
+
+    with directory.lock(before_wait=say_waiting):
         if not directory.is_trained():
             settings = f" with {', '.join(earlier.overrides)}" if earlier.overrides else ""
             job.reporter.message(f"{job.spec.name} starts from {name}, which is trained first{settings}")
             _prepare(earlier)
-            _train(earlier)
+            with Heartbeat(directory.activity, job.reporter) as heartbeat:
+                _train(replace(earlier, reporter=heartbeat))
         elif differences := directory.differences(earlier.spec):
             job.reporter.warning(f"starts from {directory.path}, trained with other settings: {differences}")
         # Also where it was trained before: on other data its categories and videos would be others.
