@@ -15,7 +15,7 @@ ROWS = [
     {"__main__"},
     {"cli"},
     {"commands", "api"},
-    {"until_decided"},
+    {"until_decided", "cluster"},
     {"study"},
     {"pipeline", "finished_runs", "own_video"},
     {"engine", "reports"},

@@ -41,7 +41,8 @@ class Pipeline:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    monkeypatch.chdir(tmp_path)  # where a study notes what is queued
     stand_in = Pipeline()
     monkeypatch.setattr(pipeline, "run", stand_in.run)
     return stand_in

@@ -37,6 +37,14 @@ def how_it_ended(exit_code: int | None) -> str:
     return f"was killed by signal {-exit_code}{memory}"
 
 
+def one_line(error: BaseException) -> str:
+    """A message for the user as it is; of a crash its kind and first line."""
+    if isinstance(error, VistrialsError):
+        return str(error)
+    text = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def shortened(value: object, limit: int = 60) -> str:
     """A value as a message shows it: the start of one that is longer than `limit` characters."""
     text = repr(value)

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from vistrials.data.loading import build_pair_loader
 from vistrials.data.sources import ResolvedSplit, resolve_split
 from vistrials.engine.devices import build_fabric, choose_device, inference_autocast
 from vistrials.engine.distribution import launch
+from vistrials.engine.heartbeat import Heartbeat
 from vistrials.engine.inference import PredictionFiles, join_predictions, predict_split
-from vistrials.engine.inference import infer as infer_split
 from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.engine.seeding import seed_everything
 from vistrials.engine.training import TrainingFiles, fit
@@ -160,20 +160,24 @@ def run(
         VistrialsError: anything else that the user can mend, in one line.
         Interrupted: stopped by a signal; the same call continues from there.
     """
-    directory, reporter = RunDirectory.for_spec(spec, results_dir, seed), reporter or SilentReporter()
+    directory = RunDirectory.for_spec(spec, results_dir, seed)
+    heartbeat = Heartbeat(directory.activity, reporter or SilentReporter())
     job = _Job(
         spec,
-        _Splits(spec.data, reporter),
+        _Splits(spec.data, heartbeat),
         directory,
         choose_device(device),
         num_devices,
         tuple(overrides),
         starts or {},
-        reporter,
+        heartbeat,
     )
     if "train" not in stages:
         directory.check_there()
-    with directory.lock(before_wait=lambda: _say_waiting(job)):
+    with directory.lock(before_wait=lambda: _say_waiting(job)), ExitStack() as stack:
+        if not (force and "train" in stages):
+            directory.check(spec)  # before its record says that this is what it is doing
+        stack.enter_context(heartbeat)
         _check_at_the_door(job, stages, force)
         if force:
             _discard(directory, stages, spec.data.splits)
@@ -218,8 +222,6 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
         build_model(spec.model, num_categories=1)
     if "infer" in stages:
         inference_autocast(spec.inference.precision, job.device)
-    if not (force and "train" in stages):
-        directory.check(spec)
     is_to_train = "train" in stages and (force or not directory.is_trained())
     if is_to_train and (force or not directory.has_checkpoint()):
         _check_start(job)
@@ -553,13 +555,18 @@ def _find_start(job: _Job) -> _Start:
 def _train_start(job: _Job, earlier: _Job) -> _Start:
     """The weights of the trial that this one starts from, which is trained here if it is not yet."""
     directory, name = earlier.directory, earlier.spec.name
-    waiting = f"waiting: {job.spec.name} starts from {name}, which another process is training"
-    with directory.lock(before_wait=lambda: job.reporter.message(waiting)):
+
+    def say_waiting() -> None:
+        job.reporter.stage(f"wait for {name}", None)
+        job.reporter.message(f"waiting: {job.spec.name} starts from {name}, which another process is training")
+
+    with directory.lock(before_wait=say_waiting):
         if not directory.is_trained():
             settings = f" with {', '.join(earlier.overrides)}" if earlier.overrides else ""
             job.reporter.message(f"{job.spec.name} starts from {name}, which is trained first{settings}")
             _prepare(earlier)
-            _train(earlier)
+            with Heartbeat(directory.activity, job.reporter) as heartbeat:
+                _train(replace(earlier, reporter=heartbeat))
         elif differences := directory.differences(earlier.spec):
             job.reporter.warning(f"starts from {directory.path}, trained with other settings: {differences}")
         check_recorded(directory)

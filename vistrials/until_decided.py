@@ -1,18 +1,18 @@
 """Seeds added to trials until a verdict on each is in, so that no run is spent on what is decided."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from vistrials.engine.reporting import Reporter, SilentReporter
+from vistrials.engine.reporting import SilentReporter
 from vistrials.errors import SpecError
 from vistrials.evaluation.verdicts import Verdict
 from vistrials.reports.comparison import BASELINE, MARGIN, check_margin, compare_runs
 from vistrials.reports.comparison_text import verdict
 from vistrials.runs.seed_plan import SeedPlan, keep_seed_plan
 from vistrials.specs.trial import TrialSpec
-from vistrials.study import Failure, run_all
+from vistrials.study import Executor, Failure, Local, OpenReporter, run_all
 
 FIRST_LOOK = 3
 """Seeds before the first verdict: two tell next to nothing of their variance."""
@@ -42,8 +42,8 @@ def run_until_decided(
     max_seeds: int = 10,
     device: str = "auto",
     overrides: Sequence[str] = (),
-    num_jobs: int = 1,
-    open_reporter: Callable[[str], AbstractContextManager[Reporter]] = lambda name: nullcontext(SilentReporter()),
+    executor: Executor = Local(),  # noqa: B008 - it holds no state
+    open_reporter: OpenReporter = lambda name: nullcontext(SilentReporter()),
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Run trials and their baseline with FIRST_LOOK seeds, then those that are undecided with one more, and so on.
@@ -57,7 +57,7 @@ def run_until_decided(
         split: on which trials are decided; the main one by default.
         margin: in AP in percent, within which trials count as equal.
         max_seeds: after which what is undecided stays so.
-        device, overrides, num_jobs, open_reporter: as in `run_all`.
+        device, overrides, executor, open_reporter: as in `run_all`.
         say: takes a line about each look.
 
     Raises:
@@ -89,7 +89,7 @@ def run_until_decided(
             range(first, look),
             device=device,
             overrides=overrides,
-            num_jobs=num_jobs,
+            executor=executor,
             open_reporter=open_reporter,
         )
         num_runs += len(todo) * (look - first)

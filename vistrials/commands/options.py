@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from vistrials.finished_runs.predictions import ScoredFiles
 
-from vistrials.errors import VistrialsError
+from vistrials.errors import SpecError, VistrialsError
 
 EXIT_FAULTS_FOUND = 1
 EXIT_ERROR = 2
@@ -113,6 +113,14 @@ def all_overrides(
     if validate_every is not None:
         chosen.append(f"train.validation.every_iters={validate_every}")
     return [*chosen, *(overrides or [])]
+
+
+def seed_numbers(text: str) -> list[int]:
+    """The numbers of --seeds, each once."""
+    numbers = [number.strip() for number in text.split(",")]
+    if not all(number.isdecimal() for number in numbers):
+        raise SpecError(f"--seeds {text}: expected numbers from 0, such as 0,1,2")
+    return list(dict.fromkeys(map(int, numbers)))
 
 
 def keep_files(force: bool, *outputs: Path | None, suffixes: Collection[str] = ()) -> None:

@@ -6,6 +6,19 @@ from typing import Annotated
 
 import typer
 
+from vistrials.commands.execution import (
+    ArrayLimit,
+    Cpus,
+    Gpus,
+    Jobs,
+    Memory,
+    NoWait,
+    On,
+    Partition,
+    Sbatch,
+    Time,
+    choose_executor,
+)
 from vistrials.commands.options import (
     EXIT_FAULTS_FOUND,
     DataDir,
@@ -21,6 +34,7 @@ from vistrials.commands.options import (
     ValidateEvery,
     Weights,
     all_overrides,
+    seed_numbers,
 )
 from vistrials.errors import SpecError
 
@@ -127,13 +141,22 @@ def run_all_command(
     data: DataDir = None,
     results: Results = Path("results"),
     device: Device = "auto",
-    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, which share the cores.")] = 1,
+    on: On = "local",
+    jobs: Jobs = None,
+    partition: Partition = None,
+    gpus: Gpus = None,
+    cpus: Cpus = None,
+    memory: Memory = None,
+    time: Time = None,
+    array_limit: ArrayLimit = None,
+    sbatch: Sbatch = None,
+    no_wait: NoWait = False,
     validate_every: ValidateEvery = None,
     overrides: Overrides = None,
 ) -> None:
     """Run several trials, each after the one that it starts from; finished runs are skipped.
 
-    A trial that fails does not stop the others.
+    A trial that fails does not stop the others. As jobs of Slurm, each run writes log.txt in its folder.
     """
     options = {"--margin": margin, "--max-seeds": max_seeds, "--split": split}
     given = [name for name, value in options.items() if value is not None]
@@ -141,7 +164,21 @@ def run_all_command(
         raise SpecError("--seeds: expected none with --until-decided, which begins with seeds 0, 1 and 2")
     if given and not until_decided:
         raise SpecError(f"{given[0]}: expected only with --until-decided")
-    numbers = _seed_numbers(seeds or "0")
+    if until_decided and no_wait:
+        raise SpecError("--no-wait: expected none with --until-decided, which has to see the figures")
+    numbers = seed_numbers(seeds or "0")
+    executor = choose_executor(
+        on,
+        jobs=jobs,
+        partition=partition,
+        gpus=gpus,
+        cpus=cpus,
+        memory=memory,
+        time=time,
+        array_limit=array_limit,
+        sbatch=sbatch,
+        no_wait=no_wait,
+    )
     from vistrials import study
     from vistrials.commands.display import shared_bars, show_error, show_text
     from vistrials.specs.loading import load_trial, trials_of_parts
@@ -163,7 +200,7 @@ def run_all_command(
                 max_seeds=10 if max_seeds is None else max_seeds,
                 device=device,
                 overrides=changes,
-                num_jobs=jobs,
+                executor=executor,
                 open_reporter=open_reporter,
                 say=show_text,
             )
@@ -174,19 +211,21 @@ def run_all_command(
             )
         else:
             failures = study.run_all(
-                specs, results, numbers, device=device, overrides=changes, num_jobs=jobs, open_reporter=open_reporter
+                specs,
+                results,
+                numbers,
+                device=device,
+                overrides=changes,
+                executor=executor,
+                open_reporter=open_reporter,
             )
             total = len({spec.name for spec in specs}) * len(numbers)
-    show_text(f"{total - len(failures)} of {total} runs are done")
+    if no_wait:
+        show_text(f"{total - len(failures)} of {total} runs are done or in the queue")
+    else:
+        show_text(f"{total - len(failures)} of {total} runs are done")
     for failure in failures:
         show_error(f"{failure.trial} seed {failure.seed}: {failure.reason}")
     if failures:
         show_text("the same command continues with the unfinished ones; `vistrials run` shows in full how one crashes")
         raise typer.Exit(EXIT_FAULTS_FOUND)
-
-
-def _seed_numbers(text: str) -> list[int]:
-    numbers = [number.strip() for number in text.split(",")]
-    if not all(number.isdecimal() for number in numbers):
-        raise SpecError(f"--seeds {text}: expected numbers from 0, such as 0,1,2")
-    return list(dict.fromkeys(map(int, numbers)))

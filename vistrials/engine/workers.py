@@ -33,6 +33,33 @@ class _Worker:
         return f"its process {how_it_ended(self.process.exitcode)}"
 
 
+class ThisProcess:
+    """Calls one after the other in this process, with the interface of `Workers`; a signal breaks off the call."""
+
+    def __init__(self) -> None:
+        self._finished: tuple[Any, str | None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        pass
+
+    @property
+    def has_room(self) -> bool:
+        return self._finished is None
+
+    def start(self, key: Any, reporter: Reporter, function: Callable[..., str | None], *args: Any) -> None:
+        """Call `function(reporter, *args)` to its end."""
+        self._finished = key, function(reporter, *args)
+
+    def next_finished(self) -> tuple[Any, str | None]:
+        """The key of the last call and what it returned."""
+        assert self._finished is not None
+        finished, self._finished = self._finished, None
+        return finished
+
+
 class Workers:
     """At most `num` calls at a time, which share the processor's cores evenly.
 

@@ -103,6 +103,16 @@ class RunDirectory:
         return self.path / "provenance.json"
 
     @property
+    def activity(self) -> Path:
+        """What the run is doing, or why it did not come to its end; see `runs.activity`."""
+        return self.path / ".activity.json"
+
+    @property
+    def log(self) -> Path:
+        """What a run without a terminal has said."""
+        return self.path / "log.txt"
+
+    @property
     def modules(self) -> Path:
         """Copies of the files that custom parts of the network come from."""
         return self.path / MODULES
@@ -188,6 +198,10 @@ class RunDirectory:
     def is_evaluated(self, split: str) -> bool:
         """Whether the figures of a split are here."""
         return self.metrics(split).exists()
+
+    def is_complete(self, spec: TrialSpec) -> bool:
+        """Whether the figures of all splits are here."""
+        return all(self.is_evaluated(split) for split in spec.data.splits)
 
     def check_there(self) -> None:
         """Refuse to work on a run that nobody has begun.
