@@ -20,6 +20,7 @@ from vistrials.engine.devices import build_fabric, choose_device, inference_auto
 from vistrials.engine.distribution import launch
 from vistrials.engine.heartbeat import Heartbeat
 from vistrials.engine.inference import PredictionFiles, join_predictions, predict_split
+from vistrials.engine.inference import infer as infer_split
 from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.engine.seeding import seed_everything
 from vistrials.engine.training import TrainingFiles, fit
