@@ -71,7 +71,7 @@ class TinyStudy:
     def run(self, name: str, *flags: str, **how: Any) -> Ended:
         """`vistrials run` into the results folder of this name."""
         arguments = ["run", self.spec, "--results", self.results(name), "--device", "cpu", *flags]
-        return vistrials(arguments, self.folder / f"{name}.log", **how)
+        return vistrials(arguments, **how)
 
     def results(self, name: str) -> Path:
         return self.folder / f"results-{name}"

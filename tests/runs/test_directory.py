@@ -143,7 +143,7 @@ def test_figures_without_their_weights_are_not_mixed_with_a_new_training(tmp_pat
     run.prepare(spec())
     run.check_trainable()
     run.metrics().touch()
-    with pytest.raises(RunError, match=r"metrics\.json but not the weights"):
+    with pytest.raises(RunError, match=r"metrics\.json but not weights\.safetensors"):
         run.check_trainable()
     run.weights.touch()
     run.check_trainable()
