@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from vistrials.cli import app
+from vistrials.cli import main
 from vistrials.runs import provenance
 
 DEADLINE_SECONDS = 300.0
@@ -99,7 +99,8 @@ def _be_the_command(arguments: list[str], out: int, prepare: Callable[[], object
         prepare()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            app(arguments, prog_name="vistrials")
+            sys.argv = ["vistrials", *arguments]
+            main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0
         sys.stdout.flush()
