@@ -11,6 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from vistrials import cli
 from vistrials.cli import app
 from vistrials.commands.options import all_overrides
 from vistrials.specs.loading import load_trial, parse_spec

@@ -1,6 +1,7 @@
 """What is gone or damaged of the files that a finished run leaves."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from vistrials.engine.loss_log import check_log
 from vistrials.errors import RunError, VistrialsError
@@ -40,15 +41,15 @@ def _faults(directory: RunDirectory, splits: Sequence[str]) -> Iterator[str]:
     iterations = stages.get("train", {}).get("iterations")
     checks: list[Callable[[], object]] = []
     if isinstance(iterations, int):
-        checks.append(lambda: check_log(directory.losses, iterations))
+        checks.append(partial(check_log, directory.losses, iterations))
     if directory.is_trained():
-        checks.append(lambda: check_recorded(directory))
+        checks.append(partial(check_recorded, directory))
     elif any(map(directory.is_inferred, splits)):
         yield f"{directory.weights}: is gone; put it back, or redo the run with --force"
     for split in splits:
         if directory.is_inferred(split):
-            checks.append(lambda split=split: load_predictions(directory.predictions(split)))
-        checks.append(lambda split=split: load_matches(directory.matches(split)))
+            checks.append(partial(load_predictions, directory.predictions(split)))
+        checks.append(partial(load_matches, directory.matches(split)))
     for check in checks:
         try:
             check()
