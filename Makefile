@@ -3,6 +3,7 @@
 #   make test   the test suite
 #   make check  formatting, lint, types
 #   make mutants  deliberate bugs, each of which the tests must notice (minutes; WORD=... for some)
+#   make chaos  kills, damaged files and full disks, and whether runs survive them (CHAOS_MINUTES, 15)
 #   make all    every trial on the embedded videos, their table and loss curves; continues where it was stopped
 #   make tables the README's tables and figure, from the runs in results/
 #   make bench  what benchmarks/ measures (CLIP=DIR for the real clip)
@@ -20,7 +21,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
 PACKAGING := pyproject.toml $(wildcard $(CONSTRAINTS))
 
-.PHONY: all bench bench-gpu check clean demo mutants tables test venv
+.PHONY: all bench bench-gpu chaos check clean demo mutants tables test venv
 .DEFAULT_GOAL := all
 
 all: $(VENV)/.installed
@@ -54,6 +55,9 @@ test: $(VENV)/.installed-dev
 
 mutants: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.mutants $(WORD)
+
+chaos: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.chaos $(WORD)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

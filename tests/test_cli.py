@@ -12,6 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from vistrials import cli
 from vistrials.cli import app
 from vistrials.commands.options import all_overrides
 from vistrials.engine.interruption import StopRequest
@@ -298,3 +299,13 @@ def test_a_run_needs_to_know_where_files_lie(tmp_path: Path) -> None:
     arguments = ("run", "masktrack_rcnn", "-p", "youtube_vis_2019", "--set", "init.backbone=random")
     result = vistrials(*arguments, "--results", tmp_path)
     assert result.exit_code == 2 and "--data DIR" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_an_interrupt_before_a_command_begins_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130

@@ -115,6 +115,11 @@ def test_importing_does_not_bring_torch_or_pandas(module: str) -> None:
     assert run_python(f"import sys, {module}; print([m for m in ('torch', 'pandas') if m in sys.modules])") == "[]\n"
 
 
+def test_threads_of_the_evaluation_need_not_import_numpy_parts() -> None:
+    code = "import sys, numpy; before = 'numpy.ma' in sys.modules; import vistrials.evaluation.youtube_vis"
+    assert run_python(f"{code}; print(before, 'numpy.ma' in sys.modules)") == "False True\n"
+
+
 def run_python(code: str) -> str:
     return subprocess.run(
         [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True

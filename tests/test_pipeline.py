@@ -18,11 +18,13 @@ from vistrials.engine.reporting import SilentReporter
 from vistrials.errors import CheckpointError, DataError, RunError
 from vistrials.evaluation.average_precision import FIGURES, accumulate, compute_figures
 from vistrials.evaluation.stored_matches import load_matches
+from vistrials.finished_runs.export import export_weights
+from vistrials.formats.files import sha256_of
 from vistrials.runs.directory import RunDirectory
 from vistrials.specs.loading import load_trial, parse_spec
 from vistrials.specs.model import ModelSpec
 from vistrials.specs.trial import TrialSpec
-from vistrials.weights.files import digest_of_tensors, read_metadata, read_tensors
+from vistrials.weights.files import digest_of_tensors, read_metadata, read_tensors, save_tensors
 
 
 class Recording(SilentReporter):
@@ -358,6 +360,59 @@ def test_predictions_made_again_are_held_against_the_figures(data: Path, tmp_pat
     assert record["predicted_again"]["valid"]["figures"]["AR10"] == published["AR10"]
 
 
+def test_weights_are_on_record_when_the_training_ends_and_others_are_not_predicted_with(
+    data: Path, tmp_path: Path
+) -> None:
+    spec = tiny_spec(data)
+    directory, _ = run(spec, tmp_path, stages=["train"])
+    recorded = load(directory.provenance)["stages"]["train"]
+    assert recorded["weights_sha256"] == sha256_of(directory.weights)
+    assert recorded["network_sha256"] == network(directory.weights)
+    assert not directory.has_checkpoint() and not directory.last_weights.exists()
+    tensors, metadata = read_tensors(directory.weights), read_metadata(directory.weights)
+    name = next(name for name, value in tensors.items() if value.is_floating_point())
+    save_tensors(directory.weights, tensors | {name: tensors[name] + 1}, metadata)
+    with pytest.raises(RunError, match="damaged or replaced; put it back, or redo with .*--force"):
+        run(spec, tmp_path)
+    with pytest.raises(RunError, match="damaged or replaced"):
+        export_weights(directory.path, tmp_path / "copy.safetensors")
+    # As published: rounded after the training, and named so.
+    save_tensors(directory.weights, tensors, metadata, half=True)
+    run(spec, tmp_path)
+    assert directory.is_evaluated("valid")
+    copy, beside = export_weights(directory.path, tmp_path / "copy.safetensors")
+    assert load(beside)["sha256"] == sha256_of(copy)
+
+
+def test_what_is_damaged_of_a_finished_run_is_said(data: Path, tmp_path: Path) -> None:
+    directory, _ = run(tiny_spec(data), tmp_path)
+    assert run(tiny_spec(data), tmp_path)[1].warnings == []
+    directory.losses.unlink()
+    directory.matches().write_bytes(b"")
+    directory.weights.unlink()
+    warnings = run(tiny_spec(data), tmp_path)[1].warnings
+    assert len(warnings) == 3 and all("--force" in line and "\n" not in line for line in warnings)
+    assert all(any(str(file) in line for line in warnings) for file in (directory.losses, directory.matches()))
+
+
+def test_another_number_of_threads_is_said_when_a_training_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = pipeline.fit
+
+    def interrupted(*args: Any, **how: Any) -> int:
+        real(*args, **how)
+        raise Interrupted
+
+    monkeypatch.setattr(pipeline, "fit", interrupted)
+    with pytest.raises(Interrupted):
+        run(tiny_spec(data), tmp_path)
+    monkeypatch.setattr(pipeline, "fit", real)
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: before + 1)
+    assert f"with {before + 1} threads where it had {before}" in run(tiny_spec(data), tmp_path)[1].warnings[0]
+
+
 def test_splits_asked_for_alone_are_predicted(data: Path, tmp_path: Path) -> None:
     spec = tiny_spec(data, train={"max_iters": 0})
     spec = spec.model_copy(update={"data": spec.data.model_copy(update={"splits": ("valid", "train")})})
@@ -412,7 +467,7 @@ def test_published_figures_rest_although_weights_and_predictions_are_gone(data: 
     directory.predictions().unlink()
     _, reporter = run(spec, tmp_path)
     assert reporter.stages == []
-    with pytest.raises(RunError, match="not the weights"):
+    with pytest.raises(RunError, match="but not weights.safetensors"):
         run(tiny_spec(data, train={"max_iters": 0}), tmp_path, stages=["train"])
 
 

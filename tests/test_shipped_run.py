@@ -1,15 +1,19 @@
 """The run that ships with its weights: what they are, and that nothing else of it comes from others."""
 
 import re
+import shutil
 from pathlib import Path
 
+import pytest
 import torch
 
 from vistrials.data.synthetic.shapes import CATEGORY_NAMES
+from vistrials.errors import CheckpointError
 from vistrials.formats.files import sha256_of
 from vistrials.formats.json_file import load_json
 from vistrials.models.objprop import build_model
 from vistrials.runs.directory import RunDirectory
+from vistrials.weights import shipped
 from vistrials.weights.files import ROUNDED_FROM, digest_of_tensors, load_weights, read_metadata, read_tensors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,3 +49,15 @@ def test_readme_and_makefile_agree_on_what_an_install_downloads() -> None:
     readme, makefile = (" ".join((ROOT / name).read_text().split()) for name in ("README.md", "Makefile"))
     (size,) = re.findall(r"the install is (\d+ GB) to download", readme)
     assert f"{size} to download on Linux" in makefile
+
+
+def test_shipped_weights_are_those_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = shipped.weights_file("shipped:masktrack_rcnn_demo")
+    copy = tmp_path / source.name
+    shutil.copy(source.with_suffix(".json"), tmp_path)
+    content = bytearray(source.read_bytes())
+    content[-1] ^= 1
+    copy.write_bytes(content)
+    monkeypatch.setattr(shipped, "_FOLDER", tmp_path)
+    with pytest.raises(CheckpointError, match="damaged; install vistrials again"):
+        shipped.weights_file("shipped:masktrack_rcnn_demo")

@@ -1,6 +1,7 @@
 """The `vistrials` command: its groups of commands, and how mistakes and interrupts end."""
 
 import errno
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -86,7 +87,10 @@ app.add_typer(data.app, name="data", help="Make, convert, check, count and split
 def main() -> None:
     """Entry point of the `vistrials` command."""
     bound_spinning()
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # while the commands are still put together: nothing has begun
+        sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

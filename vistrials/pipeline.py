@@ -18,6 +18,7 @@ from vistrials.data.loading import build_pair_loader
 from vistrials.data.sources import ResolvedSplit, resolve_split
 from vistrials.engine.devices import build_fabric, choose_device, inference_autocast
 from vistrials.engine.distribution import launch
+from vistrials.engine.finished_files import find_damage
 from vistrials.engine.heartbeat import Heartbeat
 from vistrials.engine.inference import PredictionFiles, join_predictions, predict_split
 from vistrials.engine.inference import infer as infer_split
@@ -57,7 +58,7 @@ from vistrials.weights.files import (
     read_tensors,
     save_weights,
 )
-from vistrials.weights.recorded import check_recorded
+from vistrials.weights.recorded import check_recorded, read_own_metadata
 from vistrials.weights.shipped import weights_file
 from vistrials.weights.starts import fills_backbone, holds_backbone
 
@@ -182,10 +183,16 @@ def run(
         _check_at_the_door(job, stages, force)
         if force:
             _discard(directory, stages, spec.data.splits)
-        _prepare(job)
         todo = [split for split in splits or spec.data.splits if _lacks_something(directory, split, stages)]
+        # Looked at before a record that is gone is begun anew.
+        damage = [] if todo else find_damage(directory, list(filter(directory.is_evaluated, spec.data.splits)))
+        if todo and directory.has_results() and not directory.provenance.exists():
+            job.reporter.warning(f"{directory.provenance}: is gone, and with it the record of what was done before")
+        _prepare(job)
         if not todo:
             job.reporter.message(f"{directory.path}: done already; {_how_to_redo(directory)}")
+            for line in damage:
+                job.reporter.warning(line)
         unpredicted = [split for split in todo if not directory.is_inferred(split)]
         if "train" in stages and (unpredicted or "infer" not in stages):
             _train(job)
@@ -331,6 +338,8 @@ def _train(job: _Job) -> None:
                 "its figures there are the best of several, and so too high; those of other splits are not"
             )
     goes_on = directory.has_checkpoint()
+    if directory.best_weights.exists():  # now, and not where they are needed, after the last step
+        read_own_metadata(directory, directory.best_weights)
     if goes_on and (line := describe_threads(directory.provenance, "train")):
         job.reporter.warning(line)
     device = describe_device(str(job.device), job.num_devices)
@@ -468,7 +477,7 @@ def _check_best(directory: RunDirectory, validation: Validation) -> None:
     a validation that is no longer on record.
     """
     assert validation.best is not None
-    found = read_metadata(directory.best_weights)["iteration"]
+    found = read_own_metadata(directory, directory.best_weights)["iteration"]
     if found != str(validation.best.iteration):
         raise RunError(
             f"{directory.best_weights}: expected the best weights, of iteration {validation.best.iteration}, found "

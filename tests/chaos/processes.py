@@ -3,15 +3,17 @@
 import importlib
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from vistrials.cli import app
+from vistrials.cli import main
+from vistrials.runs import provenance
 
 DEADLINE_SECONDS = 300.0
 _CRASHED = 70
@@ -38,7 +40,6 @@ class Ended:
 
 def vistrials(
     arguments: Sequence[object],
-    log: Path,
     prepare: Callable[[], object] = lambda: None,
     meanwhile: Callable[[int], object] = lambda pid: None,
 ) -> Ended:
@@ -46,41 +47,66 @@ def vistrials(
 
     Args:
         arguments: of the command line.
-        log: a file for what it prints.
         prepare: called in the new process before the command.
         meanwhile: called here with the process id, such as to kill it.
     """
     for name in _LOADED_BEFORE:
         importlib.import_module(name)
+    printed, out = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _be_the_command([str(argument) for argument in arguments], log, prepare)
+        _be_the_command([str(argument) for argument in arguments], out, prepare)
+    os.close(out)
+    os.set_blocking(printed, False)
     meanwhile(pid)
-    began = time.monotonic()
-    while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return Ended(os.waitstatus_to_exitcode(status), log.read_text(errors="replace") if log.exists() else "")
-        if time.monotonic() - began > DEADLINE_SECONDS:
-            os.killpg(pid, signal.SIGKILL)
-        time.sleep(0.005)
+    began, output = time.monotonic(), b""
+    try:
+        while True:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            output += _read_all(printed)  # not to its end: children that outlive a killed process hold it open
+            if ended:
+                return Ended(os.waitstatus_to_exitcode(status), output.decode(errors="replace"))
+            if time.monotonic() - began > DEADLINE_SECONDS:
+                os.killpg(pid, signal.SIGKILL)
+            time.sleep(0.005)
+    finally:
+        os.close(printed)
 
 
-def _be_the_command(arguments: list[str], log: Path, prepare: Callable[[], object]) -> None:
+def _read_all(pipe: int) -> bytes:
+    """What is in a pipe now."""
+    read = b""
+    with suppress(BlockingIOError):
+        while part := os.read(pipe, 1 << 16):
+            read += part
+    return read
+
+
+def _be_the_command(arguments: list[str], out: int, prepare: Callable[[], object]) -> None:
+    """Never returns: what lies below on the stack is the parent's."""
     code = _CRASHED
     try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         os.setsid()
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        # pytest has its own.
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
         torch.set_num_threads(1)  # threads do not survive a fork
+        # The checkout may change while others work on it.
+        provenance._describe_checkout = lambda: {"commit": None, "dirty": None}
         prepare()
-        app(arguments, prog_name="vistrials")
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            sys.argv = ["vistrials", *arguments]
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        sys.stdout.flush()
+        sys.stderr.flush()
     except BaseException:
+        code = _CRASHED
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)

@@ -52,26 +52,31 @@ class TinyStudy:
     def crash_at(self, point: int) -> str | None:
         """Kill a run at a change on disk, and let another one bring it to its end; what went wrong, if anything."""
         name = f"point{point}"
+        self.forget(name)
         watched = CrashPoints(self.results(name), kill_at=point)
         ended = self.run(name, prepare=watched.install)
         if ended.code != -signal.SIGKILL:
             return f"point {point}, {self.points[point]}: not reached: {ended}"
         problem = self.finish(name)
+        self.forget(name)
         return f"point {point}, {self.points[point]}: {problem}" if problem else None
 
     def finish(self, name: str, *flags: str) -> str | None:
-        """Bring a run to its end, and remove it; what is wrong with the outcome, if anything."""
+        """Bring a run to its end; what is wrong with the outcome, if anything."""
         ended = self.run(name, *flags)
         if ended.code != 0 or not ended.is_clean:
             return f"exit code {ended.code}: {ended.output.strip()}"
         problems = differences(results_of(self.run_folder(name)), self.expected)
-        shutil.rmtree(self.results(name))
         return "; ".join(problems) or None
+
+    def forget(self, name: str) -> None:
+        """Begin anew under a name."""
+        shutil.rmtree(self.results(name), ignore_errors=True)
 
     def run(self, name: str, *flags: str, **how: Any) -> Ended:
         """`vistrials run` into the results folder of this name."""
         arguments = ["run", self.spec, "--results", self.results(name), "--device", "cpu", *flags]
-        return vistrials(arguments, self.folder / f"{name}.log", **how)
+        return vistrials(arguments, **how)
 
     def results(self, name: str) -> Path:
         return self.folder / f"results-{name}"

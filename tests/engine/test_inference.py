@@ -117,6 +117,26 @@ def test_an_interrupted_inference_goes_on_after_the_finished_videos(
     assert summary.frames == 2 * NUM_FRAMES
 
 
+@pytest.mark.parametrize("is_digit", [True, False], ids=["another number", "another video"])
+def test_a_damaged_line_is_not_taken_for_predictions(
+    video_set: VideoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_digit: bool
+) -> None:
+    with pytest.raises(Interrupted):
+        predict(video_set, tmp_path, FakeTracker(stop_at=3), monkeypatch)
+    partial = tmp_path / "predictions.partial.jsonl"
+    header, line = partial.read_bytes().splitlines(keepends=True)
+    digit = next(place for place in range(len(line) - 25, 0, -1) if chr(line[place]).isdigit())
+    # Still JSON, of another number.
+    changed = line[:digit] + (b"1" if line[digit : digit + 1] != b"1" else b"2") + line[digit + 1 :]
+    json.loads(changed)
+    partial.write_bytes(header + (changed if is_digit else line.replace(b'"video_id": 7', b'"video_id": 3')))
+    tracker = FakeTracker()
+    rows, _ = predict(video_set, tmp_path, tracker, monkeypatch)
+    assert tracker.videos == [7, 3]
+    (tmp_path / "whole").mkdir()
+    assert rows == predict(video_set, tmp_path / "whole", FakeTracker(), monkeypatch)[0]
+
+
 class Recording(SilentReporter):
     def __init__(self) -> None:
         self.totals: list[int | None] = []

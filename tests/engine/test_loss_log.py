@@ -1,7 +1,10 @@
 import json
 from pathlib import Path
 
-from vistrials.engine.loss_log import LossLog, keep_iterations
+import pytest
+
+from vistrials.engine.loss_log import LossLog, check_log, keep_iterations
+from vistrials.errors import RunError
 
 
 def test_records_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
@@ -16,6 +19,22 @@ def test_a_torn_line_is_dropped(tmp_path: Path) -> None:
     path.write_text('{"iter": 1}\n{"iter": 2}\n{"it')
     keep_iterations(path, 5)
     assert path.read_text() == '{"iter": 1}\n{"iter": 2}\n'
+
+
+def test_every_step_of_the_checkpoint_has_its_record(tmp_path: Path) -> None:
+    path = tmp_path / "losses.jsonl"
+    check_log(path, 0)
+    path.write_text('{"iter": 1}\n{"iter": 2}\n{"iter": 3}\n{"it')
+    check_log(path, 3)
+    with pytest.raises(RunError, match="found none of iteration 4; put the file back, .* --force"):
+        check_log(path, 4)
+    path.write_text('{"iter": 1}\n\xf0\xf1{"ite": 2}\n{"iter": 3}\n', encoding="latin-1")
+    with pytest.raises(RunError, match="each of the 3 iterations .* none of iteration 2"):
+        check_log(path, 3)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(RunError, match="cannot be read"):
+        check_log(path, 1)
 
 
 def test_a_missing_file_is_made(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,8 @@ from vistrials.engine.devices import build_fabric
 from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import SilentReporter
 from vistrials.engine.training import RunningMeans, TrainingError, fit, sum_losses
-from vistrials.engine.training_state import load_checkpoint
-from vistrials.errors import CheckpointError, ProcessDied
+from vistrials.engine.training_state import load_checkpoint, save_checkpoint
+from vistrials.errors import CheckpointError, ProcessDied, RunError
 from vistrials.specs.training import SGDSpec, StepSchedule, TrainSpec
 
 
@@ -70,6 +71,10 @@ class Recording(SilentReporter):
         self.stages: list[tuple[str, int | None]] = []
         self.steps: list[tuple[int, dict[str, float]]] = []
         self.messages: list[str] = []
+        self.warnings: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
 
     def message(self, text: str) -> None:
         self.messages.append(text)
@@ -286,6 +291,61 @@ def test_a_gradient_that_is_not_finite_stops(tmp_path: Path) -> None:
 
     with pytest.raises(TrainingError, match="grad_norm is inf"):
         train(tmp_path, model=Root())
+
+
+def test_a_step_that_makes_weights_infinite_is_not_saved_even_as_the_last(tmp_path: Path) -> None:
+    spec = small_spec(max_iters=1, optimizer=SGDSpec(lr=1e25, momentum=0, weight_decay=0), clip_grad_norm=None)
+    # Loss and gradient are finite, and no step follows whose loss would not be.
+    with pytest.raises(
+        TrainingError, match="iteration 1: weight holds infinity or NaN .* train.optimizer.lr"
+    ) as caught:
+        train(tmp_path, spec, model=Slope(1e15))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_damaged_checkpoint_costs_no_more_than_its_steps(tmp_path: Path) -> None:
+    whole, _ = train(tmp_path / "whole")
+    path = tmp_path / "cut" / "checkpoint.pt"
+    with pytest.raises(PowerCut):
+        train(tmp_path / "cut", loader=cut_off_after(9))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    reporter = Recording()
+    resumed, _ = train(tmp_path / "cut", reporter=reporter)
+    assert same_weights(resumed, whole)
+    assert without_times(tmp_path / "cut") == without_times(tmp_path / "whole")
+    assert reporter.steps[0][0] == 4 and "continues from checkpoint-previous.pt" in reporter.warnings[0]
+
+
+@pytest.mark.parametrize("iteration", [11, 10**12])
+def test_a_checkpoint_beyond_the_end_is_refused(tmp_path: Path, iteration: int) -> None:
+    train(tmp_path)
+    files = files_in(tmp_path)
+    state = load_checkpoint(files.checkpoint, "digest")
+    save_checkpoint(files.checkpoint, files.previous_checkpoint, replace(state, iteration=iteration))
+    if iteration == 11:
+        with open(files.losses, "a") as log:
+            log.write('{"iter": 11}\n')
+    expected = "at most 10" if iteration == 11 else f"each of the {iteration} iterations"
+    with pytest.raises((CheckpointError, RunError), match=f"{expected}.*--force"):
+        train(tmp_path)
+
+
+def test_a_checkpoint_of_another_network_is_told_in_a_line(tmp_path: Path) -> None:
+    train(tmp_path)
+    with pytest.raises(CheckpointError, match="of another network .*--force") as caught:
+        train(tmp_path, model=Slope(1.0))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_log_that_lacks_steps_is_not_gone_on_with(tmp_path: Path) -> None:
+    with pytest.raises(PowerCut):
+        train(tmp_path, loader=cut_off_after(9))
+    (tmp_path / "losses.jsonl").unlink()
+    with pytest.raises(RunError, match="none of iteration 1"):
+        train(tmp_path)
 
 
 def test_no_iterations_keep_the_weights_and_leave_an_empty_log(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The files from which a training goes on."""
 
+import errno
 import hashlib
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,22 @@ def test_a_write_that_fails_leaves_the_old_file(files: tuple[Path, Path], monkey
         save_checkpoint(*files, state(6))
     assert load_checkpoint(path, DIGEST).iteration == 5
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_in_a_line(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(*files, state())
+
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            if self.tell() > 1000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    monkeypatch.setattr(training_state, "open", lambda path, mode: Full(path, mode), raising=False)
+    with pytest.raises(CheckpointError, match="No space left on device") as caught:
+        save_checkpoint(*files, state(6))
+    one_line(caught)
+    assert list(files[0].parent.iterdir()) == [files[0]]
 
 
 def test_a_flipped_bit_is_noticed_wherever_it_is(files: tuple[Path, Path]) -> None:

@@ -127,6 +127,44 @@ def test_clear_removes_what_runs_write_and_nothing_else(tmp_path: Path) -> None:
     assert [path.name for path in run.path.iterdir()] == ["notes.txt"]
 
 
+def test_what_a_killed_process_left_goes_and_files_of_others_stay(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    left = run.path / f".weights.safetensors.{'0' * 32}.tmp"
+    others = [run.path / name for name in (".notes.tmp", "slurm-1.out", ".x.0123.tmp", "predictions.txt")]
+    for path in (left, *others, run.checkpoint, run.previous_checkpoint, run.partial_predictions()):
+        path.touch()
+    run.remove_leftovers()
+    assert not left.exists() and all(path.exists() for path in others)
+    assert run.checkpoint.exists() and run.previous_checkpoint.exists() and run.partial_predictions().exists()
+    for path in (run.weights, run.predictions(), run.predictions("occlusion"), run.best_weights):
+        path.touch()
+    run.partial_predictions("occlusion").touch()
+    run.remove_leftovers()
+    there = {path.name for path in run.path.iterdir()}
+    names = {"spec.yaml", "weights.safetensors", "predictions.json", "predictions-occlusion.json"}
+    assert there == names | {path.name for path in others}
+
+
+@pytest.mark.parametrize("left", ["checkpoint.pt", "checkpoint-previous.pt"])
+def test_either_checkpoint_is_one_to_go_on_from(tmp_path: Path, left: str) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    assert not run.has_checkpoint() and not run.has_results()
+    (run.path / left).touch()
+    assert run.has_checkpoint() and run.has_results()
+    run.clear()
+    assert not run.has_checkpoint()
+
+
+def test_a_folder_where_a_file_belongs_is_left_to_its_owner(tmp_path: Path) -> None:
+    run = folder_of(tmp_path, spec())
+    run.prepare(spec())
+    run.metrics().mkdir()
+    with pytest.raises(RunError, match="metrics.json: expected a file of the run, found a folder; remove it"):
+        run.clear()
+
+
 def test_clear_split_removes_all_of_a_split_and_nothing_of_others(tmp_path: Path) -> None:
     run = folder_of(tmp_path, spec())
     run.prepare(spec())
@@ -143,7 +181,7 @@ def test_figures_without_their_weights_are_not_mixed_with_a_new_training(tmp_pat
     run.prepare(spec())
     run.check_trainable()
     run.metrics().touch()
-    with pytest.raises(RunError, match=r"metrics\.json but not the weights"):
+    with pytest.raises(RunError, match=r"metrics\.json but not weights\.safetensors"):
         run.check_trainable()
     run.weights.touch()
     run.check_trainable()

@@ -49,7 +49,11 @@ def save_checkpoint(path: Path, previous: Path, state: TrainingState) -> None:
     with replacing_checkpoint(path) as temporary:
         with open(temporary, "wb") as file:
             hashed = _Hashed(file)
-            torch.save(content, cast(IO[bytes], hashed))
+            try:
+                torch.save(content, cast(IO[bytes], hashed))
+            except RuntimeError:
+                # Of torch, which closes its archive all the same where the disk is full.
+                raise hashed.error or OSError("torch could not write it") from None
             file.write(_SEAL + hashed.digest.digest())
             file.flush()
             # On disk before it takes the place of another: at no time are both files at risk.
@@ -63,10 +67,15 @@ class _Hashed:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self.digest = file, hashlib.sha256()
+        self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
         self.digest.update(data)
-        return self._file.write(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
     def flush(self) -> None:
         self._file.flush()

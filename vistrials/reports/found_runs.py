@@ -33,7 +33,13 @@ def find_readable_runs(results_dir: Path | str, profile: str) -> tuple[list[Foun
         seed = folder.name.removeprefix("seed")
         if not seed.isdecimal():
             continue
-        if not RunDirectory(Path(results_dir), profile, folder.parent.name, int(seed), "").spec.exists():
+        directory = RunDirectory(Path(results_dir), profile, folder.parent.name, int(seed), "")
+        if not directory.spec.exists():
+            if directory.has_results():
+                unreadable.append(
+                    f"{directory.spec}: is gone, so nobody knows what the results beside it come from; put it back, or "
+                    "redo the run with --force"
+                )
             continue
         try:
             runs.append(RunDirectory.find(folder))

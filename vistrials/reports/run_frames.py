@@ -12,6 +12,7 @@ from vistrials.errors import DataError, RunError
 from vistrials.evaluation.average_precision import FIGURES, NOT_COUNTED
 from vistrials.reports.found_runs import FoundRun, find_readable_runs
 from vistrials.runs.directory import RunDirectory
+from vistrials.runs.provenance import read_provenance
 
 _LABELS = ["profile", "trial", "seed"]
 
@@ -86,9 +87,14 @@ def read_losses(run: RunDirectory) -> pd.DataFrame:
     """What one training has logged, a row per step; empty where it has logged nothing.
 
     Raises:
-        DataError: a line is no record of an iteration and its losses.
+        DataError: the file cannot be read, a line is no record of an iteration and its losses, or steps of a finished
+            training are missing.
     """
-    lines = run.losses.read_text(encoding="utf-8").splitlines() if run.losses.exists() else []
+    try:
+        lines = run.losses.read_text(encoding="utf-8").splitlines() if run.losses.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"byte {error.start} is not UTF-8"
+        raise DataError(f"{run.losses}: cannot be read ({reason}); put it back, or redo the run with --force") from None
     records = []
     for number, line in enumerate(lines, 1):
         try:
@@ -98,6 +104,13 @@ def read_losses(run: RunDirectory) -> pd.DataFrame:
         except (ValueError, KeyError, TypeError, AttributeError):
             if number < len(lines):  # a running training may have written half of its last line
                 raise DataError(f"{run.losses}: line {number}: expected a record with iter and losses") from None
+    training = read_provenance(run.provenance).get("stages", {}).get("train", {})
+    expected = training.get("iterations") if training.get("finished") else None
+    if expected is not None and len(records) != expected:
+        raise DataError(
+            f"{run.losses}: expected a record of each of the {expected} iterations of the training, found "
+            f"{len(records)}; put it back, or redo the run with --force"
+        )
     return pd.DataFrame(records)
 
 

@@ -277,7 +277,7 @@ class RunDirectory:
         Raises:
             RunError: it comes from another spec.
         """
-        if self.spec.exists() and self._has_results() and (differences := self.differences(spec)):
+        if self.spec.exists() and self.has_results() and (differences := self.differences(spec)):
             raise RunError(
                 f"{self.path}: holds a run of another spec: {differences}; "
                 "redo it with --force, or choose another folder with --results"
@@ -295,7 +295,7 @@ class RunDirectory:
             if not self.differences(spec):
                 self._keep_modules(spec)
                 return
-        elif self._has_results():
+        elif self.has_results():
             # Files that no run writes (a scheduler's log, notes) are no reason to refuse.
             raise RunError(
                 f"{self.path}: has results but no spec.yaml, so nobody knows what they come from; "
@@ -350,7 +350,8 @@ class RunDirectory:
             raise RunError(f"{path}: expected figures such as AP, found none; {cure}")
         return metrics
 
-    def _has_results(self) -> bool:
+    def has_results(self) -> bool:
+        """Whether anything is there that only a run makes."""
         return self.has_checkpoint() or self.is_trained() or bool(self._outputs_after_training())
 
     def clear(self) -> None:
@@ -363,7 +364,7 @@ class RunDirectory:
             *(self.validation, self.validation_predictions, self.partial_validation_predictions),
         )
         for file in [*files, *self._outputs_after_training()]:
-            file.unlink(missing_ok=True)
+            _remove(file)
 
     def remove_leftovers(self) -> None:
         """Remove what a process that was killed left half written, or did not come to remove; files of others stay."""
@@ -381,7 +382,7 @@ class RunDirectory:
         """Remove predictions, matches and figures of a split."""
         files = (self.predictions(split), self.partial_predictions(split), self.matches(split), self.metrics(split))
         for file in files:
-            file.unlink(missing_ok=True)
+            _remove(file)
 
     def check_trainable(self) -> None:
         """Refuse to train anew beside predictions or figures that come from weights no longer here.
@@ -392,7 +393,7 @@ class RunDirectory:
         outputs = self._outputs_after_training()
         if outputs and not self.is_trained():
             raise RunError(
-                f"{self.path}: has {outputs[0].name} but not the weights that it comes from; "
+                f"{self.path}: has {outputs[0].name} but not {self.weights.name} that it comes from; "
                 f"`{self.command('run', '--force')}` redoes the run, or choose another folder with --results"
             )
 
@@ -430,6 +431,17 @@ class RunDirectory:
             yield
         finally:
             lock.release()
+
+
+def _remove(file: Path) -> None:
+    """Remove a file of ours, if it is there.
+
+    Raises:
+        RunError: a folder has its name, whoever made it.
+    """
+    if file.is_dir():
+        raise RunError(f"{file}: expected a file of the run, found a folder; remove it")
+    file.unlink(missing_ok=True)
 
 
 def _as_recorded(spec: TrialSpec) -> TrialSpec:

@@ -46,8 +46,14 @@ def read_recorded_spec(path: Path) -> RecordedSpec:
     try:
         text = path.read_text(encoding="utf-8")
         document = parse_yaml(text, str(path))
-    except (SpecError, OSError, UnicodeDecodeError) as error:
+    except SpecError as error:
         raise RunError(f"{error}; {_REMEDY}") from None
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror or error}); {_REMEDY}") from None
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path}: expected text in UTF-8, found none at byte {error.start}; {_REMEDY}") from None
+    if not text.endswith("\n"):
+        raise RunError(f"{path}: expected whole lines, found the last one without an end: cut short; {_REMEDY}")
     spec, problem = None, None
     try:
         spec = parse_spec(text, str(path))

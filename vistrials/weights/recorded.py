@@ -1,6 +1,8 @@
 """Whether the weights of a run are still those that it has recorded."""
 
-from vistrials.errors import RunError
+from pathlib import Path
+
+from vistrials.errors import CheckpointError, RunError
 from vistrials.formats.files import sha256_of
 from vistrials.runs.directory import RunDirectory
 from vistrials.runs.provenance import read_provenance
@@ -17,11 +19,10 @@ def check_recorded(directory: RunDirectory) -> str:
         SHA-256 of the file.
 
     Raises:
-        RunError: they have changed, or the record cannot be read.
-        CheckpointError: no file, or a damaged one.
+        RunError: no file, a damaged one, or another one; or the record cannot be read.
     """
     path = directory.weights
-    metadata, found = read_metadata(path), sha256_of(path)
+    metadata, found = read_own_metadata(directory, path), sha256_of(path)
     stages = read_provenance(directory.provenance).get("stages", {})
     entries = [entry for name, entry in stages.items() if name == "train" or name.startswith("infer/")]
     files = [entry["weights_sha256"] for entry in entries if "weights_sha256" in entry]
@@ -29,6 +30,25 @@ def check_recorded(directory: RunDirectory) -> str:
     if files and found not in files and metadata.get(ROUNDED_FROM) not in networks:
         raise RunError(
             f"{path}: expected the weights that provenance.json names (sha256 {files[0][:12]}), found others "
-            f"({found[:12]}), damaged or replaced; put them back, or redo with `{directory.command('run', '--force')}`"
+            f"({found[:12]}), damaged or replaced; {_cure(directory)}"
         )
     return found
+
+
+def read_own_metadata(directory: RunDirectory, path: Path) -> dict[str, str]:
+    """What goes along with weights that a run has written.
+
+    Raises:
+        RunError: no file, or a damaged one; says how to redo the run.
+    """
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "none"
+        raise RunError(f"{path}: expected a file of weights, found {found}; {_cure(directory)}")
+    try:
+        return read_metadata(path)
+    except CheckpointError as error:
+        raise RunError(f"{str(error).rsplit('; ', 1)[0]}; {_cure(directory)}") from None
+
+
+def _cure(directory: RunDirectory) -> str:
+    return f"put it back, or redo with `{directory.command('run', '--force')}`"
