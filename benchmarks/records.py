@@ -1,0 +1,94 @@
+"""What a benchmark measured, kept as benchmarks/results/NAME.json; `benchmarks.write_readme` makes README's tables of it.
+
+A record is a JSON object: `title`; `command`, which measures it again; `machine`, with its date; `columns`, from heading
+to unit; `rows`, from heading to value, a number in that unit or a text; and `notes`, sentences to stand below the table.
+"""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from vistrials.formats.json_file import save_json_atomic
+from vistrials.machine import num_cores
+
+RESULTS = Path(__file__).parent / "results"
+
+Row = Mapping[str, Any]
+
+
+def describe_machine(threads: int) -> dict[str, Any]:
+    """Processor, cores, threads used, versions, date, and how busy it is: processes that want a core, last minute's mean."""
+    import torch
+
+    return {
+        "date": date.today().isoformat(),
+        "processor": _processor(),
+        "cores": num_cores(),
+        "threads": threads,
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        "pytorch": torch.__version__,
+    }
+
+
+def save_record(
+    path: Path,
+    title: str,
+    command: str,
+    machine: Mapping[str, Any],
+    columns: Mapping[str, str],
+    rows: Sequence[Row],
+    notes: Sequence[str] = (),
+) -> None:
+    """Write a record (see above).
+
+    Raises:
+        ValueError: a row has a value without a column.
+    """
+    for row in rows:
+        if unknown := set(row) - set(columns):
+            raise ValueError(f"{path}: no column for {sorted(unknown)}; expected {list(columns)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"title": title, "command": command, "machine": machine, "columns": columns, "rows": rows, "notes": notes}
+    save_json_atomic(path, record, indent=1)
+
+
+def as_table(record: Mapping[str, Any]) -> str:
+    """Columns and rows as Markdown; numbers to the right, and a dash where a row says nothing."""
+    columns = record["columns"]
+    is_text = [any(isinstance(row.get(name), str) for row in record["rows"]) for name in columns]
+    lines = [tuple(columns), tuple("---" if text else "---:" for text in is_text)]
+    lines += [tuple(show(row.get(name), unit) for name, unit in columns.items()) for row in record["rows"]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines).replace("| --- |", "|---|")
+
+
+def show(value: float | str | None, unit: str) -> str:
+    """A value of a column: seconds in the unit that suits them, fractions in percent, the rest with its unit."""
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value
+    if unit == "s":
+        return f"{_digits(1000 * value)} ms" if value < 1 else f"{_digits(value)} s"
+    if unit == "%":
+        return f"{_digits(100 * value)} %"
+    return f"{_digits(value)} {unit}".rstrip()
+
+
+def _digits(value: float) -> str:
+    """Three digits, never fewer than those before the point."""
+    if value == round(value):
+        return f"{value:,.0f}"
+    decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{decimals}f}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
