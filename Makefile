@@ -63,7 +63,7 @@ check: $(VENV)/.installed-dev
 
 # benchmarks.propagation measures the weights of the demo's run.
 bench: $(VENV)/.installed-dev demo
-	for file in $(filter-out benchmarks/gpu.py benchmarks/real_clip.py benchmarks/tracking_video.py,$(wildcard benchmarks/*.py)); do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+	for file in $(filter-out benchmarks/gpu.py benchmarks/real_clip.py benchmarks/tracking_video.py benchmarks/write_readme.py,$(wildcard benchmarks/*.py)); do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 	$(if $(CLIP),$(BIN)/python -m benchmarks.real_clip --clip $(CLIP),@echo 'benchmarks.real_clip and tracking_video need a clip: make bench CLIP=DIR')
 	$(if $(CLIP),$(BIN)/python -m benchmarks.tracking_video $(dir $(firstword $(wildcard $(CLIP)/JPEGImages/*/*.jpg))) --weights $(RESULTS)/demo/baseline/seed0/weights.safetensors)
 

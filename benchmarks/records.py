@@ -1,7 +1,7 @@
-"""What a benchmark measured, kept as benchmarks/results/NAME.json; `benchmarks.write_readme` makes README's tables of it.
+"""What a benchmark measured, kept as benchmarks/results/NAME.json, of which `benchmarks.write_readme` makes README.md.
 
-A record is a JSON object: `title`; `command`, which measures it again; `machine`, with its date; `columns`, from heading
-to unit; `rows`, from heading to value, a number in that unit or a text; and `notes`, sentences to stand below the table.
+A record is a JSON object: `title`; `command`, which measures it again; `machine`, with its date; `columns`, from
+heading to unit; `rows`, from heading to value, a number in that unit or a text; and `notes`, paragraphs below it.
 """
 
 import os
@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 
 
 def describe_machine(threads: int) -> dict[str, Any]:
-    """Processor, cores, threads used, versions, date, and how busy it is: processes that want a core, last minute's mean."""
+    """Processor, cores, threads used, versions, date, and load: processes that want a core."""
     import torch
 
     return {
@@ -60,9 +60,9 @@ def as_table(record: Mapping[str, Any]) -> str:
     """Columns and rows as Markdown; numbers to the right, and a dash where a row says nothing."""
     columns = record["columns"]
     is_text = [any(isinstance(row.get(name), str) for row in record["rows"]) for name in columns]
-    lines = [tuple(columns), tuple("---" if text else "---:" for text in is_text)]
-    lines += [tuple(show(row.get(name), unit) for name, unit in columns.items()) for row in record["rows"]]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines).replace("| --- |", "|---|")
+    lines = [" | ".join(columns), "|".join("---" if text else "---:" for text in is_text)]
+    lines += [" | ".join(show(row.get(name), unit) for name, unit in columns.items()) for row in record["rows"]]
+    return "\n".join(f"|{line}|" if line.startswith("---") else f"| {line} |" for line in lines)
 
 
 def show(value: float | str | None, unit: str) -> str:
@@ -79,11 +79,8 @@ def show(value: float | str | None, unit: str) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three digits, never fewer than those before the point."""
-    if value == round(value):
-        return f"{value:,.0f}"
-    decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
-    return f"{value:,.{decimals}f}"
+    """Three digits, never fewer than those before the point, without zeros behind it."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _processor() -> str:
