@@ -349,9 +349,9 @@ SCALING_COLUMNS = {"what grows": "", "sizes": "", "seconds": "", "exponent": ""}
 TITLE = "Each part beside the plain way, 640 × 384, ResNet-50, float32, seconds of the processor"
 NOTES = [
     "Plain is the way that the code took before, or a library's; of the plain propagation one stored frame is "
-    "timed and multiplied. The longest thread is the least that the clock would show with a core for each thread. The limit is a "
-    "large matrix product of the same process; convolutions can exceed it. Propagation in windows is off by at most "
-    "1.5e-4 of attention, gathered RoI features and folded batch norms by rounding.",
+    "timed and multiplied. The longest thread is the least that the clock would show with a core for each thread. "
+    "The limit is a large matrix product of the same process; convolutions can exceed it. Propagation in windows "
+    "is off by at most 1.5e-4 of attention, gathered RoI features and folded batch norms by rounding.",
 ]
 
 PARTS: dict[str, Callable[[int], list[Row]]] = {

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from vistrials.formats.json_file import save_json_atomic
+from vistrials.formats.json_file import load_json, save_json_atomic
 from vistrials.machine import num_cores
 
 RESULTS = Path(__file__).parent / "results"
@@ -41,9 +41,9 @@ def save_record(
     machine: Mapping[str, Any],
     columns: Mapping[str, str],
     rows: Sequence[Row],
-    notes: Sequence[str] = (),
+    notes: Sequence[str] | None = None,
 ) -> None:
-    """Write a record (see above).
+    """Write a record (see above); without notes those of the file that is there stay, which name their dates.
 
     Raises:
         ValueError: a row has a value without a column.
@@ -51,6 +51,8 @@ def save_record(
     for row in rows:
         if unknown := set(row) - set(columns):
             raise ValueError(f"{path}: no column for {sorted(unknown)}; expected {list(columns)}")
+    if notes is None:
+        notes = load_json(path)["notes"] if path.exists() else []
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"title": title, "command": command, "machine": machine, "columns": columns, "rows": rows, "notes": notes}
     save_json_atomic(path, record, indent=1)
