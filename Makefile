@@ -7,6 +7,7 @@
 #   make all    every trial on the embedded videos, their table and loss curves; continues where it was stopped
 #   make tables the README's tables and figure, from the runs in results/
 #   make bench  what benchmarks/ measures (CLIP=DIR for the real clip)
+#   make bench-records  those of speed on the CPU, and benchmarks/README.md from all records
 #   make bench-gpu  the same of a GPU, in at most 8 minutes
 # Variables: RESULTS (folder of the runs of demo and all), JOBS (runs of all side by side, about 1 GB each), PYTHON (3.11 or newer), VENV, CONSTRAINTS (pinned versions; empty for the newest), PYTEST_ARGS.
 
@@ -21,7 +22,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
 PACKAGING := pyproject.toml $(wildcard $(CONSTRAINTS))
 
-.PHONY: all bench bench-gpu chaos check clean demo mutants tables test venv
+.PHONY: all bench bench-gpu bench-records chaos check clean demo mutants tables test venv
 .DEFAULT_GOAL := all
 
 all: $(VENV)/.installed
@@ -67,9 +68,14 @@ check: $(VENV)/.installed-dev
 
 # benchmarks.propagation measures the weights of the demo's run.
 bench: $(VENV)/.installed-dev demo
-	for file in $(filter-out benchmarks/gpu.py benchmarks/real_clip.py benchmarks/tracking_video.py,$(wildcard benchmarks/*.py)); do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+	for file in $(filter-out benchmarks/gpu.py benchmarks/real_clip.py benchmarks/tracking_video.py benchmarks/write_readme.py,$(wildcard benchmarks/*.py)); do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 	$(if $(CLIP),$(BIN)/python -m benchmarks.real_clip --clip $(CLIP),@echo 'benchmarks.real_clip and tracking_video need a clip: make bench CLIP=DIR')
 	$(if $(CLIP),$(BIN)/python -m benchmarks.tracking_video $(dir $(firstword $(wildcard $(CLIP)/JPEGImages/*/*.jpg))) --weights $(RESULTS)/demo/baseline/seed0/weights.safetensors)
+
+# In turn, since each wants the cores for itself: 15 to 20 minutes of two quiet ones.
+bench-records: $(VENV)/.installed-dev
+	for part in inference 'inference --scaling --rounds 2' 'training_step --rounds 2' 'attention_neck --repeats 2' loader 'backbones --repeats 5' write_readme; do \
+		$(BIN)/python -m benchmarks.$$part || exit 1; done
 
 bench-gpu: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.gpu --out $(RESULTS)/gpu.json

@@ -14,7 +14,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.records import RESULTS, describe_machine, save_record
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +27,14 @@ SIZES = [(96, 160), (48, 80), (24, 40), (12, 20), (6, 10)]
 CHANNELS = 256
 VARIANTS = ("neck", "explicit")
 PASSES = ("forward", "forward+backward")
+COLUMNS = {
+    "pass": "",
+    "ours": "s",
+    "explicit matrix": "s",
+    "memory of ours": "MB",
+    "of the matrix": "MB",
+    "differ by": "",
+}
 TOLERANCE = {"outputs": 1e-5, "gradients": 1e-4}  # of the largest magnitude; float32 sums in another order
 
 
@@ -89,8 +99,8 @@ def _worst_differences(results: Path) -> dict[str, float]:
     }
 
 
-def compare(which: str, repeats: int) -> bool:
-    """Measure both variants in turn, print medians and ratios. Returns: whether they compute the same."""
+def compare(which: str, repeats: int) -> tuple[bool, dict[str, Any]]:
+    """Measure both variants in turn, print medians and ratios. Returns: whether they compute the same; the row."""
     runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(repeats):
@@ -109,13 +119,22 @@ def compare(which: str, repeats: int) -> bool:
     print(f"{which:17s} {'ratio':9s} {next(ratios):6.2f}     {next(ratios):6.3f}")
     for kind, difference in differences.items():
         print(f"{which:17s} {kind} differ by {difference:.1e} at most (allowed {TOLERANCE[kind]:.0e})")
-    return all(difference <= TOLERANCE[kind] for kind, difference in differences.items())
+    row = {
+        "pass": which,
+        "ours": seconds["neck"],
+        "explicit matrix": seconds["explicit"],
+        "memory of ours": added_mb["neck"],
+        "of the matrix": added_mb["explicit"],
+        "differ by": max(differences.values()),
+    }
+    return all(difference <= TOLERANCE[kind] for kind, difference in differences.items()), row
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each variant; medians are printed")
     parser.add_argument("--measure", nargs=3, metavar=("VARIANT", "PASS", "FOLDER"), help="once, in this process")
+    parser.add_argument("--out", type=Path, default=RESULTS / "attention_neck.json")
     arguments = parser.parse_args()
     if arguments.measure is not None:
         variant, which, folder = arguments.measure
@@ -124,7 +143,14 @@ def main() -> None:
     import torch
 
     print(f"{torch.get_num_threads()} thread(s), medians of {arguments.repeats}", flush=True)
-    same = [compare(which, arguments.repeats) for which in PASSES]
+    machine = describe_machine(torch.get_num_threads())
+    same, rows = zip(*(compare(which, arguments.repeats) for which in PASSES), strict=True)
+    save_record(
+        arguments.out,
+        "Attention neck at the five levels of 640 × 384, C = 256, float32",
+        "python -m benchmarks.attention_neck",
+        machine, COLUMNS, rows, [f"Medians of {arguments.repeats}, seconds by the clock."],
+    )  # fmt: skip
     if not all(same):
         raise SystemExit("the two variants do not compute the same")
 

@@ -8,9 +8,12 @@ resnet-DEPTH for ours.
 
 import argparse
 import time
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from benchmarks.records import RESULTS, as_table, describe_machine, save_record
 from vistrials.models.backbone import build_backbone
 from vistrials.models.fpn import FPN
 from vistrials.specs.model import FPNSpec, ModelSpec, ResNetSpec, TimmSpec
@@ -32,7 +35,7 @@ def spec_of(name: str) -> ResNetSpec | TimmSpec:
 
 
 @torch.inference_mode()
-def measure(name: str, repeats: int, device: torch.device) -> str:
+def measure(name: str, repeats: int, device: torch.device) -> dict[str, Any]:
     """A row of the table."""
     spec = spec_of(name)
     backbone = build_backbone(spec).to(device).eval()
@@ -48,9 +51,14 @@ def measure(name: str, repeats: int, device: torch.device) -> str:
         seconds.append(clock() - began)
     parameters = sum(p.numel() for p in backbone.parameters())
     start = describe_backbone(ModelSpec(backbone=spec), "imagenet")
-    channels = ", ".join(map(str, backbone.out_channels))
-    weights = f"{start.what} | {start.origin} | {start.licence}"
-    return f"| {name} | {parameters:,} | {channels} | {1000 * min(seconds[2:]):.0f} | {weights} |"
+    return {
+        "backbone": name,
+        "parameters": parameters,
+        "channels": ", ".join(map(str, backbone.out_channels)),
+        "a frame": min(seconds[2:]),
+        "ImageNet weights": start.what,
+        "licence": start.licence,
+    }
 
 
 def main() -> None:
@@ -58,14 +66,20 @@ def main() -> None:
     parser.add_argument("--names", nargs="+", default=NAMES)
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=RESULTS / "backbones.json")
     options = parser.parse_args()
     device = torch.device(options.device)
     torch.set_num_threads(1)
-    print(f"one thread, {device}, PyTorch {torch.__version__}\n")
-    print("| backbone | parameters | channels | ms a frame | ImageNet weights | from | licence |")
-    print("|---|---:|---|---:|---|---|---|")
-    for name in options.names:
-        print(measure(name, options.repeats, device), flush=True)
+    machine = describe_machine(threads=1) | ({} if device.type == "cpu" else {"device": str(device)})
+    rows = [measure(name, options.repeats, device) for name in options.names]
+    columns = {name: "s" if name == "a frame" else "" for name in rows[0]}
+    save_record(
+        options.out,
+        "Backbones: a frame of 432 × 240 with a 96-channel pyramid",
+        "python -m benchmarks.backbones",
+        machine, columns, rows,
+    )  # fmt: skip
+    print(as_table({"columns": columns, "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Inference of the published network at 640 x 384 on the CPU: each part beside the plain way of computing it.
 
 Run: python -m benchmarks.inference [--rounds 3] [--threads 2] [--only propagation] [--write FILE.json]
+     python -m benchmarks.inference --scaling   how the time grows with objects, history, resolution and length
 Both ways take turns in one process, so that their ratio means something on a machine that others use too; medians over
 the rounds. The plain ways stand in this file: explicit S x S matrices and every object over the whole frame,
 torchvision's RoIAlign, masks pasted and encoded at full size, a memory that is copied for every frame. Weights, pixels
@@ -10,21 +11,27 @@ takes minutes on a CPU without instructions for it.
 """
 
 import argparse
-import json
+import os
 import statistics
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize, relu
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import roi_align
 
+from benchmarks.records import RESULTS, as_table, describe_machine, save_record
+from benchmarks.training_step import limit_of_one_core
 from vistrials.formats import rle
+from vistrials.freed_memory import keep_freed_memory
 from vistrials.geometry import boxes as box_ops
 from vistrials.models import objprop
 from vistrials.models.folding import for_inference
@@ -36,7 +43,7 @@ from vistrials.specs.loading import load_trial
 from vistrials.specs.model import RoISpec
 from vistrials.structures.frames import Frame
 from vistrials.tracking.memory import Memory
-from vistrials.tracking.online import OnlineTracker, TrackedObject, encode_masks
+from vistrials.tracking.online import OnlineTracker, TrackedObject, encode_masks, track_video
 
 SIZE, PADDED, CELLS, NUM_CATEGORIES, CHANNELS = (360, 640), (384, 640), (48, 80), 40, 256
 FRAME_SIZE = (720, 1280)
@@ -45,10 +52,14 @@ Row = dict[str, Any]
 
 
 class Seconds(NamedTuple):
-    """By the clock, which others slow down, and of the processor, all threads together."""
+    """By the clock, which others slow down; of the processor, all threads together; and of the thread that had most.
+
+    The last is the least that the clock would show with a core for every thread; it is told in hundredths, on Linux.
+    """
 
     wall: float
     cpu: float
+    longest: float
 
 
 def plain_roi_features(levels: list[Tensor], boxes: list[Tensor], size: int, spec: RoISpec) -> Tensor:
@@ -115,14 +126,25 @@ def random_model() -> ObjProp:
 
 def alternate(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Seconds]:
     """Median seconds of each way; they take turns, after one turn each that does not count."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    found: dict[str, list[Seconds]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():
-            began, began_cpu = time.perf_counter(), time.process_time()
+            began, began_cpu, began_threads = time.perf_counter(), time.process_time(), seconds_of_threads()
             way()
+            wall, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+            of_threads = {thread: s - began_threads.get(thread, 0) for thread, s in seconds_of_threads().items()}
             if number:
-                found[name].append((time.perf_counter() - began, time.process_time() - began_cpu))
+                found[name].append(Seconds(wall, cpu, max(of_threads.values(), default=cpu)))
     return {name: Seconds(*map(statistics.median, zip(*of_way, strict=True))) for name, of_way in found.items()}
+
+
+def seconds_of_threads() -> dict[str, float]:
+    """What each thread of this process has used of the processor; empty elsewhere than on Linux."""
+    found = {}
+    for path in Path("/proc/self/task").glob("*/stat"):
+        fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
+        found[path.parent.name] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return found
 
 
 def measure_frame(rounds: int, precision: str = "float32") -> Row:
@@ -148,7 +170,10 @@ def measure_frame(rounds: int, precision: str = "float32") -> Row:
             track(model, encode_masks)
 
     name = "a frame with {} detections, 1280 x 720 pixels" + (" (ours in bfloat16)" if precision == "bfloat16" else "")
-    return row(name.format(counts[-1] if counts else 100), alternate({"plain": plain, "ours": ours}, rounds))
+    with FlopCounterMode(display=False) as counted:
+        ours()
+    found = row(name.format(counts[-1]), alternate({"plain": plain, "ours": ours}, rounds))
+    return found | {"share of the limit": counted.get_total_flops() / found["ours"] / limit_of_one_core()}
 
 
 def measure_propagation(rounds: int, stored: int, objects: int) -> Row:
@@ -156,13 +181,7 @@ def measure_propagation(rounds: int, stored: int, objects: int) -> Row:
     head = random_model().propagation
     assert head is not None
     fast = for_inference(head)
-    generator = torch.Generator().manual_seed(2)
-    # Features of the size that a fresh head gives to pixels of one video: neighbouring frames resemble each other.
-    key = 0.3 * torch.randn(CHANNELS, *CELLS, generator=generator)
-    references = [key.roll(i + 1, 2) + 0.1 * torch.randn(key.shape, generator=generator) for i in range(min(stored, 8))]
-    corners = torch.rand(objects, 2, generator=generator) * torch.tensor([460.0, 220.0])
-    boxes = torch.cat([corners, corners + 60 + 100 * torch.rand(objects, 2, generator=generator)], dim=1)
-    labels = torch.arange(objects) % NUM_CATEGORIES + 1
+    key, references, boxes, labels = _stored(stored, objects)
     with torch.inference_mode():
         difference = plain_propagate(head, key, references[0], boxes, labels) - fast.propagate(
             key, references[0], boxes, labels
@@ -178,8 +197,19 @@ def measure_propagation(rounds: int, stored: int, objects: int) -> Row:
         seconds = alternate({"plain": plain, "ours": ours}, rounds)
     seconds["plain"] = Seconds(*(stored * value for value in seconds["plain"]))
     return row(f"propagation of {objects} objects from {stored} stored frames", seconds) | {
-        "max_difference": float(difference.abs().max())
+        "differ by": float(difference.abs().max())
     }
+
+
+def _stored(stored: int, objects: int) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
+    """Features of a key frame and of up to 8 stored ones, and boxes and labels of objects."""
+    generator = torch.Generator().manual_seed(2)
+    # Features of the size that a fresh head gives to pixels of one video: neighbouring frames resemble each other.
+    key = 0.3 * torch.randn(CHANNELS, *CELLS, generator=generator)
+    references = [key.roll(i + 1, 2) + 0.1 * torch.randn(key.shape, generator=generator) for i in range(min(stored, 8))]
+    corners = torch.rand(objects, 2, generator=generator) * torch.tensor([460.0, 220.0])
+    boxes = torch.cat([corners, corners + 60 + 100 * torch.rand(objects, 2, generator=generator)], dim=1)
+    return key, references, boxes, torch.arange(objects) % NUM_CATEGORIES + 1
 
 
 def _random_rois(count: int) -> Tensor:
@@ -199,7 +229,7 @@ def measure_roi_features(rounds: int) -> list[Row]:
             "ours": lambda: roi_features(last, rois, 7, spec),
         }
         difference = float((ways["plain"]() - ways["ours"]()).abs().max())
-        forward = row("RoI features of 1,000 RoIs, 7 x 7", alternate(ways, rounds)) | {"max_difference": difference}
+        forward = row("RoI features of 1,000 RoIs, 7 x 7", alternate(ways, rounds)) | {"differ by": difference}
     training, few = [level.requires_grad_() for level in levels], [rois[0][:512]]
 
     def step(function: Callable[..., Tensor]) -> None:
@@ -241,8 +271,56 @@ def measure_memory(rounds: int) -> Row:
 
 
 def row(name: str, seconds: dict[str, Seconds]) -> Row:
-    ratios = {f"ratio_{kind}": getattr(seconds["plain"], kind) / getattr(seconds["ours"], kind) for kind in KINDS}
-    return {"what": name} | ratios | {way: value._asdict() for way, value in seconds.items()}
+    """A row of the table; the ratio is of the processor's seconds."""
+    plain, ours = seconds["plain"], seconds["ours"]
+    return {
+        "what": name,
+        "plain": plain.cpu,
+        "ours": ours.cpu,
+        "ratio": plain.cpu / ours.cpu,
+        "plain, clock": plain.wall,
+        "ours, clock": ours.wall,
+        "ours, longest thread": ours.longest if ours.cpu > 1 else None,
+    }
+
+
+def measure_scaling(rounds: int) -> list[Row]:
+    """Exponents: twice the size takes 2 to the power of it times as long."""
+    fast = for_inference(random_model())
+    assert (head := fast.propagation) is not None
+    key, references, boxes, labels = _stored(8, 20)
+    spec = load_trial("baseline", "youtube_vis_2019").inference
+
+    def propagate(stored: int, objects: int) -> None:
+        with torch.inference_mode():
+            for reference in references[:stored]:
+                head.propagate(key, reference, boxes[:objects], labels[:objects])
+
+    def track(size: tuple[int, int], num_frames: int, max_detections: int) -> None:
+        limited = spec.model_copy(update={"max_detections": max_detections})
+        pixels = torch.randn(num_frames, 3, *size, generator=torch.Generator().manual_seed(1))
+        frames = (Frame(image, 1.0, size) for image in pixels)
+        track_video(fast, frames, 1, list(range(1, NUM_CATEGORIES + 1)), limited)
+
+    grown: dict[str, dict[int, Callable[[], None]]] = {
+        "propagated objects": {n: partial(propagate, 1, n) for n in (5, 10, 20)},
+        "stored frames": {n: partial(propagate, n, 5) for n in (2, 4, 8)},
+        "pixels of a frame": {h * w: partial(track, (h, w), 1, 100) for h, w in ((192, 320), (256, 448), (384, 640))},
+        "frames of a video of 160 x 96 pixels, 5 objects": {n: partial(track, (96, 160), n, 5) for n in (4, 8, 16)},
+    }
+    return [scaling_row(name, ways, rounds) for name, ways in grown.items()]
+
+
+def scaling_row(name: str, ways: dict[int, Callable[[], None]], rounds: int) -> Row:
+    """The least squares' slope of the logarithms."""
+    found = alternate({str(size): way for size, way in ways.items()}, rounds)
+    seconds = [of_size.cpu for of_size in found.values()]
+    return {
+        "what grows": name,
+        "sizes": ", ".join(f"{size:,}" for size in ways),
+        "seconds": ", ".join(f"{s:.3g}" for s in seconds),
+        "exponent": float(np.polyfit(np.log(list(ways)), np.log(seconds), 1)[0]),
+    }
 
 
 @contextmanager
@@ -255,7 +333,26 @@ def threads(count: int) -> Any:
         torch.set_num_threads(before)
 
 
-KINDS = Seconds._fields
+COLUMNS = {
+    "what": "",
+    "plain": "s",
+    "ours": "s",
+    "ratio": "",
+    "plain, clock": "s",
+    "ours, clock": "s",
+    "ours, longest thread": "s",
+    "share of the limit": "%",
+    "differ by": "",
+}
+SCALING_TITLE = "How the time of inference grows, seconds of the processor"
+SCALING_COLUMNS = {"what grows": "", "sizes": "", "seconds": "", "exponent": ""}
+TITLE = "Each part beside the plain way, 640 × 384, ResNet-50, float32, seconds of the processor"
+NOTES = [
+    "Plain is the way that the code took before, or a library's; of the plain propagation one stored frame is "
+    "timed and multiplied. The longest thread is the least that the clock would show with a core for each thread. "
+    "The limit is a large matrix product of the same process; convolutions can exceed it. Propagation in windows "
+    "is off by at most 1.5e-4 of attention, gathered RoI features and folded batch norms by rounding.",
+]
 
 PARTS: dict[str, Callable[[int], list[Row]]] = {
     "frame": lambda rounds: [measure_frame(rounds)],
@@ -272,23 +369,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--only", choices=PARTS, nargs="+", default=[part for part in PARTS if part != "bfloat16"])
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--scaling", action="store_true")
+    parser.add_argument("--write", type=Path, help="default: the record of benchmarks/results/, if all was measured")
     arguments = parser.parse_args()
-    found: list[Row] = []
-    print("| what | plain, wall | ours, wall | ratio | plain, CPU | ours, CPU | ratio |\n|---|" + 6 * "---:|")
-    with threads(arguments.threads):
-        for part in arguments.only:
-            for measured in PARTS[part](arguments.rounds):
-                found.append(measured)
-                cells = [
-                    f"{1000 * measured['plain'][kind]:,.1f} ms | {1000 * measured['ours'][kind]:,.1f} ms "
-                    f"| {measured[f'ratio_{kind}']:.1f}"
-                    for kind in KINDS
-                ]
-                print(f"| {' | '.join([measured['what'], *cells])} |", flush=True)
-    if arguments.write is not None:
-        setting = {"threads": arguments.threads, "rounds": arguments.rounds, "torch": torch.__version__}
-        arguments.write.write_text(json.dumps(setting | {"rows": found}, indent=2) + "\n", encoding="utf-8")
+    whole = arguments.only == parser.get_default("only")
+    machine = describe_machine(arguments.threads) | {"rounds": arguments.rounds}
+    with threads(arguments.threads), keep_freed_memory():
+        if arguments.scaling:
+            rows = measure_scaling(arguments.rounds)
+            title, columns, notes, name = (
+                "How the time grows: seconds of the processor",
+                SCALING_COLUMNS,
+                [],
+                "inference_scaling",
+            )
+        else:
+            rows = [measured for part in arguments.only for measured in PARTS[part](arguments.rounds)]
+            name, title, columns, notes = "inference", TITLE, COLUMNS, NOTES
+    command = "python -m benchmarks.inference" + (" --scaling" if arguments.scaling else "")
+    out = arguments.write or (RESULTS / f"{name}.json" if whole else None)
+    if out is not None:
+        save_record(out, title, command, machine, columns, rows, notes)
+    print(as_table({"columns": columns, "rows": rows}))
 
 
 if __name__ == "__main__":

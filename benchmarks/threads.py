@@ -14,6 +14,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from benchmarks.records import RESULTS, as_table, describe_machine, save_record
+from vistrials.machine import num_cores
 
 CANDIDATES: dict[str, dict[str, str]] = {
     "PyTorch's default": {"VISTRIALS_BENCHMARK_DEFAULT": "1"},
@@ -145,6 +149,7 @@ def main() -> None:
     parser.add_argument(
         "--videos", action="store_true", help="whole videos in one process and side by side, as it is now"
     )
+    parser.add_argument("--out", type=Path, default=RESULTS / "threads.json")
     arguments = parser.parse_args()
     if arguments.videos:
         measure_videos()
@@ -163,15 +168,23 @@ def main() -> None:
                         env=plain | variables, check=True, capture_output=True, text=True,
                     )  # fmt: skip
                     found.setdefault((name, situation), []).append(json.loads(done.stdout))
-    print("| threads | step, quiet | step, busy | frame, quiet | frame, busy |")
-    print("|---|---:|---:|---:|---:|")
-    for name in CANDIDATES:
-        cells = [
-            f"{1000 * statistics.median(run[what] for run in found[name, situation]):.0f} ms"
+    rows = [
+        {"threads": name}
+        | {
+            f"{what}, {situation}": statistics.median(run[what] for run in found[name, situation])
             for what in ("step", "frame")
             for situation in SITUATIONS
-        ]
-        print(f"| {name} | {' | '.join(cells)} |")
+        }
+        for name in CANDIDATES
+    ]
+    columns = {name: "" if name == "threads" else "s" for name in rows[0]}
+    save_record(
+        arguments.out,
+        "Threads of the demo on the two cores, quiet and beside two busy loops",
+        "python -m benchmarks.threads",
+        describe_machine(num_cores()), columns, rows,
+    )  # fmt: skip
+    print(as_table({"columns": columns, "rows": rows}))
 
 
 if __name__ == "__main__":

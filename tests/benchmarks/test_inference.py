@@ -1,6 +1,7 @@
 """The plain ways that the benchmark times give what ours give."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from benchmarks import inference
 from benchmarks.inference import PlainMemory, Seconds, alternate, plain_encode, plain_propagate, plain_roi_features, row
+from benchmarks.records import as_table
 from vistrials.models import propagation_head, roi_features
 from vistrials.models.propagation_head import PropagationHead
 from vistrials.specs.model import PropagationSpec, RoISpec
@@ -54,22 +56,42 @@ def test_ways_take_turns_and_the_first_does_not_count(monkeypatch: pytest.Monkey
     turns: list[str] = []
     seconds = alternate({"plain": lambda: turns.append("plain"), "ours": lambda: turns.append("ours")}, rounds=2)
     assert turns == ["plain", "ours"] * 3 and set(seconds) == {"plain", "ours"}
-    found = row("work", {"plain": Seconds(3.0, 8.0), "ours": Seconds(1.5, 2.0)})
-    assert (found["ratio_wall"], found["ratio_cpu"]) == (2, 4)
+    found = row("work", {"plain": Seconds(3.0, 8.0, 6.0), "ours": Seconds(1.5, 2.0, 1.2)})
+    assert (found["ratio"], found["ours"], found["ours, clock"], found["ours, longest thread"]) == (4, 2, 1.5, 1.2)
+    assert row("less", {"plain": Seconds(1, 1, 1), "ours": Seconds(0.1, 0.1, 0.1)})["ours, longest thread"] is None
+
+
+def test_a_busy_thread_is_counted() -> None:
+    if not (before := inference.seconds_of_threads()):
+        pytest.skip("threads are told on Linux only")
+    began = time.process_time()
+    while time.process_time() - began < 0.1:
+        pass
+    assert 0.05 < max(s - before.get(thread, 0) for thread, s in inference.seconds_of_threads().items()) < 1
+
+
+def test_the_exponent_of_a_square_is_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        inference, "alternate", lambda ways, rounds: {size: Seconds(1, int(size) ** 2, 1) for size in ways}
+    )
+    found = inference.scaling_row("edge", {n: lambda: None for n in (10, 20, 2000)}, 1)
+    assert found == {
+        "what grows": "edge",
+        "sizes": "10, 20, 2,000",
+        "seconds": "100, 400, 4e+06",
+        "exponent": pytest.approx(2),
+    }
 
 
 def test_the_command_writes_what_it_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(
-        inference,
-        "PARTS",
-        {"masks": lambda rounds: [inference.row("work", {"plain": Seconds(2, 3), "ours": Seconds(0.5, 1)})]},
-    )
-    monkeypatch.setattr(
-        "sys.argv", ["inference", "--threads", "1", "--rounds", "1", "--write", str(tmp_path / "o.json")]
-    )
+    measured = inference.row("work", {"plain": Seconds(2, 3, 2), "ours": Seconds(0.5, 1, 1)})
+    monkeypatch.setattr(inference, "PARTS", {"masks": lambda rounds: [measured]})
+    out = tmp_path / "o.json"
+    monkeypatch.setattr("sys.argv", ["inference", "--threads", "1", "--rounds", "1", "--write", str(out)])
     inference.main()
-    (found,) = json.loads((tmp_path / "o.json").read_text())["rows"]
-    assert found["ours"] == {"wall": 0.5, "cpu": 1} and found["ratio_wall"] == 4
-    assert "| work | 2,000.0 ms | 500.0 ms | 4.0 | 3,000.0 ms | 1,000.0 ms | 3.0 |" in capsys.readouterr().out
+    found = json.loads(out.read_text())
+    assert found["rows"] == [measured] and found["machine"]["threads"] == 1
+    assert as_table(found) in capsys.readouterr().out
+    assert "| work | 3 s | 1 s | 3 | 2 s | 500 ms | – | – | – |" in as_table(found)

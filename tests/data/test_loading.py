@@ -316,13 +316,14 @@ def test_an_augmentation_that_asks_for_nothing_gives_the_plain_pair(video_set):
 
 
 def test_where_masks_touch_an_augmented_pixel_belongs_to_the_first(tmp_path):
-    # Columns 2 to 11 and 10 to 19: the two columns that they share stay with the first.
-    tracks = [make_track(1, 1, 7, [(2, 2, 10, 8)], SIZE), make_track(2, 1, 7, [(10, 2, 10, 8)], SIZE)]
+    # Columns 2 to 11 and 10 to 19: the two columns that they share stay with the first. The third has what both leave.
+    boxes = [(2, 2, 10, 8), (10, 2, 10, 8), (2, 2, 18, 10)]
+    tracks = [make_track(number, 1, 7, [box], SIZE) for number, box in enumerate(boxes, start=1)]
     touching = load_video_set(*write_set(tmp_path, make_document([make_video(1, 1, SIZE)], tracks)))
     spec = data_spec(augmentation=AugmentationSpec(), flip_probability=0)
     pair = FramePairDataset(touching, spec, 0).pair(0, 0, 0)
-    assert pair.masks.sum(dim=(1, 2)).tolist() == [10 * 8, 8 * 8]
-    assert pair.boxes.tolist() == [[2, 2, 11, 9], [12, 2, 19, 9]]
+    assert pair.masks.sum(dim=(1, 2)).tolist() == [10 * 8, 8 * 8, 18 * 2]
+    assert pair.boxes.tolist() == [[2, 2, 11, 9], [12, 2, 19, 9], [2, 10, 19, 11]]
 
 
 def test_batches_can_be_sent_to_another_process(video_set):

@@ -44,6 +44,13 @@ def test_halving_averages_four_pixels_and_rounds_halves_up():
     assert resize_image(image, (1, 2))[2].tolist() == [[1, 25]]  # 2/4 -> 1, 101/4 = 25.25
 
 
+def test_halving_gives_what_floats_give():
+    image = torch.randint(0, 256, (6, 10, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    image = image.permute(2, 0, 1)
+    floats = torch.nn.functional.interpolate(image[None].float(), size=(3, 5), mode="bilinear")[0]
+    assert torch.equal(resize_image(image, (3, 5)), floats.add(0.5).to(torch.uint8))
+
+
 def test_no_antialiasing():
     image = torch.zeros(3, 1, 9, dtype=torch.uint8)
     image[..., 4] = 90

@@ -173,7 +173,7 @@ class FramePairDataset:
         instances = self._instances(key)
         # One pixel, one instance: annotated masks may touch by a pixel after the resize.
         masks = self._masks(key).numpy()
-        masks = masks & (np.cumsum(masks, axis=0) == masks)
+        masks[1:] &= ~np.bitwise_or.accumulate(masks[:-1], axis=0)
         return LabelledFrame(self._image(key).numpy(), masks, instances.track_ids, instances.labels.tolist())
 
     def _load_image(self, key: KeyFrame) -> Tensor:

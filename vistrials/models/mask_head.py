@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, relu
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 from vistrials.models.box_head import SampledRoIs
 from vistrials.models.initialisation import kaiming_
@@ -34,8 +34,8 @@ class MaskHead(nn.Module):
         """RoI features (n, C, s, s), labels (n,) in 1..K -> logits of the labels' maps (n, 2s, 2s)."""
         x = features
         for conv in self.convs:
-            x = relu(conv(x))
-        return widen(map_of_label(self.logits, relu(self.upsample(x)), labels))
+            x = conv(x).relu_()
+        return widen(map_of_label(self.logits, self.upsample(x).relu_(), labels))
 
     def rois(self, sampled: SampledRoIs) -> SampledRoIs:
         """The positives that enter loss_mask: all, or the first `max_rois` of a random order."""

@@ -5,7 +5,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, relu, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, softplus
 
 from vistrials.models.affinity import Affinity, gaussian_of_distance
 from vistrials.models.initialisation import kaiming_
@@ -165,8 +165,8 @@ class PropagationHead(nn.Module):
         """Attended features (n, C', h, w), labels (n,) in 1..K -> logits of the labels' maps at pixels (n, 8h, 8w)."""
         x = features
         for conv in self.mask_convs:
-            x = relu(conv(x))
-        maps = widen(map_of_label(self.logits, relu(self.upsample(x)), labels))
+            x = conv(x).relu_()
+        maps = widen(map_of_label(self.logits, self.upsample(x).relu_(), labels))
         return interpolate(maps[:, None], scale_factor=STRIDE // 2, mode="bilinear")[:, 0]
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ attention is taken as at most NEGLIGIBLE / 2 = 1.5e-4 too small; nothing else is
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad, relu
+from torch.nn.functional import conv2d, pad
 
 from vistrials.models.layers import map_of_label
 
@@ -45,8 +45,8 @@ def logits_in_windows(
     surroundings, x = [], key * empty_attention
     for conv in convs:
         surroundings.append(pad(x, (1, 1, 1, 1)))
-        x = relu(conv(x))
-    x = relu(upsample(x))
+        x = conv(x).relu_()
+    x = upsample(x).relu_()
     kinds, kind_of = labels.unique(return_inverse=True)
     logits = map_of_label(maps, x.expand(len(kinds), -1, -1, -1), kinds)[kind_of]
     for i, window in enumerate(windows(foreground > NEGLIGIBLE)):
@@ -55,10 +55,10 @@ def logits_in_windows(
         x = key[..., window[0], window[1]] * attention[i][window]
         for conv, around in zip(convs, surroundings, strict=True):
             grown = _grow(window, 1, foreground.shape[1:])
-            x = relu(conv2d(_within(around, grown, x, window), conv.weight, conv.bias))
+            x = conv2d(_within(around, grown, x, window), conv.weight, conv.bias).relu_()
             window = grown
         rows, columns = (slice(2 * side.start, 2 * side.stop) for side in window)
-        logits[i, rows, columns] = map_of_label(maps, relu(upsample(x)), labels[i : i + 1])[0].to(logits)
+        logits[i, rows, columns] = map_of_label(maps, upsample(x).relu_(), labels[i : i + 1])[0].to(logits)
     return logits
 
 

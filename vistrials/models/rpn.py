@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, relu
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vistrials.geometry import boxes as box_ops
 from vistrials.models import anchors as anchor_ops
@@ -37,9 +37,9 @@ class RPN(nn.Module):
         """Per level logits (B, cells * A) and deltas (B, cells * A, 4), by row, column, anchor, never in 16 bits."""
         logits, deltas = [], []
         for x in levels:
-            x = relu(self.conv(x))
+            x = self.conv(x).relu_()
             for conv in self.more_convs:
-                x = relu(conv(x))
+                x = conv(x).relu_()
             logits.append(widen(self.objectness(x)).permute(0, 2, 3, 1).flatten(1))
             deltas.append(widen(self.deltas(x)).permute(0, 2, 3, 1).reshape(len(x), -1, 4))
         return logits, deltas
