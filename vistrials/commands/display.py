@@ -258,7 +258,7 @@ def shared_bars() -> Iterator[Callable[[str], RichReporter]]:
 
 @contextmanager
 def live_table() -> Iterator[Callable[[str, Sequence[str], Sequence[Sequence[str]]], None]]:
-    """What shows a title and a table in the place of those before; where there is no terminal, changes of the title."""
+    """What shows a title and a table in the place of those before, gone in the end; elsewhere, changes of the title."""
     if not out.is_terminal:
         shown = ""
 
@@ -270,7 +270,7 @@ def live_table() -> Iterator[Callable[[str, Sequence[str], Sequence[Sequence[str
 
         yield show_title
         return
-    with Live(console=out, auto_refresh=False, vertical_overflow="crop") as live:
+    with Live(console=out, auto_refresh=False, transient=True) as live:
         yield lambda title, columns, rows: live.update(_table(title, columns, rows), refresh=True)
 
 
