@@ -13,6 +13,7 @@ from vistrials.cli import app
 from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.errors import RunError, SpecError
+from vistrials.reports.run_states import State, find_run_states
 from vistrials.runs.directory import RunDirectory
 from vistrials.specs.loading import parse_spec, trials_of_parts
 from vistrials.specs.trial import TrialSpec
@@ -120,6 +121,29 @@ def test_an_unknown_device_is_no_matter_of_one_trial(fake: Pipeline) -> None:
     with pytest.raises(SpecError, match="device 'abacus'"):
         run_all([trial("a")], device="abacus")
     assert fake.calls == []
+
+
+def test_runs_to_come_are_queued_for_those_who_look_and_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[tuple[str, State, str | None]]] = {}
+
+    def look(spec: TrialSpec, results_dir: Path | str, seed: int, **options: Any) -> None:
+        seen[spec.name] = [(state.trial, state.state, state.waits_for) for state in find_run_states(results_dir)]
+        if spec.name == "c":
+            raise Interrupted("stopped")
+
+    monkeypatch.setattr(pipeline, "run", look)
+    with pytest.raises(Interrupted):
+        run_all([trial("a"), trial("b", "a"), trial("c"), trial("d")], tmp_path / "out", device="cpu")
+    queued = [
+        ("a", State.QUEUED, None),
+        ("b", State.WAITING, "a"),
+        ("c", State.QUEUED, None),
+        ("d", State.QUEUED, None),
+    ]
+    assert seen["a"] == queued
+    assert find_run_states(tmp_path / "out") == []
 
 
 # --- Command

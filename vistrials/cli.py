@@ -14,6 +14,7 @@ from vistrials.commands import (
     reports,
     runs,
     scoring,
+    states,
     submission,
     tracking,
     trials,
@@ -78,7 +79,7 @@ def _options(
     """Reproducible trials of video instance segmentation."""
 
 
-for _part in (trials, runs, tracking, scoring, diagnosis, submission, reports, weights):
+for _part in (trials, runs, states, tracking, scoring, diagnosis, submission, reports, weights):
     app.add_typer(_part.app)
 data.app.add_typer(more_data.app)
 app.add_typer(data.app, name="data", help="Make, convert, check, count and split data sets.", no_args_is_help=True)

@@ -101,7 +101,7 @@ def test_other_work_has_the_same_lines(clock: Clock, capsys: pytest.CaptureFixtu
     [(0.2, "1 s"), (59, "59 s"), (60, "1 min"), (61, "2 min"), (3600, "1 h 0 min"), (7501, "2 h 6 min")],
 )
 def test_durations_are_rounded_up(seconds: float, shown: str) -> None:
-    assert display._duration(seconds) == shown
+    assert display.duration(seconds) == shown
 
 
 def test_a_narrow_terminal_keeps_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:

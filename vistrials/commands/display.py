@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -244,7 +245,7 @@ class _ProgressLines:
         rate = (done - self._begin[1]) / (now - self._begin[0])
         parts = [count(done) + (f" of {count(total)}" if total else ""), f"{rate:.3g} a second"]
         parts += [f"{name} {value:.3g}" for name, value in self._values.items()]
-        parts += [f"{_duration((total - done) / rate)} left"] if total else []
+        parts += [f"{duration((total - done) / rate)} left"] if total else []
         err.print(Text(f"{self._name}: {', '.join(parts)}"), soft_wrap=True)
 
 
@@ -255,10 +256,28 @@ def shared_bars() -> Iterator[Callable[[str], RichReporter]]:
         yield lambda name: RichReporter(name, bars)
 
 
+@contextmanager
+def live_table() -> Iterator[Callable[[str, Sequence[str], Sequence[Sequence[str]]], None]]:
+    """What shows a title and a table in the place of those before, gone in the end; elsewhere, changes of the title."""
+    if not out.is_terminal:
+        shown = ""
+
+        def show_title(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+            nonlocal shown
+            if title != shown:
+                show_text(title)
+            shown = title
+
+        yield show_title
+        return
+    with Live(console=out, auto_refresh=False, transient=True) as live:
+        yield lambda title, columns, rows: live.update(_table(title, columns, rows), refresh=True)
+
+
 class _TimeLeft(ProgressColumn):
     def render(self, task: Task) -> Text:
         seconds = None if task.finished else task.time_remaining
-        return Text("" if seconds is None else f"{_duration(seconds)} left", style="progress.remaining")
+        return Text("" if seconds is None else f"{duration(seconds)} left", style="progress.remaining")
 
 
 class _Values(ProgressColumn):
@@ -285,7 +304,7 @@ def _format_values(values: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.3g}" for name, value in values.items())
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """59 s, 4 min, 2 h 5 min: rounded up, so that what is left is not over yet."""
     if seconds < 60:
         return f"{math.ceil(seconds)} s"

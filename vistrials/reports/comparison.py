@@ -203,6 +203,27 @@ def compare_runs(
     )
 
 
+def estimate_differences(results_dir: Path | str, profile: str, split: str | None = None) -> dict[str, Estimate]:
+    """Mean differences of AP to the baseline, in percent, of trials with two networks or more; runs as they are.
+
+    Args:
+        results_dir: holds <profile>/<trial>/seed<N>/.
+        profile: whose runs.
+        split: evaluated by the runs; by default the main split of most.
+
+    Raises:
+        RunError: there are no runs.
+        DataError: a file of a run cannot be used.
+    """
+    found, _ = find_readable_runs(results_dir, profile)
+    split = split or _most_common(directory.main_split for directory, _ in found)
+    runs = [_read(*run, split) for run in found if run[0].is_evaluated(split)]
+    for _ in _resample(runs, split, NUM_DRAWS):
+        pass  # runs without stored matches give no estimate
+    rows = (_row(trial, runs, split) for trial in dict.fromkeys(run.directory.trial for run in runs))
+    return {row.trial: estimate for row, estimate in rows if estimate is not None}
+
+
 def check_margin(margin: float) -> None:
     """Refuse a margin that is no size, before any work is done.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -134,29 +134,28 @@ def _position(run: _Found) -> tuple[str, str, int]:
 def _wanted(results_dir: Path | str, spec: TrialSpec, seed: int) -> _Found:
     directory = RunDirectory.for_spec(spec, results_dir, seed)
     kind, name = spec.init.source
-    start = name if kind == "trial" else None
-    return _Found(directory, spec.data.splits, None, start, read_activity(directory.activity))
+    found = _look(directory.path, spec.data.splits)
+    return replace(found, start=name) if kind == "trial" else found
 
 
 def _there(results_dir: Path, profile: str | None) -> list[_Found]:
-    found = []
-    for folder in sorted(results_dir.glob(f"{profile or '[!.]*'}/*/seed*")):
-        seed = folder.name.removeprefix("seed")
-        if not seed.isdecimal():
-            continue
-        spec, problem = folder / "spec.yaml", None
-        splits: tuple[str, ...] = ("",)
-        try:
-            if spec.exists():
-                splits = _recorded_splits(spec, spec.stat().st_mtime_ns)
-        except (RunError, OSError) as error:
-            problem = str(error)
-        directory = RunDirectory(results_dir, folder.parent.parent.name, folder.parent.name, int(seed), splits[0])
-        activity = read_activity(directory.activity)
-        if spec.exists() or activity is not None:
-            start = activity.waits_for if activity is not None else None
-            found.append(_Found(directory, splits, problem, start, activity))
-    return found
+    folders = results_dir.glob(f"{profile or '[!.]*'}/*/seed*")
+    found = [_look(folder) for folder in folders if folder.name.removeprefix("seed").isdecimal()]
+    return [run for run in found if run.directory.spec.exists() or run.activity is not None]
+
+
+def _look(folder: Path, splits: tuple[str, ...] = ("",)) -> _Found:
+    """A run in its folder, whose spec names other splits where it is there."""
+    spec, problem = folder / "spec.yaml", None
+    try:
+        if spec.exists():
+            splits = _recorded_splits(spec, spec.stat().st_mtime_ns)
+    except (RunError, OSError) as error:
+        problem = str(error)
+    profile, trial, seed = folder.parent.parent.name, folder.parent.name, int(folder.name.removeprefix("seed"))
+    directory = RunDirectory(folder.parent.parent.parent, profile, trial, seed, splits[0])
+    activity = read_activity(directory.activity)
+    return _Found(directory, splits, problem, activity.waits_for if activity is not None else None, activity)
 
 
 @lru_cache(maxsize=4096)

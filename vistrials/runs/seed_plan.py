@@ -29,7 +29,7 @@ def read_seed_plan(results_dir: Path | str, profile: str, split: str) -> SeedPla
     Raises:
         DataError: its file is damaged.
     """
-    path = _path(results_dir, profile)
+    path = seed_plan_file(results_dir, profile)
     plan = _read(path) if path.exists() else None
     return plan if plan and plan.split == split else None
 
@@ -41,7 +41,7 @@ def keep_seed_plan(results_dir: Path | str, profile: str, plan: SeedPlan) -> Non
         RunError: there is another one, whose looks are paid for already.
         DataError: its file is damaged, or cannot be written.
     """
-    path = _path(results_dir, profile)
+    path = seed_plan_file(results_dir, profile)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         save_json_atomic(path, asdict(plan))
@@ -65,5 +65,6 @@ def _shown(plan: SeedPlan) -> str:
     return f"{', '.join(plan.trials)} on {plan.split}, margin {plan.margin:g}, at most {plan.max_seeds} seeds"
 
 
-def _path(results_dir: Path | str, profile: str) -> Path:
+def seed_plan_file(results_dir: Path | str, profile: str) -> Path:
+    """Where the plan of a profile is written down, if there is one."""
     return Path(results_dir) / profile / "until_decided.json"
