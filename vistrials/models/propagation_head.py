@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, relu, softplus
 
+from vistrials.models import shared_batch
 from vistrials.models.affinity import Affinity, gaussian_of_distance
 from vistrials.models.initialisation import kaiming_
 from vistrials.models.layers import convolutions, map_of_label
 from vistrials.models.precision import widen, without_autocast
 from vistrials.models.propagation_windows import logits_in_windows
+from vistrials.models.shared_batch import weighted
 from vistrials.models.variants import build_affinity
 from vistrials.specs.model import PropagationSpec
 from vistrials.structures.frames import FramePairBatch
@@ -62,13 +64,14 @@ class PropagationHead(nn.Module):
         Args: features (B, C', h, w) of key and reference frames; the batch.
         """
         nothing = (key.sum() + reference.sum()) * 0
+        first = shared_batch.position(len(key))
         attn_losses, attended, labels, masks = [], [], [], []
         counts = [len(of_image) for of_image in batch.instance_match]
         matches = _split(torch.cat(batch.instance_match).tolist(), counts)  # one transfer for all images
         for image, (boxes, box_labels) in enumerate(zip(batch.reference_boxes, batch.reference_labels, strict=True)):
             if len(boxes) == 0:
                 continue
-            logits = _attention_logits(*self.attend(key[image], reference[image], boxes, box_labels, sample=image))
+            logits = _attention_logits(*self.attend(key[image], reference[image], boxes, box_labels, first + image))
             match = _key_instance_of(matches[image], len(boxes))
             present = [row for row, instance in enumerate(match) if instance >= 0]
             instances = torch.tensor([match[row] for row in present], dtype=torch.long, device=logits.device)
@@ -79,16 +82,15 @@ class PropagationHead(nn.Module):
             attended.append(self.attended_features(key[image], logits[matched].sigmoid()))
             labels.append(box_labels[matched])
             masks.append(batch.masks[image][instances])
-        if not attn_losses:
-            return {"loss_propattn": nothing, "loss_propmask": nothing}
-        loss_mask = nothing
-        if len(features := torch.cat(attended)):
-            logits = self.mask_logits(features, torch.cat(labels))
+        loss_attn, loss_mask = nothing, nothing
+        num_boxes, num_matched = sum(map(len, attn_losses)), sum(map(len, labels))
+        if num_boxes:
+            loss_attn = self.spec.loss_attn_weight * torch.cat(attn_losses).mean()
+        if num_matched:
+            logits = self.mask_logits(torch.cat(attended), torch.cat(labels))
             loss_mask = binary_cross_entropy_with_logits(logits, torch.cat(masks).to(logits))
-        return {
-            "loss_propattn": self.spec.loss_attn_weight * torch.cat(attn_losses).mean(),
-            "loss_propmask": self.spec.loss_mask_weight * loss_mask,
-        }
+            loss_mask = self.spec.loss_mask_weight * loss_mask
+        return {"loss_propattn": weighted(loss_attn, num_boxes), "loss_propmask": weighted(loss_mask, num_matched)}
 
     def attend(
         self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor, sample: int | None = None
