@@ -1,6 +1,7 @@
 """The `vistrials` command: its groups of commands, and how mistakes and interrupts end."""
 
 import errno
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -91,7 +92,7 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:  # while the commands are still put together: nothing has begun
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

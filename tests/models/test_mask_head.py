@@ -156,12 +156,12 @@ def test_a_class_agnostic_head_has_one_map_for_all_labels() -> None:
 def test_the_mask_loss_takes_all_positives_or_a_few_at_random() -> None:
     boxes = torch.arange(24.0).reshape(6, 4)
     rois = SampledRoIs(boxes, torch.tensor([4, 3, 2, 1]))  # four positives, two negatives
-    everything = MaskHead(MaskHeadSpec(num_convs=1, channels=1), 1, 2).rois(rois)
+    everything = MaskHead(MaskHeadSpec(num_convs=1, channels=1), 1, 2).rois([rois])[0]
     assert torch.equal(everything.boxes, boxes[:4]) and everything.truth_index.tolist() == [4, 3, 2, 1]
     limited = MaskHead(MaskHeadSpec(num_convs=1, channels=1, max_rois=2), 1, 2)
     seen = set()
     for _ in range(50):
-        chosen = limited.rois(rois)
+        chosen = limited.rois([rois])[0]
         assert torch.equal(chosen.boxes, boxes[4 - chosen.truth_index])  # each keeps its own truth
         seen |= {tuple(chosen.truth_index.tolist())}
     assert seen == {(a, b) for a in range(5) for b in range(1, a)} and len(seen) == 6

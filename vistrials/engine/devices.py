@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import DoublePrecision, MixedPrecision, Precision
+from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.strategies import DDPStrategy
 
 from vistrials.errors import SpecError
@@ -19,6 +20,13 @@ class FullPrecisionInputs(MixedPrecision):
     """Mixed precision that leaves the batch alone: a box rounded to 16 bits would be off by whole pixels."""
 
     def convert_input(self, data: Any) -> Any:
+        return data
+
+
+class FullDoublePrecision(DoublePrecision):
+    """Double precision that does not round losses to 32 bits on their way out."""
+
+    def convert_output(self, data: Any) -> Any:
         return data
 
 
@@ -64,13 +72,14 @@ def build_fabric(device: torch.device, precision: str, num_devices: int = 1) -> 
     if device.type == "mps" and num_devices > 1:
         raise SpecError(f"{num_devices} devices asked for, but mps is a single one")
     flush_denormals()
-    # Its notes on which device it chose say nothing that provenance.json does not.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    _be_quiet()
     return Fabric(
         accelerator=device.type,
         devices=num_devices if num_devices > 1 or device.index is None or device.type == "cpu" else [device.index],
         strategy=_strategy(num_devices),
-        plugins=[_precision_plugin(precision, device)],
+        # Processes are started here and by nobody else: without it Fabric looks for Slurm, remarks that `srun` is not
+        # used, and within a job takes the numbers of processes from there.
+        plugins=[_precision_plugin(precision, device), LightningEnvironment()],
     )
 
 
@@ -95,16 +104,29 @@ def flush_denormals() -> None:
     torch.set_flush_denormal(True)
 
 
+def _be_quiet() -> None:
+    """Fabric's notes on devices and processes say nothing that provenance.json does not."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+
+
+class _QuietDDP(DDPStrategy):
+    """Does not announce itself in the processes that it is sent to either."""
+
+    def setup_environment(self) -> None:
+        _be_quiet()
+        super().setup_environment()
+
+
 def _strategy(num_devices: int) -> str | DDPStrategy:
     if num_devices == 1:
         return "auto"
     # A head without work on one rank (no positive anywhere) may leave its parameters out of the graph there.
-    return DDPStrategy(start_method="spawn", find_unused_parameters=True, timeout=_LONGEST_WAIT)
+    return _QuietDDP(start_method="spawn", find_unused_parameters=True, timeout=_LONGEST_WAIT)
 
 
 def _precision_plugin(precision: str, device: torch.device) -> Precision:
     if precision == "32-true":
         return Precision()
     if precision == "64-true":
-        return DoublePrecision()
+        return FullDoublePrecision()
     return FullPrecisionInputs(precision, device.type)  # type: ignore[arg-type]

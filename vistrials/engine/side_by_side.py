@@ -92,7 +92,7 @@ def _begin(function: Callable[[int, Callable[[], bool]], Any], is_stopped: Calla
     # What a Ctrl-C in the terminal means is for the parent to say.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
 
 
@@ -101,7 +101,8 @@ def _call(number: int) -> Any:
     return function(number, is_stopped)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Wait for the process that started this one, and end at once: to be called in a thread of its own."""
     parent = parent_process()
     if parent is not None:
         parent.join()

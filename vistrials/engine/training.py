@@ -4,7 +4,7 @@ import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,12 @@ from vistrials.engine.loss_log import LossLog, check_log
 from vistrials.engine.optimisation import build_optimizer, learning_rate_factor
 from vistrials.engine.reporting import Reporter
 from vistrials.engine.seeding import seed_step
+from vistrials.engine.shared_batch import Ranks, share_batch_norms
 from vistrials.engine.training_state import TrainingState, load_last_checkpoint, save_checkpoint
 from vistrials.engine.validation import CHOSEN_BY, Validation
 from vistrials.errors import CheckpointError, ProcessDied, VistrialsError
 from vistrials.freed_memory import keep_freed_memory
+from vistrials.models.shared_batch import part_of
 from vistrials.specs.training import TrainSpec
 
 SHOWN_MEAN_ITERS = 50
@@ -76,10 +78,9 @@ def fit(
     """Train a model to the end, from its checkpoint if there is one.
 
     Every step draws its random numbers from (seed, iteration, rank), so on the CPU a resumed training equals
-    an uninterrupted one bit for bit. With several processes the gradient is the mean over ranks: equal to
-    that of one process where losses are means over images. Losses divided by a count over the batch (sampled
-    anchors, RoIs, positives) take the count of their rank, and so do batch statistics; there the two are
-    merely alike.
+    an uninterrupted one bit for bit. Several processes are parts of one batch (`engine.shared_batch`): counts that
+    losses are divided by, samples of anchors and RoIs and batch statistics are those of the whole, so that they equal
+    one process but for rounding. What a module of the user's own draws (dropout, a sampler) differs by rank.
 
     Validations change nothing in all that. Each has a checkpoint before it, so that one that is broken off is made
     again when the training continues; rank 0 scores, and the others wait.
@@ -165,6 +166,10 @@ class _Step:
         """Moves the model to its device."""
         self._fabric, self._spec, self._seed = fabric, spec, seed
         self._optimizer = optimizer
+        self._ranks: Ranks | None = None
+        if fabric.world_size > 1:
+            self._ranks = Ranks(fabric.world_size, fabric.global_rank)
+            share_batch_norms(model)
         self._wrapped_model, self._wrapped_optimizer = fabric.setup(model, optimizer)
 
     def take(self, batch: Any, done: int, total_iters: int, stop: StopRequest) -> tuple[dict[str, float], bool]:
@@ -181,7 +186,8 @@ class _Step:
         seed_step(self._seed, done, fabric.global_rank)
         lr = self._set_learning_rate(done, total_iters)
 
-        scalars = self._wrapped_model(fabric.to_device(batch))
+        with self._as_part(done):
+            scalars = self._wrapped_model(fabric.to_device(batch))
         total = sum_losses(scalars)
         fabric.backward(total)
         values, stopping = _mean_over_ranks(fabric, scalars | {"loss_total": total}, stop.requested)
@@ -199,6 +205,12 @@ class _Step:
         self._wrapped_optimizer.step()
         self._wrapped_optimizer.zero_grad()
         return values, stopping
+
+    def _as_part(self, done: int) -> AbstractContextManager[None]:
+        if self._ranks is None:
+            return nullcontext()
+        self._ranks.begin_step(self._seed, done)
+        return part_of(self._ranks)
 
     def _set_learning_rate(self, done: int, total_iters: int) -> float:
         spec = self._spec

@@ -43,7 +43,7 @@ class Affinity(nn.Module):
 
         Args:
             key, reference: (C, H, W).
-            sample: position in the training batch; None at inference, where W may be left out.
+            sample: position in the training batch over all devices; None at inference, where W may be left out.
             label: category (1..K) of the object, read by `per_category`.
         Returns: (S, S), reference cells x key cells; columns sum to 1.
         """
@@ -142,7 +142,7 @@ class Affinity(nn.Module):
         if sample >= len(self.weight):
             raise ValueError(
                 f"model.propagation.affinity.num_samples is {len(self.weight)} but the batch has a position "
-                f"{sample}; raise it to the number of pairs per device"
+                f"{sample}; raise it to train.batch_size"
             )
         return self.weight[sample]
 

@@ -12,6 +12,7 @@ from vistrials.models.layers import convolutions, fully_connected
 from vistrials.models.losses import smooth_l1
 from vistrials.models.matching import assign
 from vistrials.models.precision import widen
+from vistrials.models.shared_batch import weighted
 from vistrials.models.variants import Sampler, build_sampler
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import AssignerSpec, BoxHeadSpec
@@ -123,9 +124,11 @@ class BoxHead(nn.Module):
         predicted = deltas.unflatten(1, (-1, 4))[positives, targets[positives]]
         loss_bbox = smooth_l1(predicted, box_targets, self.spec.smooth_l1_beta).sum() / count
         return {
-            "loss_cls": self.spec.loss_cls_weight * cross_entropy(logits, targets, reduction="sum") / count,
-            "loss_bbox": self.spec.loss_bbox_weight * (loss_bbox + deltas.sum() * 0),
-            "acc": (logits.detach().argmax(dim=1) == targets).to(logits).sum() / count,
+            "loss_cls": weighted(
+                self.spec.loss_cls_weight * cross_entropy(logits, targets, reduction="sum") / count, len(targets)
+            ),
+            "loss_bbox": weighted(self.spec.loss_bbox_weight * (loss_bbox + deltas.sum() * 0), len(targets)),
+            "acc": weighted((logits.detach().argmax(dim=1) == targets).to(logits).sum() / count, len(targets)),
         }
 
     def detect(

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
+from vistrials.models import shared_batch
 from vistrials.models.box_head import SampledRoIs
 from vistrials.models.initialisation import kaiming_
 from vistrials.models.layers import convolutions, map_of_label
@@ -37,13 +38,19 @@ class MaskHead(nn.Module):
             x = conv(x).relu_()
         return widen(map_of_label(self.logits, self.upsample(x).relu_(), labels))
 
-    def rois(self, sampled: SampledRoIs) -> SampledRoIs:
-        """The positives that enter loss_mask: all, or the first `max_rois` of a random order."""
+    def rois(self, sampled: list[SampledRoIs]) -> list[SampledRoIs]:
+        """Of every image the positives that enter loss_mask: all, or the first `max_rois` of a random order."""
         limit = self.spec.max_rois
-        if limit is None or sampled.num_positives <= limit:
-            return SampledRoIs(sampled.positive_boxes, sampled.truth_index)
-        chosen = torch.randperm(sampled.num_positives)[:limit].sort().values.to(sampled.truth_index.device)
-        return SampledRoIs(sampled.boxes[chosen], sampled.truth_index[chosen])
+        if limit is None:
+            return [SampledRoIs(r.positive_boxes, r.truth_index) for r in sampled]
+        counts, ours = shared_batch.gather([(r.num_positives,) for r in sampled])
+        chosen = [shared_batch.choose(num_positives, limit) for (num_positives,) in counts][ours]
+        return [
+            SampledRoIs(r.positive_boxes, r.truth_index)
+            if rows is None
+            else SampledRoIs(r.boxes[rows.to(r.boxes.device)], r.truth_index[rows.to(r.boxes.device)])
+            for r, rows in zip(sampled, chosen, strict=True)
+        ]
 
     def loss(self, logits: Tensor, rois: list[SampledRoIs], batch: FramePairBatch) -> dict[str, Tensor]:
         """loss_mask: binary cross entropy, mean over RoIs and pixels; 0 without RoIs.
@@ -51,11 +58,12 @@ class MaskHead(nn.Module):
         Args: logits (n, m, m) for the RoIs of all images in order; the batch, for its masks.
         """
         if len(logits) == 0:
-            return {"loss_mask": logits.sum() * 0}
+            return {"loss_mask": shared_batch.weighted(logits.sum() * 0, 0)}
         targets = torch.cat(
             [mask_targets(m, r.truth_index, r.boxes, logits.shape[-1]) for r, m in zip(rois, batch.masks, strict=True)]
         )
-        return {"loss_mask": self.spec.loss_weight * binary_cross_entropy_with_logits(logits, targets.to(logits))}
+        loss = self.spec.loss_weight * binary_cross_entropy_with_logits(logits, targets.to(logits))
+        return {"loss_mask": shared_batch.weighted(loss, len(logits))}
 
 
 def mask_targets(masks: Tensor, truth_index: Tensor, boxes: Tensor, size: int) -> Tensor:

@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vistrials.geometry import boxes as box_ops
+from vistrials.models import shared_batch
 from vistrials.specs.model import AssignerSpec, SamplerSpec
 
 UNUSED = -1
@@ -43,17 +43,24 @@ def sample(assigned: list[Tensor], spec: SamplerSpec) -> list[tuple[Tensor, Tens
         return []
     device = assigned[0].device
     on_host = torch.cat(assigned).cpu().numpy()
-    chosen = []
-    for of_image in np.split(on_host, np.cumsum([len(a) for a in assigned])[:-1]):
-        positives = _choose(of_image > 0, int(spec.num * spec.positive_fraction))
-        negatives = _choose(of_image == NEGATIVE, spec.num - len(positives))
-        chosen.append((positives.to(device), negatives.to(device)))
-    return chosen
+    candidates = [
+        (torch.from_numpy(np.flatnonzero(of_image > 0)), torch.from_numpy(np.flatnonzero(of_image == NEGATIVE)))
+        for of_image in np.split(on_host, np.cumsum([len(a) for a in assigned])[:-1])
+    ]
+    counts, ours = shared_batch.gather([(len(positives), len(negatives)) for positives, negatives in candidates])
+    drawn = [_choose(num_positives, num_negatives, spec) for num_positives, num_negatives in counts][ours]
+    return [
+        (_rows(positives, of_positives).to(device), _rows(negatives, of_negatives).to(device))
+        for (positives, negatives), (of_positives, of_negatives) in zip(candidates, drawn, strict=True)
+    ]
 
 
-def _choose(mask: NDArray[np.bool_], limit: int) -> Tensor:
-    candidates = torch.from_numpy(np.flatnonzero(mask))
-    if len(candidates) <= limit:
-        return candidates
-    # The CPU generator draws, so that a seed gives the same sample on every device.
-    return candidates[torch.randperm(len(candidates))[:limit].sort().values]
+def _rows(candidates: Tensor, rows: Tensor | None) -> Tensor:
+    return candidates if rows is None else candidates[rows]
+
+
+def _choose(num_positives: int, num_negatives: int, spec: SamplerSpec) -> tuple[Tensor | None, Tensor | None]:
+    """Which of an image's positives and negatives are taken, None for all."""
+    limit = int(spec.num * spec.positive_fraction)
+    positives = shared_batch.choose(num_positives, limit)
+    return positives, shared_batch.choose(num_negatives, spec.num - min(num_positives, limit))

@@ -68,7 +68,7 @@ class ObjProp(nn.Module):
         references = self.track_head(self.box_features(reference, batch.reference_boxes))
         losses |= self.track_head.loss(embeddings, references, rois, batch)
 
-        rois = [self.mask_head.rois(r) for r in rois]
+        rois = self.mask_head.rois(rois)
         labels = torch.cat([of_image[r.truth_index] for r, of_image in zip(rois, batch.labels, strict=True)])
         mask_logits = self.mask_head(self.mask_features(key, [r.boxes for r in rois]), labels)
         losses |= self.mask_head.loss(mask_logits, rois, batch)

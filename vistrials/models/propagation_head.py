@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, softplus
 
+from vistrials.models import shared_batch
 from vistrials.models.affinity import Affinity, gaussian_of_distance
 from vistrials.models.initialisation import kaiming_
 from vistrials.models.layers import convolutions, map_of_label
 from vistrials.models.precision import widen, without_autocast
 from vistrials.models.presence_head import PresenceHead
 from vistrials.models.propagation_windows import logits_in_windows
+from vistrials.models.shared_batch import weighted
 from vistrials.models.variants import build_affinity
 from vistrials.specs.model import PropagationSpec
 from vistrials.structures.frames import FramePairBatch
@@ -66,6 +68,7 @@ class PropagationHead(nn.Module):
         Args: features (B, C', h, w) of key and reference frames; the batch.
         """
         nothing = (key.sum() + reference.sum()) * 0
+        first = shared_batch.position(len(key))
         attn_losses, attended, labels, masks = [], [], [], []
         presence_logits, is_present = [], []
         counts = [len(of_image) for of_image in batch.instance_match]
@@ -73,7 +76,7 @@ class PropagationHead(nn.Module):
         for image, (boxes, box_labels) in enumerate(zip(batch.reference_boxes, batch.reference_labels, strict=True)):
             if len(boxes) == 0:
                 continue
-            masses = self.attend(key[image], reference[image], boxes, box_labels, sample=image)
+            masses = self.attend(key[image], reference[image], boxes, box_labels, first + image)
             logits = _attention_logits(*masses)
             match = _key_instance_of(matches[image], len(boxes))
             present = [row for row, instance in enumerate(match) if instance >= 0]
@@ -88,19 +91,19 @@ class PropagationHead(nn.Module):
             attended.append(self.attended_features(key[image], logits[matched].sigmoid()))
             labels.append(box_labels[matched])
             masks.append(batch.masks[image][instances])
-        if not attn_losses:
-            without = {"loss_propattn": nothing, "loss_propmask": nothing}
-            return without | ({} if self.presence is None else {"loss_proppresence": nothing})
-        loss_mask = nothing
-        if len(features := torch.cat(attended)):
-            logits = self.mask_logits(features, torch.cat(labels))
+        loss_attn, loss_mask, loss_presence = nothing, nothing, nothing
+        num_boxes, num_matched = sum(map(len, attn_losses)), sum(map(len, labels))
+        if num_boxes:
+            loss_attn = self.spec.loss_attn_weight * torch.cat(attn_losses).mean()
+        if num_matched:
+            logits = self.mask_logits(torch.cat(attended), torch.cat(labels))
             loss_mask = binary_cross_entropy_with_logits(logits, torch.cat(masks).to(logits))
-        losses = {
-            "loss_propattn": self.spec.loss_attn_weight * torch.cat(attn_losses).mean(),
-            "loss_propmask": self.spec.loss_mask_weight * loss_mask,
-        }
+            loss_mask = self.spec.loss_mask_weight * loss_mask
+        losses = {"loss_propattn": weighted(loss_attn, num_boxes), "loss_propmask": weighted(loss_mask, num_matched)}
         if self.presence is not None:
-            losses["loss_proppresence"] = self.presence.loss(torch.cat(presence_logits), torch.cat(is_present))
+            if num_boxes:
+                loss_presence = self.presence.loss(torch.cat(presence_logits), torch.cat(is_present))
+            losses["loss_proppresence"] = weighted(loss_presence, num_boxes)
         return losses
 
     def _presence(

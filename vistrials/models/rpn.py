@@ -13,6 +13,7 @@ from vistrials.models.layers import convolutions
 from vistrials.models.losses import smooth_l1
 from vistrials.models.matching import assign
 from vistrials.models.precision import widen
+from vistrials.models.shared_batch import weighted
 from vistrials.models.variants import build_sampler
 from vistrials.specs.model import AnchorSpec, ProposalSpec, RPNSpec
 from vistrials.structures.frames import FramePairBatch
@@ -79,8 +80,8 @@ class RPN(nn.Module):
             targets = box_ops.encode(all_anchors[positives], truth)
             loss_bbox = loss_bbox + smooth_l1(all_deltas[image, positives], targets, self.spec.smooth_l1_beta).sum()
         return {
-            "loss_rpn_cls": self.spec.loss_cls_weight * loss_cls / divisor,
-            "loss_rpn_bbox": self.spec.loss_bbox_weight * loss_bbox / divisor,
+            "loss_rpn_cls": weighted(self.spec.loss_cls_weight * loss_cls / divisor, divisor),
+            "loss_rpn_bbox": weighted(self.spec.loss_bbox_weight * loss_bbox / divisor, divisor),
         }
 
     @torch.no_grad()

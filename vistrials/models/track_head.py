@@ -8,6 +8,7 @@ from vistrials.models.box_head import SampledRoIs
 from vistrials.models.initialisation import normal_
 from vistrials.models.layers import fully_connected
 from vistrials.models.precision import widen, without_autocast
+from vistrials.models.shared_batch import weighted
 from vistrials.specs.model import TrackHeadSpec
 from vistrials.structures.frames import FramePairBatch
 
@@ -53,10 +54,10 @@ class TrackHead(nn.Module):
             scores = match_scores(k, r) * self.spec.logit_scale
             total = total + cross_entropy(scores[: len(target)], target, reduction="sum") / len(k)
             correct = correct + (scores[: len(target)].detach().argmax(dim=1) == target).to(k).sum()
-        num_positives = max(sum(r.num_positives for r in rois), 1)
+        num_positives = sum(r.num_positives for r in rois)
         return {
             "loss_match": self.spec.loss_weight * total / len(rois),
-            "match_acc": correct / num_positives,
+            "match_acc": weighted(correct / max(num_positives, 1), num_positives),
         }
 
 

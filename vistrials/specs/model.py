@@ -306,7 +306,7 @@ class WeightedAffinitySpec(Spec):
     scope: Literal["per_sample", "shared", "per_category"] = "per_sample"
     """One matrix per batch position (published; left out at inference), one in all, or one per category."""
     num_samples: PositiveInt = 4
-    """Matrices of scope per_sample: the largest number of pairs of a batch on one device."""
+    """Matrices of scope per_sample: train.batch_size, or more."""
     init: Literal["identity", "random"] = "identity"
     """Start from the plain affinity, or from the published standard normal numbers."""
     at_inference: bool | None = None

@@ -1,0 +1,100 @@
+"""Two processes are one: the network's losses and weights, whatever falls to which of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from tests.engine.small import files_in
+from tests.engine.tiny_videos import write_tiny_data_set
+from vistrials.data.loading import build_pair_loader
+from vistrials.engine.devices import build_fabric
+from vistrials.engine.distribution import launch
+from vistrials.engine.reporting import Reporter, SilentReporter
+from vistrials.engine.seeding import seed_everything
+from vistrials.engine.training import fit
+from vistrials.formats.annotations import load_video_set
+from vistrials.models.objprop import build_model
+from vistrials.specs.loading import load_trial
+from vistrials.specs.trial import TrialSpec
+from vistrials.structures.video import VideoSet
+
+ITERS = 20
+
+# Few RoIs and masks, so that all samplers have to choose; batch statistics; batches of unequal images.
+SETTINGS = [
+    *("data.splits=[valid]", "data.image_size_px=[64,48]", "init={from: null, weights: null, backbone: random}"),
+    *(f"train.max_iters={ITERS}", "train.batch_size=4", "train.num_workers=0", "train.clip_grad_norm=1"),
+    *("train.optimizer={kind: sgd, lr: 0.01}", "model.mask_head.max_rois=2", "model.backbone.norm=batch_stats"),
+    *("model.backbone.base_width=4", "model.fpn.channels=8", "model.box_head.fc_channels=16"),
+    *("model.track_head.fc_channels=16", "model.mask_head={channels: 8, num_convs: 1}"),
+    *("model.box_head.sampler.num=12", "model.rpn.sampler.num=16", "model.backbone.frozen_stages=-1"),
+]
+TRIALS = ["masktrack_rcnn", "attention_neck", "baseline", "weighted_affinity"]
+PROPAGATING = TRIALS[1:]
+
+
+def uneven(root: Path) -> Path:
+    """The tiny data set, one of its videos with a single object that is there in some frames only."""
+    write_tiny_data_set(root)
+    document = json.loads((root / "train.json").read_text())
+    document["annotations"].pop()
+    for name in ("bboxes", "areas", "segmentations"):
+        document["annotations"][-1][name][1] = None
+    (root / "train.json").write_text(json.dumps(document))
+    return root
+
+
+def train(fabric: Fabric, reporter: Reporter, specs: list[TrialSpec], videos: VideoSet, folder: Path) -> None:
+    """Train each spec, and keep its weights."""
+    torch.set_num_threads(1)
+    for spec in specs:
+        seed_everything(0)
+        model = build_model(spec.model, videos.num_categories)
+        model.to(torch.float64 if spec.train.precision == "64-true" else torch.float32)
+        fit(
+            fabric,
+            model,
+            lambda start, spec=spec: build_pair_loader(
+                videos, spec.data, spec.train, 0, fabric.global_rank, fabric.world_size, start
+            ),
+            spec.train,
+            files_in(folder / spec.name),
+            seed=0,
+            digest="",
+            reporter=reporter,
+        )
+        if fabric.is_global_zero:
+            torch.save(model.state_dict(), folder / f"{spec.name}.pt")
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-10), ("32-true", 1e-5)])
+def test_two_processes_equal_one(precision: str, tolerance: float, tmp_path: Path) -> None:
+    root = uneven(tmp_path / "data")
+    smaller = ["model.propagation={channels: 8, num_mask_convs: 1}"]
+    settings = [f"data.source={{kind: files, root: {root}}}", f"train.precision={precision}", *SETTINGS]
+    specs = [load_trial(name, "smoke", settings + smaller * (name in PROPAGATING)) for name in TRIALS]
+    videos = load_video_set(root / "train.json", root / "JPEGImages", require_annotations=True)
+    for num in (1, 2):
+        fabric = build_fabric(torch.device("cpu"), precision, num)
+        launch(fabric, train, SilentReporter(), specs, videos, tmp_path / str(num))
+    worst: dict[tuple[str, str], float] = {}
+    for name in TRIALS:
+        one, two = (torch.load(tmp_path / num / f"{name}.pt") for num in ("1", "2"))
+        logs = [(tmp_path / num / name / "losses.jsonl").read_text().splitlines() for num in ("1", "2")]
+        assert len(logs[0]) == len(logs[1]) == ITERS
+        for line_of_one, line_of_two in zip(*logs, strict=True):
+            ours, theirs = json.loads(line_of_two), json.loads(line_of_one)
+            for key, value in theirs.items():
+                if "seconds" not in key:
+                    worst[name, key] = max(worst.get((name, key), 0), abs(ours[key] - value) / max(abs(value), 1e-3))
+        for key, value in one.items():
+            if value.is_floating_point():
+                scale = max(value.abs().max().item(), 1e-3)
+                worst[name, key] = (two[key] - value).abs().max().item() / scale
+            else:
+                assert torch.equal(two[key], value)
+    print(sorted(((v, k) for k, v in worst.items()), reverse=True)[:12])
+    assert max(worst.values()) < tolerance
