@@ -5,6 +5,10 @@ the whole batch. Losses divided by a count of sampled anchors or RoIs agree only
 """
 
 import json
+import os
+import signal
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +21,7 @@ from vistrials.engine.devices import build_fabric
 from vistrials.engine.distribution import launch
 from vistrials.engine.reporting import Reporter, SilentReporter
 from vistrials.engine.training import TrainingError, TrainingFiles, fit
-from vistrials.errors import VistrialsError
+from vistrials.errors import ProcessDied, VistrialsError
 from vistrials.weights.files import load_weights, save_weights
 
 
@@ -116,3 +120,49 @@ def test_an_error_in_the_validation_of_rank_0_ends_all_of_them(tmp_path: Path) -
     fabric = build_fabric(torch.device("cpu"), "32-true", 2)
     with pytest.raises(TrainingError, match="^no score for the user$"):
         launch(fabric, train_without_score, SilentReporter(), tmp_path, files_in(tmp_path))
+
+
+def kill_rank_1(fabric: Fabric, reporter: Reporter) -> None:
+    for step in range(100):
+        fabric.barrier()
+        if step == 3 and fabric.global_rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail_on_rank_1(fabric: Fabric, reporter: Reporter) -> None:
+    fabric.barrier()
+    if fabric.global_rank == 1:
+        raise TrainingError("a line from rank 1")
+    fabric.barrier()
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "line"),
+    [
+        (
+            kill_rank_1,
+            ProcessDied,
+            "^one of 2 processes was killed by signal 9, as the system does when memory runs out; ",
+        ),
+        (fail_on_rank_1, TrainingError, "^a line from rank 1$"),
+    ],
+)
+def test_the_end_of_one_rank_ends_all_with_its_line(
+    function: Callable[..., None],
+    kind: type[Exception],
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    # Where Slurm is installed and not used, nothing is said about that.
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fabric = build_fabric(torch.device("cpu"), "32-true", 2)
+    with pytest.raises(kind, match=line):
+        launch(fabric, function, SilentReporter())
+    said = "".join(capfd.readouterr())
+    assert "srun" not in said and "istributed" not in said and "Traceback" not in said, said
