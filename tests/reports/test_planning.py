@@ -85,7 +85,7 @@ def test_what_a_difference_takes_follows_from_the_variances(tmp_path: Path, monk
     plan = plan_study(specs, [0], tmp_path, speed=1.0, delta=2.0)
     of_still, of_new = plan.needed
     assert (of_still.trial, of_still.measured_on, of_new.trial, of_new.measured_on) == ("still", "still", "new", "wild")
-    # Two trials are judged: each side has an error of .05 / 4. Videos do not matter: fewest S with t sd / sqrt(S) <= D.
+    # Two trials are judged: each side has an error of 0.05 / 4. Videos do not matter: least S with t sd / sqrt(S) <= D.
     for needed, sd in ((of_still, 0.5), (of_new, 2.0)):
         for found, size in ((needed.at_even_odds, 2.0), (needed.with_power, 2.0 * 2.2414 / (2.2414 + 0.8416))):
             enough = [s for s in range(2, 21) if stdtrit(s - 1, 1 - 0.05 / 4) * sd / s**0.5 <= size]

@@ -1,8 +1,8 @@
 """Calls that run side by side, each in a process of its own; what they report, and how they end, comes home.
 
 Jobs of a cluster go through submitit; runs on this machine do not go through its executor for one machine. That
-reports nothing of what goes on, kills 1.2 s after an interrupt (a step of 3 s was not saved), goes on when its parent
-is killed, hides all GPUs unless told their number, and does not say which signal killed a process.
+reports nothing of what goes on, kills 1.2 s after an interrupt (a step of 3 s was lost), goes on when its parent is
+killed, hides all GPUs unless told their number, and does not say which signal killed a process.
 """
 
 import os
