@@ -8,7 +8,7 @@ from typing import Any
 
 from vistrials.errors import RunError, SpecError
 from vistrials.specs.custom import change_custom_parts
-from vistrials.specs.loading import parse_spec
+from vistrials.specs.loading import read_spec
 from vistrials.specs.trial import TrialSpec
 from vistrials.specs.yaml_text import parse_yaml
 
@@ -50,7 +50,7 @@ def read_recorded_spec(path: Path) -> RecordedSpec:
         raise RunError(f"{error}; {_REMEDY}") from None
     spec, problem = None, None
     try:
-        spec = parse_spec(text, str(path))
+        spec = read_spec(document, str(path))
     except SpecError as error:
         problem = str(error)
     labels = (spec.name, spec.profile, spec.data.splits) if spec else _labels(document)
