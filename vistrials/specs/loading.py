@@ -265,6 +265,8 @@ def _values_within(values: dict[str, Any], paths: Sequence[Sequence[str]]) -> di
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise SpecError(f"{_shown(path)}: expected a YAML file, found a folder, pipe, socket or device")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

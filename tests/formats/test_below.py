@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vistrials.data.convert.names import file_below, relative_name
+from vistrials.formats.below import file_below, relative_name
 from vistrials.errors import DataError
 
 
