@@ -90,8 +90,8 @@ def refuse_special(path: Path) -> None:
     """Refuse what is there and no plain file: to open a named pipe without a writer is to wait for ever.
 
     Args:
-        path: a file to read; what is missing or a folder fails when it is opened. A shell's `<(..)` and the standard input, which lie
-            in /dev/fd and /dev, are taken.
+        path: a file to read; what is missing or a folder fails when it is opened. A shell's `<(..)` and the standard
+            input, which lie in /dev/fd and /dev, are taken.
 
     Raises:
         DataError: it is a pipe, socket or device.

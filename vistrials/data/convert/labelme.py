@@ -117,9 +117,8 @@ def _read_frame(path: Path, root: Path) -> _LabelledFrame:
         raise DataError(f"{path}: imagePath {content['imagePath']}: no such image; put it there, or mend the path")
     # Images often lie in a folder beside that of the labels.
     if not image.resolve().is_relative_to(root.resolve().parent):
-        raise DataError(
-            f"{path}: imagePath {shortened(content['imagePath'])} leads out of {root.resolve().parent}; copy the images there"
-        )
+        name = shortened(content["imagePath"])
+        raise DataError(f"{path}: imagePath {name} leads out of {root.resolve().parent}; copy the images there")
     declared = content.get("imageHeight"), content.get("imageWidth")
     found = _LabelledFrame(path, image, declared, [], [])
     for number, shape in enumerate(shapes, 1):
