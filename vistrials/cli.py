@@ -1,8 +1,10 @@
 """The `vistrials` command: its groups of commands, and how mistakes and interrupts end."""
 
 import errno
+import io
 import signal
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -89,6 +91,12 @@ app.add_typer(data.app, name="data", help="Make, convert, check, count and split
 def main() -> None:
     """Entry point of the `vistrials` command."""
     bound_spinning()
+    # Frames of too many pixels are refused in words of ours.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
+    # A terminal or file that cannot show a character gets its number, rather than nothing from there on.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:  # while the commands are still put together: nothing has begun

@@ -4,7 +4,6 @@ import gzip
 import json
 import math
 import os
-import threading
 
 import msgspec
 import pytest
@@ -121,12 +120,14 @@ def test_a_file_of_another_form_is_loaded_as_it_is(tmp_path):
     assert math.isnan(other["b"])
 
 
-def test_a_pipe_is_read_to_its_end(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text("[1, 2]"))
-    writer.start()
-    assert load_json(tmp_path / "pipe") == [1, 2]
-    writer.join()
+def test_a_pipe_of_a_shell_is_read_to_its_end():
+    end, other_end = os.pipe()
+    os.write(other_end, b"[1, 2]")
+    os.close(other_end)
+    try:
+        assert load_json(f"/dev/fd/{end}") == [1, 2]
+    finally:
+        os.close(end)
 
 
 def test_text_that_is_too_long_to_be_parsed_may_stay_packed(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
@@ -29,10 +29,37 @@ from rich.text import Text
 
 from vistrials.formats.files import replacing
 
+# Of C0 what lays text out; the others, DEL and C1 steer a terminal: they can hide text, or write where they like.
+_STEERING = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+# Characters that turn the direction of reading make a name look like another; lone surrogates are no characters.
+_NO_CHARACTERS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000))
+_STEERING |= {code: f"\\u{code:04x}" for code in _NO_CHARACTERS}
+
+
+def visible(text: str) -> str:
+    """Text out of files, in which what would steer the terminal is written out."""
+    return text.translate(_STEERING)
+
+
+class _SafeConsole(Console):
+    """Where every text comes through on its way out: names of files, categories and trials are other people's."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(_safe(shown) for shown in objects), **options)
+
+
+def _safe(shown: Any) -> Any:
+    if isinstance(shown, str):
+        return visible(shown)
+    if isinstance(shown, Text) and (plain := visible(shown.plain)) != shown.plain:
+        return Text(plain, shown.style)
+    return shown
+
+
 # Into a pipe or a file tables go as wide as they are: nobody can widen those afterwards.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 250)
+out = _SafeConsole(highlight=False, width=None if sys.stdout.isatty() else 250)
 _UNBOUNDED = 10_000  # columns of a terminal, where a table's own width is asked for
-err = Console(stderr=True, highlight=False)
+err = _SafeConsole(stderr=True, highlight=False)
 
 
 def show_error(message: str) -> None:
@@ -75,13 +102,15 @@ def show_table(
 
 
 def _table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    title = None if title is None else escape(visible(title))
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
         numeric = position > 0 and all(_is_number(row[position]) for row in rows)
+        justify: JustifyMethod = "right" if numeric else "left"
         # Fold: a path cut off by an ellipsis would be of no use.
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=position == 0, overflow="fold")
+        table.add_column(escape(visible(column)), justify=justify, no_wrap=position == 0, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(visible(cell)) for cell in row))
     return table
 
 
@@ -120,7 +149,7 @@ def show_parameters(own: Mapping[str, int], baseline: Mapping[str, int], num_cat
 def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for functions that call progress(done, total); lines now and then where stderr is no terminal."""
     with _bars() as bars:
-        task, lines = bars.add_task(escape(name), total=None, values=""), _ProgressLines(name)
+        task, lines = bars.add_task(escape(visible(name)), total=None, values=""), _ProgressLines(name)
 
         def progress(done: int, total: int) -> None:
             bars.update(task, completed=done, total=total)
@@ -142,7 +171,7 @@ def bytes_bar(
     if sys.stderr.isatty():
         columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         with Progress(TextColumn("{task.description}"), BarColumn(bar_width=24), *columns, console=err) as bars:
-            task = bars.add_task(escape(name), total=None)
+            task = bars.add_task(escape(visible(name)), total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total)
         return
     shown = time.monotonic()
@@ -188,7 +217,7 @@ class RichReporter:
         """Begin a stage of `total` steps, ending the one before it."""
         self._end_stage(finished=True)
         self._name, self._started = name, time.monotonic()
-        self._task = self._bars.add_task(escape(name), total=total, values="")
+        self._task = self._bars.add_task(escape(visible(name)), total=total, values="")
         self._done, self._total, self._lines = 0, total, None
         if self._bars.disable:
             self._lines = _ProgressLines(self._prefix + name)

@@ -13,9 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
+from vistrials.formats.below import leads_out
+from vistrials.formats.images import FRAME_SUFFIXES
 from vistrials.structures.video import VideoSet
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
 _FRAME_FOLDERS = ("JPEGImages",)
 _NUM_PARENTS = 3
 """Folders above the frames whose names a file name may begin with."""
@@ -52,7 +53,8 @@ class FrameFinder:
     def find(self, name: str) -> FoundFrame:
         """The file that a name means."""
         folder, file = os.path.split(name)
-        if file in self._folder(folder).files:
+        # An absolute folder would take the place of this one.
+        if not (os.path.isabs(name) or leads_out(name)) and file in self._folder(folder).files:
             found = [name]
         else:
             found = self._search(name)
@@ -175,7 +177,7 @@ class _Folder:
 
     @cached_property
     def images_by_stem(self) -> dict[str, list[str]]:
-        return _by(_stem, {name for name in self.files if os.path.splitext(name)[1].lower() in _SUFFIXES})
+        return _by(_stem, {name for name in self.files if os.path.splitext(name)[1].lower() in FRAME_SUFFIXES})
 
 
 def _exactly(folder: _Folder, name: str) -> list[str]:
@@ -205,4 +207,4 @@ def _key(name: str) -> str:
 def _stem(name: str) -> str:
     """The key of a name without the suffix of an image."""
     stem, suffix = os.path.splitext(name)
-    return _key(stem if suffix.lower() in _SUFFIXES else name)
+    return _key(stem if suffix.lower() in FRAME_SUFFIXES else name)

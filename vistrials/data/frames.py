@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vistrials.data.transforms import normalise, resize_image, resize_shape
 from vistrials.errors import DataError
+from vistrials.formats.below import leads_out
 from vistrials.formats.images import Size, read_pixels
 from vistrials.structures.frames import Frame
 from vistrials.structures.video import Video, VideoSet
@@ -42,8 +43,11 @@ def read_frame(video_set: VideoSet, video: Video, index: int) -> Tensor:
     Raises:
         DataError: the file is missing, broken, or of another size than the annotations say.
     """
-    path = video_set.frames_dir / video.file_names[index]
+    name = video.file_names[index]
+    path = video_set.frames_dir / name
     try:
+        if leads_out(name) or Path(name).is_absolute():
+            raise DataError(f"{name} leads out of {video_set.frames_dir}; expected a frame below it")
         return decode_frame(path, (video.height, video.width))
     except DataError as error:
         raise DataError(f"video {video.id}, frame {index}: {error}") from None

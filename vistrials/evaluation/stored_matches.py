@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -111,15 +113,18 @@ def _parse(content: dict[str, Any]) -> StoredMatches:
     if (num_predictions < 0).any() or (num_truths < 0).any():
         raise ValueError("records hold negative numbers of tracks")
     T, A = len(IOU_THRESHOLDS), len(AREA_RANGES)
-    shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in _COLUMNS}
-    for D, G in zip(num_predictions.tolist(), num_truths.tolist(), strict=True):
-        shapes["prediction_indices"].append((D,))
-        shapes["scores"].append((D,))
-        shapes["truth_indices"].append((G,))
-        shapes["ious"].append((D, G))
-        shapes["matched_truths"].append((T, A, D))
-        shapes["ignored"].append((T, A, D))
-        shapes["counted"].append((A, G))
+    pairs = list(zip(num_predictions.tolist(), num_truths.tolist(), strict=True))
+    of_predictions, of_truths = [(D,) for D, _ in pairs], [(G,) for _, G in pairs]
+    of_thresholds = [(T, A, D) for D, _ in pairs]
+    shapes: dict[str, Sequence[tuple[int, ...]]] = {
+        "prediction_indices": of_predictions,
+        "scores": of_predictions,
+        "truth_indices": of_truths,
+        "ious": pairs,
+        "matched_truths": of_thresholds,
+        "ignored": of_thresholds,
+        "counted": [(A, G) for _, G in pairs],
+    }
     arrays = {name: _cut(name, _column(content, name, dtype), shapes[name]) for name, dtype in _COLUMNS.items()}
     records = tuple(
         Matches(int(videos[n]), int(categories[n]), **{name: arrays[name][n] for name in _COLUMNS})
@@ -136,9 +141,8 @@ def _column(content: dict[str, Any], name: str, dtype: type) -> NDArray[Any]:
 
 
 def _cut(name: str, column: NDArray[Any], shapes: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
-    ends = np.cumsum([np.prod(shape, dtype=np.int64) for shape in shapes], dtype=np.int64)
-    expected = int(ends[-1]) if len(ends) else 0
-    if len(column) != expected:
-        raise ValueError(f"{name} has {len(column)} numbers, expected {expected}")
-    parts = np.split(column, ends[:-1]) if len(ends) else []
-    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    # Plain numbers: records are many and small, and each NumPy function takes longer than one of them.
+    ends = list(accumulate((prod(shape) for shape in shapes), initial=0))
+    if len(column) != ends[-1]:
+        raise ValueError(f"{name} has {len(column)} numbers, expected {ends[-1]}")
+    return [column[ends[n] : ends[n + 1]].reshape(shape) for n, shape in enumerate(shapes)]

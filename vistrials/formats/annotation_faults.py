@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Raw
 
 from vistrials.errors import shortened
+from vistrials.formats.below import leads_out
 from vistrials.formats.findings import Finding, error, warning
 from vistrials.formats.mask_cures import likely_cure
 from vistrials.formats.rle import MAX_PIXELS
@@ -164,7 +165,9 @@ def _video_faults(video: Record, needs_frames: bool) -> Iterator[Finding]:
             yield error("impossible video size", where, what)
     size = size_of(video)
     if size is not None and size[0] * size[1] > MAX_PIXELS:
-        yield error("impossible video size", where, f"{size[0]} x {size[1]} pixels; expected at most {MAX_PIXELS}")
+        yield error(
+            "impossible video size", where, f"height x width is {shortened(size)} pixels; expected at most {MAX_PIXELS}"
+        )
     names, length = video.get("file_names"), video.get("length")
     if names is not None or needs_frames:
         if "file_names" not in video:
@@ -173,6 +176,9 @@ def _video_faults(video: Record, needs_frames: bool) -> Iterator[Finding]:
             yield error(
                 "file_names is no list of names", where, f"file_names is {shortened(names)}; expected a name per frame"
             )
+        elif (outside := next((name for name in names if leads_out(name)), None)) is not None:
+            what = f"file_names holds {shortened(outside)}; expected paths below the folder of frames, without `..`"
+            yield error("frame name leads out of the folder", where, what)
         elif length is not None and length != len(names):
             yield error(
                 "length and file_names disagree",

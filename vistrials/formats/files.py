@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -96,6 +97,27 @@ def refuse_to_replace(paths: Iterable[Path], otherwise: str) -> None:
     there = [str(path) for path in paths if path.exists()]
     if there:
         raise DataError(f"{' and '.join(there)}: there already; replace with --force, or {otherwise}")
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse what is there and no plain file: to open a named pipe without a writer is to wait for ever.
+
+    Args:
+        path: a file to read; what is missing or a folder fails when it is opened. A shell's `<(..)` and the standard
+            input, which lie in /dev/fd and /dev, are taken.
+
+    Raises:
+        DataError: it is a pipe, socket or device.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (stat.S_ISFIFO(mode) and path.is_relative_to("/dev")):
+        return
+    kinds = ((stat.S_ISFIFO, "named pipe"), (stat.S_ISSOCK, "socket"))
+    kind = next((name for is_it, name in kinds if is_it(mode)), "device")
+    raise DataError(f"{path}: expected a file, found a {kind}; check the path")
 
 
 def has_suffix(path: str | os.PathLike[str], suffixes: Iterable[str]) -> bool:

@@ -21,9 +21,19 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from vistrials.errors import DataError
+from vistrials.formats.files import refuse_special
 
 FRAME_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names. Formats that it hands to another program stay out: EPS starts Ghostscript, which runs the file."""
+
+FRAME_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""How files of these formats end."""
+
+IMAGE_SUFFIXES = tuple(suffix for suffix in FRAME_SUFFIXES if suffix != ".gif")
+"""Those of single images: where nothing says that it is a frame, a .gif is a video."""
+
+MAX_FRAME_PIXELS = 1 << 26
+"""Of a frame or label image: twice that of video of 8K. More is not decoded, whatever a file declares."""
 
 Size = tuple[int, int]  # height, width in pixels
 
@@ -90,10 +100,17 @@ def open_image(path: Path, formats: tuple[str, ...] = FRAME_FORMATS) -> Iterator
         The image; pixels are decoded when they are asked for.
 
     Raises:
-        DataError: the file is missing, of another format, or found to be damaged inside the block.
+        DataError: the file is missing, no plain file, of another format, of too many pixels, or found
+            to be damaged inside the block.
     """
     try:
+        refuse_special(path)
         with Image.open(path, formats=formats) as image:
+            if image.width * image.height > MAX_FRAME_PIXELS:
+                raise DataError(
+                    f"{path}: {image.height} x {image.width} pixels (height x width); expected at most "
+                    f"{MAX_FRAME_PIXELS:,} in all: no video has such frames, scale it"
+                )
             yield image
     except DataError:
         raise

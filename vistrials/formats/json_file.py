@@ -16,7 +16,7 @@ import msgspec
 
 from vistrials.errors import DataError
 from vistrials.formats.file_beginnings import NUM_BYTES, describe_beginning
-from vistrials.formats.files import replacing
+from vistrials.formats.files import refuse_special, replacing
 
 MAX_TEXT = 1 << 31
 """Bytes of JSON accepted, unzipped, where all of it is parsed: what that takes in memory is many times as much."""
@@ -153,6 +153,7 @@ def _without_garbage_collection() -> Iterator[None]:
 
 def _read(path: Path, limit: int) -> Any:
     """The file's text, unzipped: a buffer, which for a plain file is the file itself."""
+    refuse_special(path)
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

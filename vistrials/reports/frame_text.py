@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _SUFFIX_OF_FORMAT = {"markdown": ".md", "csv": ".csv", "latex": ".tex", "json": ".json"}
 
-_MARKDOWN = str.maketrans({"\\": r"\\", "|": r"\|", "*": r"\*", "\n": " "})
+_MARKDOWN = str.maketrans({"\\": r"\\", "|": r"\|", "*": r"\*", "`": r"\`", "<": "&lt;", "\n": " "})
 _LATEX = str.maketrans(
     {character: "\\" + character for character in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,7 @@ def resample_run(path: Path, ap: float, num_draws: int) -> RunDraws:
     """
     matches = load_matches(path)
     num_videos = len(matches.video_ids)
-    everything = np.ones((1, num_videos), dtype=np.int64)
-    resampled = 100 * resample_ap(matches, np.concatenate([everything, draw_videos(num_videos, num_draws)]))
+    resampled = 100 * resample_ap(matches, _weights(num_videos, num_draws))
     own_ap, draws = float(resampled[0]), resampled[1:]
     if not abs(own_ap - ap) <= _TOLERANCE:
         raise DataError(f"{path}: these matches have AP {own_ap:.2f}, the figures beside them {ap:.2f}")
@@ -105,6 +105,14 @@ def compute_superiority(runs: Sequence[RunDraws], base: Sequence[RunDraws]) -> f
     draws = np.stack([run.draws - other.draws for run, other in zip(runs, base, strict=True)])
     known = draws[~np.isnan(draws)]
     return float((np.sign(known).mean() + 1) / 2) if known.size else None
+
+
+@lru_cache(maxsize=1)
+def _weights(num_videos: int, num_draws: int) -> NDArray[np.int64]:
+    """Of all videos once, then of the draws, int64 [1 + B, V]: the same for hundreds of runs on one split."""
+    weights = np.concatenate([np.ones((1, num_videos), dtype=np.int64), draw_videos(num_videos, num_draws)])
+    weights.flags.writeable = False
+    return weights
 
 
 def _seed_of(name: str) -> int:

@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vistrials.errors import RunError, SpecError
+from vistrials.errors import DataError, RunError, SpecError
+from vistrials.formats.files import refuse_special
+from vistrials.specs.base import PLAIN_NAME
 from vistrials.specs.custom import change_custom_parts
-from vistrials.specs.loading import parse_spec
+from vistrials.specs.loading import read_spec
 from vistrials.specs.trial import TrialSpec
 from vistrials.specs.yaml_text import parse_yaml
 
@@ -44,9 +47,10 @@ def read_recorded_spec(path: Path) -> RecordedSpec:
         RunError: it is no YAML, or does not say which trial, profile and splits the run has.
     """
     try:
+        refuse_special(path)
         text = path.read_text(encoding="utf-8")
         document = parse_yaml(text, str(path))
-    except SpecError as error:
+    except (DataError, SpecError) as error:
         raise RunError(f"{error}; {_REMEDY}") from None
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror or error}); {_REMEDY}") from None
@@ -56,7 +60,7 @@ def read_recorded_spec(path: Path) -> RecordedSpec:
         raise RunError(f"{path}: expected whole lines, found the last one without an end: cut short; {_REMEDY}")
     spec, problem = None, None
     try:
-        spec = parse_spec(text, str(path))
+        spec = read_spec(document, str(path))
     except SpecError as error:
         problem = str(error)
     labels = (spec.name, spec.profile, spec.data.splits) if spec else _labels(document)
@@ -86,4 +90,8 @@ def _labels(document: Any) -> tuple[str, str, tuple[str, ...]] | None:
     except (KeyError, TypeError):
         return None
     texts = [name, profile, *splits] if isinstance(splits, list) and splits else [None]
-    return (name, profile, tuple(splits)) if all(isinstance(text, str) for text in texts) else None
+    return (name, profile, tuple(splits)) if all(map(_is_plain, texts)) else None
+
+
+def _is_plain(text: Any) -> bool:
+    return isinstance(text, str) and re.fullmatch(PLAIN_NAME, text) is not None

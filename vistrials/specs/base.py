@@ -8,6 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""Of what files and folders are named after: it can lead nowhere else."""
+
+PlainName = Annotated[str, Field(pattern=PLAIN_NAME)]
+
+
 class Spec(BaseModel):
     """A validated, immutable piece of a trial."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from vistrials.specs.base import Fraction, Spec
+from vistrials.specs.base import Fraction, PlainName, Spec
 
 
 class SyntheticSource(Spec):
@@ -81,7 +81,7 @@ class DataSpec(Spec):
 
     source: SyntheticSource | FileSource = Field(default=FileSource(), discriminator="kind")
     """Data set."""
-    splits: tuple[str, ...] = ("valid",)
+    splits: tuple[PlainName, ...] = ("valid",)
     """Splits that a run infers and evaluates; the first is the one that tables show."""
     image_size_px: tuple[PositiveInt, PositiveInt] = (640, 360)
     """Long and short edge that a frame is fitted into."""

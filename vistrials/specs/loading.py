@@ -76,7 +76,12 @@ def parse_spec(text: str, source: str = "spec.yaml", overrides: Sequence[str] = 
     Raises:
         SpecError: no such text, or of a newer version, or an override that does not fit.
     """
-    layers = [Layer(source, migrate(_as_mapping(parse_yaml(text, source), source), source))]
+    return read_spec(parse_yaml(text, source), source, overrides)
+
+
+def read_spec(document: Any, source: str, overrides: Sequence[str] = ()) -> TrialSpec:
+    """As `parse_spec`, of YAML that is parsed already."""
+    layers = [Layer(source, migrate(_as_mapping(document, source), source))]
     return _merge_with_overrides(layers, overrides)[0] if overrides else merge_layers(TrialSpec, layers)
 
 
@@ -274,6 +279,8 @@ def _values_within(values: dict[str, Any], paths: Sequence[Sequence[str]]) -> di
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise SpecError(f"{_shown(path)}: expected a YAML file, found a folder, pipe, socket or device")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

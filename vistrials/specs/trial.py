@@ -2,9 +2,9 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from vistrials.specs.base import Spec
+from vistrials.specs.base import PlainName, Spec
 from vistrials.specs.data import DataSpec
 from vistrials.specs.inference import InferenceSpec
 from vistrials.specs.model import ModelSpec, NeckSpec
@@ -14,11 +14,11 @@ from vistrials.specs.training import InitSpec, TrainSpec
 class TrialSpec(Spec):
     """A trial under a profile."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: PlainName
     """Name of the trial; also the folder of its runs."""
     description: str = ""
     """One line for `vistrials list`."""
-    profile: str
+    profile: PlainName
     """Profile that it was resolved under."""
     init: InitSpec = InitSpec()
     """Initial weights."""

@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vistrials.errors import DataError
+from vistrials.formats.files import refuse_special
 from vistrials.formats.images import open_image, read_pixels
 from vistrials.video_files.sources import Source, find_sources
 
@@ -215,6 +216,7 @@ class _Pipe:
 
 
 def _refuse_what_is_no_video(path: Path) -> None:
+    refuse_special(path)
     with open(path, "rb") as file:
         beginning = file.read(len(_LFS_POINTER))
     if not beginning:

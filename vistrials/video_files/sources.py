@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from vistrials.errors import DataError
+from vistrials.formats.images import IMAGE_SUFFIXES
 
 STREAM = "-"
 """The name of the standard input."""
-
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""Of images that are frames; a .gif is a video."""
 
 _SHOWN = 3
 

@@ -323,6 +323,8 @@ def _how_to_save(path: Path, named: str) -> str:
 
 def _kind_of(path: Path) -> str:
     """What a file is by its first bytes; empty where it is not there or nothing is known."""
+    if not path.is_file():
+        return ""
     try:
         with open(path, "rb") as file:
             return describe_beginning(file.read(NUM_BYTES))

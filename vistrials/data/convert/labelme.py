@@ -79,7 +79,7 @@ def read_labelme(root: Path | str, *, merge_labels: bool = False, numbers: Numbe
     if not folders:
         raise DataError(f"{root}: no JSON file in it or in a folder below; expected a folder per video")
     # All at once, since the categories come first; embedded images are dropped on the way.
-    videos = {folder: [_read_frame(path) for path in _labels_in(folder)] for folder in folders}
+    videos = {folder: [_read_frame(path, Path(root)) for path in _labels_in(folder)] for folder in folders}
     labels = [label for frames in videos.values() for f in frames for label, _ in f.identities]
     meaning = read_labels(labels, root, merge_labels=merge_labels, numbers=numbers)
     ids = {label: number for number, label in enumerate(sorted({label for label, _ in meaning.values()}), 1)}
@@ -101,7 +101,7 @@ def _labels_in(folder: Path) -> list[Path]:
     return by_number(path for path in folder.glob("*.json") if not path.name.startswith("."))
 
 
-def _read_frame(path: Path) -> _LabelledFrame:
+def _read_frame(path: Path, root: Path) -> _LabelledFrame:
     content = load_json(path)
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list) or not isinstance(content.get("imagePath"), str):
@@ -115,6 +115,10 @@ def _read_frame(path: Path) -> _LabelledFrame:
         )
     if not image.is_file():
         raise DataError(f"{path}: imagePath {content['imagePath']}: no such image; put it there, or mend the path")
+    # Images often lie in a folder beside that of the labels.
+    if not image.resolve().is_relative_to(root.resolve().parent):
+        name = shortened(content["imagePath"])
+        raise DataError(f"{path}: imagePath {name} leads out of {root.resolve().parent}; copy the images there")
     declared = content.get("imageHeight"), content.get("imageWidth")
     found = _LabelledFrame(path, image, declared, [], [])
     for number, shape in enumerate(shapes, 1):

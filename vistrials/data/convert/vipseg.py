@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vistrials.data.convert.agreement import Declared, check_masks
-from vistrials.data.convert.names import file_below, relative_name
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import (
     Size,
@@ -28,6 +27,7 @@ from vistrials.data.convert.writing import (
     read_label_image,
 )
 from vistrials.errors import DataError, shortened
+from vistrials.formats.below import file_below, relative_name
 from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json

@@ -17,7 +17,7 @@ from vistrials.data.convert.identities import Identities
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.video_file import VideoFile
 from vistrials.errors import DataError
-from vistrials.formats.images import open_image, read_head
+from vistrials.formats.images import IMAGE_SUFFIXES, open_image, read_head
 from vistrials.formats.json_file import load_json, save_json_atomic
 from vistrials.formats.rle import Rle
 from vistrials.formats.track_masks import track_record
@@ -25,7 +25,6 @@ from vistrials.structures.video import Category
 
 FRAMES_FOLDER = "JPEGImages"
 DEFAULT_CATEGORY = "object"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 Progress = Callable[[int, int], None]
 Size = tuple[int, int]  # height, width in pixels
@@ -258,11 +257,11 @@ def read_label_image(path: Path, size: Size) -> tuple[NDArray[np.integer[Any]], 
         DataError: it cannot be read, has colours, or another size.
     """
     with open_image(path, ("PNG",)) as image:
+        check_mask_size((image.height, image.width), size, str(path))
         mode = image.mode
         values = np.array(image)
     if mode not in ("P", "L", "1", "I", "I;16", "I;16B"):
         raise DataError(f"{path}: an image of mode {mode}; expected a PNG with a palette or grey values, not colours")
-    check_mask_size((values.shape[0], values.shape[1]), size, str(path))
     return values.astype(np.uint8) if mode == "1" else values, mode
 
 

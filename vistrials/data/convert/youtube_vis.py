@@ -7,12 +7,12 @@ Source: README.md of LV-VIS (github.com/haochenheheda/LVVIS) and of OVIS (songba
 from collections.abc import Iterator
 from pathlib import Path
 
-from vistrials.data.convert.names import file_below
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import SourceSet, SourceTrack, SourceVideo, common_size
 from vistrials.errors import DataError
 from vistrials.formats.annotation_faults import is_absent
 from vistrials.formats.annotations import build_video_set
+from vistrials.formats.below import file_below
 from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import to_rle

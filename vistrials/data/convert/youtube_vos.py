@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from vistrials.data.convert.davis import VOID
-from vistrials.data.convert.names import relative_name
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import (
     SourceSet,
@@ -20,6 +19,7 @@ from vistrials.data.convert.writing import (
     read_label_image,
 )
 from vistrials.errors import DataError, shortened
+from vistrials.formats.below import relative_name
 from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, encode_labels

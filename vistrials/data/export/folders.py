@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from vistrials.data.convert.names import file_below
 from vistrials.data.convert.writing import place_frame
 from vistrials.data.export.source import ExportVideo
 from vistrials.errors import DataError
+from vistrials.formats.below import file_below
 
 
 @contextmanager

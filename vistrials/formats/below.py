@@ -40,3 +40,8 @@ def file_below(folder: Path, name: object, where: str) -> Path:
 
 def _is_control(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cs")
+
+
+def leads_out(name: str) -> bool:
+    """Whether a name climbs with `..`. One that is absolute is looked for below the folder, see `data.frame_files`."""
+    return ".." in PurePosixPath(name.replace("\\", "/")).parts
