@@ -29,6 +29,7 @@ from vistrials.runs.provenance import read_provenance
 from vistrials.runs.recorded_spec import RecordedSpec
 from vistrials.runs.seed_plan import SeedPlan, read_seed_plan
 from vistrials.specs.loading import load_table_rows
+from vistrials.specs.truths import scored_name, split_of
 from vistrials.specs.merging import did_you_mean
 
 BASELINE = "baseline"
@@ -175,7 +176,7 @@ def compare_runs(
             raise RunError(
                 f"{Path(results_dir) / profile}: no run has figures against amodal truth on split {split_of(split)}; "
                 "a profile that says data.truths: [visible, amodal] makes them, and "
-                f"`vistrials run TRIAL -p {profile} --set 'data.truths=[visible, amodal]'` scores runs that have predictions"
+                f"`vistrials run TRIAL -p {profile} --set 'data.truths=[visible, amodal]'` scores runs with predictions"
             )
         raise RunError(
             f"{Path(results_dir) / profile}: none of its {len(found)} runs is evaluated on split {split} yet "

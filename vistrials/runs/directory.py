@@ -26,7 +26,7 @@ from vistrials.specs.loading import DEFAULT_PROFILE, dump_spec, load_trial, tria
 from vistrials.specs.trial import TrialSpec
 from vistrials.specs.truths import TRUTHS, Truth, scored_name
 
-# Where data lie, how fast things go and what else is scored, not what comes out. The data's content is checked by its digest.
+# Where data lie, how fast things go and what else is scored, not what comes out. Data are checked by digest.
 _WITHOUT_EFFECT = frozenset(
     {"data.source.root", "data.truths", "train.num_workers", "train.cache_frames", "train.checkpoint_every_iters"}
 )

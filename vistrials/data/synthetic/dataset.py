@@ -2,7 +2,8 @@
 
 Eight categories told apart by outline only move over textured backdrops, hide one another, pass behind bars
 and leave the frame. In every occlusion video an object is out of sight for 4 to 8 frames and returns; in gaps videos
-objects stay in sight, but blur, pale, blend in or flicker for 5 to 9 frames; in crossing videos two of one category cross.
+objects stay in sight, but blur, pale, blend in or flicker for 5 to 9 frames;
+in crossing videos two of one category cross.
 A folder holds of each split SPLIT.json, whose masks are what is visible, and SPLIT.amodal.json, whose masks are
 the same objects whole, hidden or not; the frames under `JPEGImages/`; and `synthetic.json`, which says what it was
 drawn from.
