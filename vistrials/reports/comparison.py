@@ -29,8 +29,8 @@ from vistrials.runs.provenance import read_provenance
 from vistrials.runs.recorded_spec import RecordedSpec
 from vistrials.runs.seed_plan import SeedPlan, read_seed_plan
 from vistrials.specs.loading import load_table_rows
-from vistrials.specs.truths import scored_name, split_of
 from vistrials.specs.merging import did_you_mean
+from vistrials.specs.truths import scored_name, split_of
 
 BASELINE = "baseline"
 NUM_DRAWS = 10_000
