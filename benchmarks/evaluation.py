@@ -30,7 +30,7 @@ def embedded() -> tuple[Any, Any]:
     """Annotations of the embedded minival, and predictions that repeat them."""
     from vistrials.data.synthetic.dataset import ensure_synthetic
 
-    annotations, random = load_json(ensure_synthetic() / "minival.json"), np.random.default_rng(0)
+    annotations, random = load_json(ensure_synthetic("minival") / "minival.json"), np.random.default_rng(0)
     keys = ("video_id", "category_id", "segmentations")
     tracks = [{key: track[key] for key in keys} for track in annotations["annotations"] for _ in range(12)]
     return annotations, [track | {"score": random.random()} for track in tracks]

@@ -30,6 +30,7 @@ from vistrials.errors import DataError, RunError
 from vistrials.evaluation.average_precision import TABLE_FIGURES
 from vistrials.evaluation.stored_matches import StoredMatches, save_matches
 from vistrials.evaluation.youtube_vis import evaluate_files
+from vistrials.formats.amodal import annotations_of
 from vistrials.formats.annotations import load_video_set
 from vistrials.formats.files import sha256_of
 from vistrials.formats.json_file import save_json_atomic
@@ -48,6 +49,7 @@ from vistrials.specs.data import DataSpec, FileSource
 from vistrials.specs.loading import dump_spec, load_trial, overrides_within
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
+from vistrials.specs.truths import scored_name
 from vistrials.structures.video import VideoSet
 from vistrials.weights.category_rows import category_names, load_for_categories
 from vistrials.weights.files import (
@@ -183,7 +185,7 @@ def run(
         _check_at_the_door(job, stages, force)
         if force:
             _discard(directory, stages, spec.data.splits)
-        todo = [split for split in splits or spec.data.splits if _lacks_something(directory, split, stages)]
+        todo = [split for split in splits or spec.data.splits if _lacks_something(spec, directory, split, stages)]
         # Looked at before a record that is gone is begun anew.
         damage = [] if todo else find_damage(directory, list(filter(directory.is_evaluated, spec.data.splits)))
         if todo and directory.has_results() and not directory.provenance.exists():
@@ -211,8 +213,8 @@ def _say_waiting(job: _Job) -> None:
     job.reporter.message(f"waiting: another process works on {job.directory.path}")
 
 
-def _lacks_something(directory: RunDirectory, split: str, stages: Sequence[str]) -> bool:
-    if "evaluate" not in stages or not directory.is_evaluated(split):
+def _lacks_something(spec: TrialSpec, directory: RunDirectory, split: str, stages: Sequence[str]) -> bool:
+    if "evaluate" not in stages or directory.unscored(spec, split):
         return True
     # Published figures may come without weights and predictions, and are no reason to train anew.
     return "infer" in stages and directory.is_trained() and not directory.is_inferred(split)
@@ -233,13 +235,16 @@ def _check_at_the_door(job: _Job, stages: Sequence[str], force: bool) -> None:
     is_to_train = "train" in stages and (force or not directory.is_trained())
     if is_to_train and (force or not directory.has_checkpoint()):
         _check_start(job)
-    todo = [split for split in spec.data.splits if force or not directory.is_evaluated(split)]
+    todo = [split for split in spec.data.splits if force or directory.unscored(spec, split)]
     if not todo:
         return
     found = []
     for split in (["train"] if is_to_train else []) + todo:
         data, video_set = job.splits.load(split)
         found.append((data.annotations, [category.name for category in video_set.categories]))
+        if split in todo and "evaluate" in stages:
+            for scored_against in spec.data.truths:
+                annotations_of(data.annotations, scored_against)
     if is_to_train and (truth := _validation_truth(job)):
         inference_autocast(spec.inference.precision, job.device)
         found.append((truth.annotations, [category.name for category in truth.video_set.categories]))
@@ -303,7 +308,7 @@ def _discard(directory: RunDirectory, stages: Sequence[str], splits: Sequence[st
     for split in splits:
         if "infer" in stages:
             directory.clear_split(split)
-        directory.metrics(split).unlink(missing_ok=True)
+        directory.clear_figures(split)
 
 
 def _prepare(job: _Job) -> None:
@@ -698,26 +703,33 @@ def _check_categories(expected: list[str], found: list[str], annotations: Path) 
 
 def _evaluate(job: _Job, split: str) -> None:
     spec, directory = job.spec, job.directory
-    if directory.is_evaluated(split):
+    if not directory.unscored(spec, split):
         return
     directory.check_predicted(split)
     data, video_set = job.splits.load(split)
-    record_data(directory.provenance, split, data.annotations)
     if not any(video.tracks for video in video_set.videos):
+        record_data(directory.provenance, split, data.annotations)
         job.reporter.warning(
             f"{data.annotations.name} has no annotations, so split {split} is predicted but not scored; "
             "`vistrials data split TRAIN.json` makes a split that can be scored here, "
             f"and {directory.predictions(split)} is what an evaluation server reads"
         )
         return
-    with record_stage(directory.provenance, f"evaluate/{split}", describe_device("cpu"), goes_on=False):
-        job.reporter.stage(f"evaluate {spec.name} on {split}", None)
-        evaluation = evaluate_files(data.annotations, directory.predictions(split))
+    video_ids = tuple(sorted(video.id for video in video_set.videos))
+    for truth in directory.unscored(spec, split):
+        _score(job, split, scored_name(split, truth), annotations_of(data.annotations, truth), video_ids)
+
+
+def _score(job: _Job, split: str, name: str, annotations: Path, video_ids: tuple[int, ...]) -> None:
+    spec, directory = job.spec, job.directory
+    record_data(directory.provenance, name, annotations)
+    with record_stage(directory.provenance, f"evaluate/{name}", describe_device("cpu"), goes_on=False):
+        job.reporter.stage(f"evaluate {spec.name} on {name}", None)
+        evaluation = evaluate_files(annotations, directory.predictions(split))
         for warning in evaluation.warnings:
-            job.reporter.warning(f"{split}: {warning}")
-        video_ids = tuple(sorted(video.id for video in video_set.videos))
+            job.reporter.warning(f"{name}: {warning}")
         matches = StoredMatches(video_ids, evaluation.category_ids, evaluation.matches)
-        save_matches(directory.matches(split), matches)
+        save_matches(directory.matches(name), matches)
     # The figures come last: they say that the split is evaluated.
-    figures = {"trial": spec.name, "profile": spec.profile, "seed": job.seed, "split": split}
-    save_json_atomic(directory.metrics(split), figures | evaluation.to_dict(), indent=2)
+    figures = {"trial": spec.name, "profile": spec.profile, "seed": job.seed, "split": name}
+    save_json_atomic(directory.metrics(name), figures | evaluation.to_dict(), indent=2)

@@ -32,19 +32,29 @@ def synthesize_command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Empty or new folder.")],
     profile: Profile = None,
     overrides: Overrides = None,
+    splits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--split", help="Split; repeatable (default: train and those of the profile).", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Draw the embedded data set into a folder, with the profile's sizes and seed."""
     from vistrials.commands.display import progress_bar, show_text
-    from vistrials.data.synthetic.dataset import SyntheticSizes, synthesize
+    from vistrials.data.synthetic.dataset import SPLITS, SyntheticSizes, synthesize
     from vistrials.specs.data import SyntheticSource
     from vistrials.specs.loading import load_trial
 
-    source = load_trial("baseline", profile, overrides or ()).data.source
+    data = load_trial("baseline", profile, overrides or ()).data
+    source = data.source
     if not isinstance(source, SyntheticSource):
         raise SpecError(f"profile {profile}: expected data.source of kind synthetic, found {source.kind}")
-    sizes = SyntheticSizes(source.train, source.minival, source.occlusion)
+    sizes = SyntheticSizes(**source.sizes)
+    splits = list(dict.fromkeys(splits or ["train", *data.splits]))
+    if unknown := [split for split in splits if split not in SPLITS]:
+        raise SpecError(f"--split {unknown[0]}: expected one of {', '.join(SPLITS)}")
     with progress_bar("videos") as progress:
-        synthesize(directory, sizes, source.seed, progress)
+        synthesize(directory, sizes, source.seed, progress, splits)
     show_text(str(directory))
 
 

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import JSON_SUFFIXES, Profile, Replace, Results, Seed, find_all_predictions, keep_files
+from vistrials.commands.options import (
+    JSON_SUFFIXES,
+    Profile,
+    Replace,
+    Results,
+    Seed,
+    Truth,
+    find_all_predictions,
+    keep_files,
+)
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -29,6 +38,7 @@ def diagnose_command(
     split: Annotated[
         str | None, typer.Option(help="Split that the run predicted (default: its first).", show_default=False)
     ] = None,
+    truth: Truth = "visible",
     profile: Profile = None,
     seed: Seed = 0,
     results: Results = Path("results"),
@@ -43,7 +53,7 @@ def diagnose_command(
     """
     keep_files(force, json_path, suffixes=JSON_SUFFIXES)
     names = [run, *([against] if against is not None else [])]
-    files = find_all_predictions(names, ground_truth, split, profile, seed, results)
+    files = find_all_predictions(names, ground_truth, split, profile, seed, results, truth)
 
     from vistrials.evaluation.errors.analysis import diagnose_files
 

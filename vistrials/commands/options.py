@@ -79,6 +79,12 @@ Format = Annotated[
 Margin = Annotated[
     float, typer.Option(metavar="D", help="AP, in percent, by which trials may differ and still count as equal.")
 ]
+Truth = Annotated[
+    str,
+    typer.Option(
+        metavar="visible|amodal", help="Score against what is visible of objects, or whole objects, hidden or not."
+    ),
+]
 Precision = Annotated[
     str | None,
     typer.Option(
@@ -142,12 +148,13 @@ def find_predictions(
     profile: str | None = None,
     seed: int = 0,
     results: Path = Path("results"),
+    truth: str = "visible",
 ) -> "ScoredFiles":
     """Annotations and predictions of what a command is given: a run's folder, a trial, or a predictions file.
 
     What a run with weights has not predicted yet it predicts now.
     """
-    return find_all_predictions([source], annotations, split, profile, seed, results)[0]
+    return find_all_predictions([source], annotations, split, profile, seed, results, truth)[0]
 
 
 def find_all_predictions(
@@ -157,6 +164,7 @@ def find_all_predictions(
     profile: str | None = None,
     seed: int = 0,
     results: Path = Path("results"),
+    truth: str = "visible",
 ) -> list["ScoredFiles"]:
     """`find_predictions` of several; a mistake in one is told before any of them predicts something."""
     from vistrials.finished_runs.predictions import find_predictions, is_predictions_file
@@ -169,7 +177,7 @@ def find_all_predictions(
         directory.find_split(spec, split)
     for run in runs:
         predict_missing(run, split)
-    return [find_predictions(place, annotations, split) for place in found]
+    return [find_predictions(place, annotations, split, truth) for place in found]
 
 
 def predict_missing(run: Path, split: str | None) -> None:

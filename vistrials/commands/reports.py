@@ -12,6 +12,7 @@ from vistrials.commands.options import (
     Replace,
     Results,
     Seed,
+    Truth,
     keep_files,
     predict_missing,
     run_folder,
@@ -36,6 +37,7 @@ def compare(
     split: Annotated[
         str | None, typer.Option(help="Split that the runs predicted (default: their first).", show_default=False)
     ] = None,
+    truth: Truth = "visible",
     results: Results = Path("results"),
     form: Format = None,
     mix: Annotated[
@@ -65,6 +67,7 @@ def compare(
         results,
         profile or DEFAULT_PROFILE,
         split,
+        truth=truth,
         mix=mix,
         num_draws=bootstrap,
         margin=margin,

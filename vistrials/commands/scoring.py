@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import JSON_SUFFIXES, Replace, find_predictions, keep_files
+from vistrials.commands.options import JSON_SUFFIXES, Replace, Truth, find_predictions, keep_files
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -18,6 +18,7 @@ def evaluate(
         str,
         typer.Argument(metavar="PRED|RUN", help="Predictions (.json or .json.gz), a run's folder, or its trial."),
     ],
+    truth: Truth = "visible",
     json_path: Annotated[
         Path | None,
         typer.Option(
@@ -39,16 +40,16 @@ def evaluate(
     if min_score is not None and not tracking:
         raise SpecError("--min-score: expected only with --tracking; AP uses all predictions, by falling score")
     keep_files(force, json_path, suffixes=JSON_SUFFIXES)
-    files = find_predictions(predictions, ground_truth)
+    files = find_predictions(predictions, ground_truth, truth=truth)
     from vistrials.commands.display import RichReporter, percent, show_figures, show_table, show_text
     from vistrials.evaluation.average_precision import NOT_COUNTED
     from vistrials.evaluation.track_files import naming_files, read_files
     from vistrials.evaluation.youtube_vis import evaluate as evaluate_tracks
     from vistrials.formats.json_file import save_json_atomic
 
-    truth, predicted = read_files(*files)
+    annotations, predicted = read_files(*files)
     with naming_files(*files):
-        result = evaluate_tracks(truth, predicted, strict=strict)
+        result = evaluate_tracks(annotations, predicted, strict=strict)
     for warning in result.warnings:
         RichReporter().warning(warning)
     show_text(f"{result.num_predictions} predictions, {result.num_tracks} tracks, {result.num_videos} videos")
@@ -62,7 +63,7 @@ def evaluate(
         from vistrials.evaluation.hota import evaluate_tracking
 
         with naming_files(*files):
-            tracked = evaluate_tracking(truth, predicted, min_score=min_score)
+            tracked = evaluate_tracking(annotations, predicted, min_score=min_score)
         averages = {"categories": tracked.class_averaged, "detections": tracked.detection_averaged}
         show_text(f"tracking, {tracked.num_predictions} predictions")
         show_figures("mean over", averages)

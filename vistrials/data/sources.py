@@ -27,7 +27,7 @@ def resolve_split(data: DataSpec, split: str, progress: Progress | None = None) 
 
     Args:
         data: the data spec.
-        split: train, minival or occlusion of the synthetic set; train or valid of files.
+        split: train, minival, occlusion, gaps or crossing of the synthetic set; train or valid of files.
         progress: called as progress(videos done, videos in all) while it is drawn.
 
     Raises:
@@ -54,8 +54,8 @@ def _resolve_synthetic(source: SyntheticSource, split: str, progress: Progress |
     from vistrials.data.synthetic.dataset import SPLITS, SyntheticSizes, ensure_synthetic
 
     _check_split(split, SPLITS, "synthetic")
-    sizes = SyntheticSizes(source.train, source.minival, source.occlusion)
-    root = ensure_synthetic(sizes, source.seed, progress)
+    sizes = SyntheticSizes(**source.sizes)
+    root = ensure_synthetic(split, sizes, source.seed, progress)
     return ResolvedSplit(root / f"{split}.json", root / "JPEGImages")
 
 

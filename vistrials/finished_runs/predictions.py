@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from vistrials.data.sources import resolve_split
 from vistrials.errors import SpecError
+from vistrials.formats.amodal import annotations_of
 from vistrials.runs.directory import RunDirectory
 
 
@@ -23,7 +24,7 @@ def is_predictions_file(source: Path | str) -> bool:
 
 
 def find_predictions(
-    source: Path | str, annotations: Path | str | None = None, split: str | None = None
+    source: Path | str, annotations: Path | str | None = None, split: str | None = None, truth: str = "visible"
 ) -> ScoredFiles:
     """Find predictions and the annotations that they belong to.
 
@@ -31,6 +32,7 @@ def find_predictions(
         source: a run's folder, results_dir/<profile>/<trial>/seed<N>, or a predictions file.
         annotations: needed for a file; for a run in the place of those of its split.
         split: one that the run has predicted; its main one by default.
+        truth: visible, or amodal for the annotations of whole objects that lie beside.
 
     Raises:
         RunError: there is no such run, or it has not predicted the split yet.
@@ -42,9 +44,9 @@ def find_predictions(
             raise SpecError(f"{source}: a predictions file needs its annotations: --gt FILE")
         if split is not None:
             raise SpecError(f"{source}: --split: expected only with a run; a file holds the predictions of one split")
-        return ScoredFiles(Path(annotations), Path(source))
+        return ScoredFiles(annotations_of(Path(annotations), truth), Path(source))
     directory, spec = RunDirectory.open(source)
     split = directory.predicted_split(spec, split)
     if annotations is None:
         annotations = resolve_split(spec.data, split).annotations
-    return ScoredFiles(Path(annotations), directory.predictions(split))
+    return ScoredFiles(annotations_of(Path(annotations), truth), directory.predictions(split))

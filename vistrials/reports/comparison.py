@@ -30,6 +30,7 @@ from vistrials.runs.recorded_spec import RecordedSpec
 from vistrials.runs.seed_plan import SeedPlan, read_seed_plan
 from vistrials.specs.loading import load_table_rows
 from vistrials.specs.merging import did_you_mean
+from vistrials.specs.truths import scored_name, split_of
 
 BASELINE = "baseline"
 NUM_DRAWS = 10_000
@@ -122,7 +123,7 @@ class _Run:
     def network(self, split: str) -> str:
         """What tells its network from others: a digest of the weights, where the run has recorded one."""
         stages, start = self.provenance.get("stages", {}), self.provenance.get("initial_weights", {})
-        inferred = stages.get(f"infer/{split}", {})
+        inferred = stages.get(f"infer/{split_of(split)}", {})
         if digest := inferred.get("network_sha256"):
             return str(digest)
         # Runs of earlier versions: the digest of their file covers its seed too, so one network has many.
@@ -137,6 +138,7 @@ def compare_runs(
     profile: str,
     split: str | None = None,
     *,
+    truth: str = "visible",
     mix: bool = False,
     num_draws: int = NUM_DRAWS,
     margin: float = MARGIN,
@@ -148,6 +150,7 @@ def compare_runs(
         results_dir: holds <profile>/<trial>/seed<N>/.
         profile: whose runs.
         split: evaluated by the runs; by default the main split of most.
+        truth: visible, or amodal for whole objects, hidden or not.
         mix: compare also what is not comparable, with footnotes.
         num_draws: of videos, for the intervals; 0 leaves these out.
         margin: in AP in percent, within which trials count as equal.
@@ -165,10 +168,16 @@ def compare_runs(
         raise SpecError(f"bootstrap: expected 0 for no intervals, or {MIN_DRAWS} draws or more, found {num_draws}")
     check_margin(margin)
     found, unreadable = find_readable_runs(results_dir, profile)
-    split = split or _most_common(directory.main_split for directory, _ in found)
+    split = scored_name(split or _most_common(directory.main_split for directory, _ in found), truth)
     runs = [_read(*run, split) for run in found if run[0].is_evaluated(split)]
     if not runs:
         splits = ", ".join(sorted({name for _, recorded in found for name in recorded.splits}))
+        if split_of(split) != split and any(run.is_evaluated(split_of(split)) for run, _ in found):
+            raise RunError(
+                f"{Path(results_dir) / profile}: no run has figures against amodal truth on split {split_of(split)}; "
+                "a profile that says data.truths: [visible, amodal] makes them, and "
+                f"`vistrials run TRIAL -p {profile} --set 'data.truths=[visible, amodal]'` scores runs with predictions"
+            )
         raise RunError(
             f"{Path(results_dir) / profile}: none of its {len(found)} runs is evaluated on split {split} yet "
             f"(their splits: {splits}); `vistrials run-all -p {profile}` goes on with them"
@@ -322,7 +331,7 @@ def _resample(runs: Sequence[_Run], split: str, num_draws: int) -> Iterable[str]
         first = missing[0].directory
         yield (
             f"no interval, because {first.matches(split).name} is missing: {', '.join(run.name for run in missing)}; "
-            f"where {first.predictions(split).name} is left, delete {first.metrics(split).name} and "
+            f"where {first.predictions(split_of(split)).name} is left, delete {first.metrics(split).name} and "
             f"`vistrials run {first.trial}` only scores it again"
         )
     if fewest is not None and fewest < MIN_VIDEOS:

@@ -24,10 +24,11 @@ from vistrials.specs.custom import FOLDER as MODULES
 from vistrials.specs.custom import change_custom_parts, custom_parts
 from vistrials.specs.loading import DEFAULT_PROFILE, dump_spec, load_trial, trial_differences
 from vistrials.specs.trial import TrialSpec
+from vistrials.specs.truths import TRUTHS, Truth, scored_name
 
-# Where data lie and how fast things go, not what comes out. The data's content is checked by its digest.
+# Where data lie, how fast things go and what else is scored, not what comes out. Data are checked by digest.
 _WITHOUT_EFFECT = frozenset(
-    {"data.source.root", "train.num_workers", "train.cache_frames", "train.checkpoint_every_iters"}
+    {"data.source.root", "data.truths", "train.num_workers", "train.cache_frames", "train.checkpoint_every_iters"}
 )
 _DIFFERENCES_SHOWN = 3
 # The file outlives the run's process: a colleague who may write in the folder may lock it too.
@@ -173,7 +174,7 @@ class RunDirectory:
         return self.path / f"predictions{self._suffix(split)}.partial.jsonl"
 
     def metrics(self, split: str | None = None) -> Path:
-        """Figures of a split, the main one by default."""
+        """Figures of a split, the main one by default; those against whole objects by `truths.scored_name`."""
         return self.path / f"metrics{self._suffix(split)}.json"
 
     def matches(self, split: str | None = None) -> Path:
@@ -199,9 +200,13 @@ class RunDirectory:
         """Whether the figures of a split are here."""
         return self.metrics(split).exists()
 
+    def unscored(self, spec: TrialSpec, split: str) -> list[Truth]:
+        """Of the truths that a spec names those against which a split has no figures yet."""
+        return [truth for truth in spec.data.truths if not self.is_evaluated(scored_name(split, truth))]
+
     def is_complete(self, spec: TrialSpec) -> bool:
-        """Whether the figures of all splits are here."""
-        return all(self.is_evaluated(split) for split in spec.data.splits)
+        """Whether the figures of all splits are here, against all truths."""
+        return not any(self.unscored(spec, split) for split in spec.data.splits)
 
     def check_there(self) -> None:
         """Refuse to work on a run that nobody has begun.
@@ -380,9 +385,16 @@ class RunDirectory:
 
     def clear_split(self, split: str) -> None:
         """Remove predictions, matches and figures of a split."""
-        files = (self.predictions(split), self.partial_predictions(split), self.matches(split), self.metrics(split))
-        for file in files:
+        for file in (self.predictions(split), self.partial_predictions(split)):
             _remove(file)
+        for name in (scored_name(split, truth) for truth in TRUTHS):
+            _remove(self.matches(name))
+            _remove(self.metrics(name))
+
+    def clear_figures(self, split: str) -> None:
+        """Remove the figures of a split, so that it is scored again."""
+        for truth in TRUTHS:
+            _remove(self.metrics(scored_name(split, truth)))
 
     def check_trainable(self) -> None:
         """Refuse to train anew beside predictions or figures that come from weights no longer here.

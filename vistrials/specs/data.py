@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from vistrials.specs.base import Fraction, PlainName, Spec
+from vistrials.specs.truths import Truth
 
 
 class SyntheticSource(Spec):
@@ -21,6 +22,15 @@ class SyntheticSource(Spec):
     """Videos and frames per video of the split that scores."""
     occlusion: tuple[PositiveInt, PositiveInt] = (30, 20)
     """Videos and frames per video of the split with long occlusions."""
+    gaps: tuple[PositiveInt, PositiveInt] = (300, 20)
+    """Videos and frames per video of the split whose objects stay in sight while detection fails."""
+    crossing: tuple[PositiveInt, PositiveInt] = (100, 16)
+    """Videos and frames per video of the split in which objects of one category cross."""
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Videos and frames per video, by split."""
+        return {split: getattr(self, split) for split in ("train", "minival", "occlusion", "gaps", "crossing")}
 
 
 class FileSource(Spec):
@@ -83,6 +93,8 @@ class DataSpec(Spec):
     """Data set."""
     splits: tuple[PlainName, ...] = ("valid",)
     """Splits that a run infers and evaluates; the first is the one that tables show."""
+    truths: tuple[Truth, ...] = ("visible",)
+    """What predictions are scored against: visible masks, and amodal ones where a file of them lies beside."""
     image_size_px: tuple[PositiveInt, PositiveInt] = (640, 360)
     """Long and short edge that a frame is fitted into."""
     flip_probability: Fraction = 0.5
@@ -110,4 +122,6 @@ class DataSpec(Spec):
             raise ValueError("splits is empty: name at least one split to score on")
         if len(set(self.splits)) < len(self.splits):
             raise ValueError(f"splits names one twice: {', '.join(self.splits)}")
+        if self.truths[:1] != ("visible",) or len(set(self.truths)) < len(self.truths):
+            raise ValueError(f"expected truths [visible] or [visible, amodal], found [{', '.join(self.truths)}]")
         return self

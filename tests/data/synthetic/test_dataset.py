@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from vistrials.data.synthetic import dataset as synthetic
-from vistrials.data.synthetic.dataset import SyntheticSizes, default_cache_dir, ensure_synthetic, synthesize
+from vistrials.data.synthetic.dataset import SPLITS, SyntheticSizes, default_cache_dir, ensure_synthetic, synthesize
 from vistrials.errors import DataError
 from vistrials.formats.annotations import load_video_set
 from vistrials.formats.rle import decode
 
-SMALL = SyntheticSizes(train=(8, 3), minival=(10, 12), occlusion=(8, 18))
-TINY = SyntheticSizes(train=(1, 2), minival=(1, 2), occlusion=(1, 16))
+SMALL = SyntheticSizes(train=(8, 3), minival=(10, 12), occlusion=(8, 18), gaps=(8, 16), crossing=(6, 14))
+TINY = SyntheticSizes(train=(1, 2), minival=(1, 2), occlusion=(1, 16), gaps=(1, 14), crossing=(1, 12))
 
 
 @pytest.fixture(scope="module")
@@ -40,20 +40,20 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path):
     again = _content(synthesize(tmp_path / "b", TINY, seed=5))
     other = _content(synthesize(tmp_path / "c", TINY, seed=6))
     assert first == again
-    assert len(first) == 3 + 1 + 2 + 2 + 16  # annotations, manifest, frames
+    assert len(first) == 2 * 5 + 1 + 2 + 2 + 16 + 14 + 12  # annotations, manifest, frames
     frames = [name for name in first if name.endswith(".jpg")]
     assert all(first[name] != other[name] for name in frames)
 
 
 def test_a_video_does_not_depend_on_how_many_are_drawn(tmp_path, small):
-    fewer = synthesize(tmp_path / "few", SyntheticSizes((2, 3), (1, 12), (1, 18)), seed=3)
+    fewer = synthesize(tmp_path / "few", SyntheticSizes((2, 3), (1, 12), (1, 18), (2, 16), (1, 14)), seed=3)
     for name, content in _content(fewer / "JPEGImages").items():
         assert content == (small / "JPEGImages" / name).read_bytes()
     tracks = _document(fewer, "train")["annotations"]
     assert tracks == _document(small, "train")["annotations"][: len(tracks)]
 
 
-@pytest.mark.parametrize("split", ["train", "minival", "occlusion"])
+@pytest.mark.parametrize("split", SPLITS)
 def test_splits_have_the_asked_sizes_and_readable_frames(small, split):
     num_videos, num_frames = getattr(SMALL, split)
     document = _document(small, split)
@@ -67,7 +67,7 @@ def test_splits_have_the_asked_sizes_and_readable_frames(small, split):
                 assert (image.size, image.mode) == ((160, 96), "RGB")
 
 
-@pytest.mark.parametrize("split", ["train", "minival", "occlusion"])
+@pytest.mark.parametrize("split", SPLITS)
 def test_masks_match_boxes_and_areas_and_never_overlap(small, split):
     document = _document(small, split)
     num_frames = getattr(SMALL, split)[1]
@@ -150,11 +150,12 @@ def test_a_folder_that_is_complete_is_left_alone(tmp_path):
     folder = tmp_path / "deep" / "data"
     for _ in range(2):
         assert synthesize(folder, TINY, progress=lambda done, total: calls.append((done, total))) == folder
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    assert calls == [(number, 5) for number in range(1, 6)]
     assert json.loads((folder / "synthetic.json").read_text()) == {
         "version": synthetic.VERSION,
         "seed": 0,
-        "sizes": {"train": [1, 2], "minival": [1, 2], "occlusion": [1, 16]},
+        "sizes": {"train": [1, 2], "minival": [1, 2], "occlusion": [1, 16], "gaps": [1, 14], "crossing": [1, 12]},
+        "truths": ["visible", "amodal"],
     }
 
 
@@ -220,13 +221,15 @@ def test_foreign_content_that_appears_meanwhile_is_kept(tmp_path):
 
 def test_the_cache_is_named_by_what_it_holds(tmp_path, monkeypatch):
     monkeypatch.setenv("VISTRIALS_CACHE", str(tmp_path / "cache"))
-    folder = ensure_synthetic(TINY, seed=1)
+    folder = ensure_synthetic("train", TINY, seed=1)
     assert folder.parent == default_cache_dir() == tmp_path / "cache"
-    assert folder.name.startswith(f"synthetic-v{synthetic.VERSION}-seed1-")
-    assert ensure_synthetic(TINY, seed=1) == folder
+    assert folder.name.startswith(f"synthetic-v{synthetic.VERSION}-train-seed1-")
+    assert sorted(path.name for path in folder.glob("*.json")) == ["synthetic.json", "train.amodal.json", "train.json"]
+    # The sizes of other splits do not matter.
+    assert ensure_synthetic("train", SyntheticSizes(train=(1, 2)), seed=1) == folder
     others = {
-        ensure_synthetic(TINY, seed=2),
-        ensure_synthetic(SyntheticSizes((2, 2), (1, 2), (1, 16)), seed=1),
+        ensure_synthetic("train", TINY, seed=2),
+        ensure_synthetic("train", SyntheticSizes(train=(2, 2)), seed=1),
     }
     assert len(others | {folder}) == 3 == len(list((tmp_path / "cache").iterdir()))
 
@@ -245,6 +248,8 @@ def test_cache_folder_follows_the_xdg_rule(monkeypatch):
         ({"train": (0, 8)}, "train"),
         ({"minival": (4, 1)}, "minival"),
         ({"occlusion": (4, 15)}, "occlusion"),
+        ({"gaps": (4, 13)}, "gaps"),
+        ({"crossing": (4, 11)}, "crossing"),
     ],
 )
 def test_too_small_sizes_are_refused(sizes, split):

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vistrials.data.synthetic.render import render_frame, render_masks
+from vistrials.data.synthetic.render import render_frame
+from vistrials.data.synthetic.render import render_masks as render_both
 from vistrials.data.synthetic.scene import Bar, Scene, Sprite, sample_scene
 from vistrials.data.synthetic.shapes import CATEGORY_NAMES
 from vistrials.data.synthetic.surfaces import (
@@ -50,8 +51,13 @@ def _scene(*sprites: Sprite, bars: tuple[Bar, ...] = ()) -> Scene:
     return Scene(canvas, np.array([[0.0, 0.0, 1.0, 0.0]]), sprites, bars, 0.0, 0.0, np.ones(1))
 
 
+def render_masks(scene: Scene, frame: int) -> np.ndarray:
+    """The visible masks."""
+    return render_both(scene, frame)[0]
+
+
 def _render(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    return render_frame(scene, 0, np.random.default_rng(0))
+    return render_frame(scene, 0, np.random.default_rng(0))[:2]
 
 
 def test_a_square_fills_its_pixels():
@@ -166,7 +172,7 @@ def test_the_smear_of_the_shutter_leaves_the_masks_alone():
     scene = sample_scene(np.random.default_rng(4), 6, 0)
     sharp = Scene(**{**vars(scene), "shutter": 0.0, "noise": 0.0})
     smeared = Scene(**{**vars(scene), "shutter": 0.9, "noise": 0.0})
-    (image, masks), (blurred, same) = (render_frame(s, 3, np.random.default_rng(0)) for s in (sharp, smeared))
+    (image, masks), (blurred, same) = (render_frame(s, 3, np.random.default_rng(0))[:2] for s in (sharp, smeared))
     assert (masks == same).all() and masks.any()
     assert (image != blurred).any()
     assert (render_masks(scene, 3) == masks).all()

@@ -1,9 +1,10 @@
 """Draws synthetic scenes: frames and the visible part of every object."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from vistrials.data.synthetic.scene import HEIGHT, WIDTH, Bar, Scene, Sprite
 from vistrials.data.synthetic.shapes import CATEGORY_NAMES, OUTLINES
@@ -12,6 +13,8 @@ from vistrials.data.synthetic.surfaces import CANVAS_HEIGHT, CANVAS_WIDTH, textu
 # Below either of these an object counts as absent from the frame.
 MIN_VISIBLE_PX = 12
 MIN_VISIBLE_FRACTION = 0.08
+
+_CAMOUFLAGE_SHIFT = (29, 37)  # rows and columns that what a camouflaged object shows of the backdrop lies off
 
 _Y, _X = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
 
@@ -46,35 +49,50 @@ class _Layer:
         )
 
 
-def render_frame(scene: Scene, frame: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+class RenderedFrame(NamedTuple):
+    """A frame and, in the scene's order, the masks of its N sprites; empty where one is absent."""
+
+    image: np.ndarray  # [HEIGHT, WIDTH, 3] uint8 RGB
+    visible: np.ndarray  # [N, HEIGHT, WIDTH] bool, what nothing hides; no two overlap
+    whole: np.ndarray  # [N, HEIGHT, WIDTH] bool, the amodal masks: all that lies in the frame, hidden or not
+
+
+def render_frame(scene: Scene, frame: int, rng: np.random.Generator) -> RenderedFrame:
     """Draws one frame.
 
     Args:
         scene: what to draw.
         frame: index 0..T-1.
         rng: draws the sensor noise.
-    Returns:
-        image: [HEIGHT, WIDTH, 3] uint8 RGB.
-        masks: [N, HEIGHT, WIDTH] bool, the visible part of each sprite in the scene's order; empty where
-            absent. No two overlap.
     """
     layers = [_draw_layer(sprite, frame, scene.shutter) for sprite in scene.sprites]
     image = _draw_backdrop(scene, frame)
-    for sprite, layer in zip(scene.sprites, layers, strict=True):
+    backdrop = image.copy() if scene.disturbance else None
+    for index, (sprite, layer) in enumerate(zip(scene.sprites, layers, strict=True)):
         mix = texture_mix(sprite.texture, layer.x[layer.inner], layer.y[layer.inner])
-        _blend(image[layer.outer], sprite.texture.colours, mix, layer.coverage[layer.inner])
+        coverage = layer.coverage[layer.inner]
+        if scene.disturbance is not None and backdrop is not None:
+            coverage = coverage * scene.disturbance.opacity[frame, index]
+            paint = _paint(sprite.texture.colours, mix)
+            elsewhere = np.roll(backdrop, _CAMOUFLAGE_SHIFT, axis=(0, 1))[layer.outer]
+            paint += scene.disturbance.camouflage[frame, index] * (elsewhere - paint)
+            _cover(image[layer.outer], paint, coverage)
+        else:
+            _cover(image[layer.outer], _paint(sprite.texture.colours, mix), coverage)
     for bar in scene.bars:
         coverage, mix = _draw_bar(bar, frame)
-        _blend(image, bar.texture.colours, mix, coverage)
+        _cover(image, _paint(bar.texture.colours, mix), coverage)
+    if scene.disturbance is not None and scene.disturbance.blur_px[frame]:
+        image = _blurred(image, float(scene.disturbance.blur_px[frame]))
     image *= scene.exposure[frame]
     image += scene.noise * rng.standard_normal(image.shape, np.float32)
     image += 0.5
-    return np.clip(image, 0, 255).astype(np.uint8), _visible_parts(scene, layers, frame)
+    return RenderedFrame(np.clip(image, 0, 255).astype(np.uint8), *_object_masks(scene, layers, frame))
 
 
-def render_masks(scene: Scene, frame: int) -> np.ndarray:
-    """The masks of `render_frame` alone."""
-    return _visible_parts(scene, [_draw_layer(sprite, frame, 0.0) for sprite in scene.sprites], frame)
+def render_masks(scene: Scene, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """The visible and the whole masks of `render_frame` alone."""
+    return _object_masks(scene, [_draw_layer(sprite, frame, 0.0) for sprite in scene.sprites], frame)
 
 
 def _draw_layer(sprite: Sprite, frame: int, shutter: float) -> _Layer:
@@ -129,31 +147,55 @@ def _draw_backdrop(scene: Scene, frame: int) -> np.ndarray:
 
 def _draw_bar(bar: Bar, frame: int) -> tuple[np.ndarray, np.ndarray]:
     """Coverage and texture mix of a bar, each [HEIGHT, WIDTH]."""
+    across, along = _across_and_along(bar, frame)
+    return _bar_coverage(bar, across), texture_mix(bar.texture, across, along)
+
+
+def _across_and_along(bar: Bar, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of every pixel the distance from a bar's middle line and the place along it, each [HEIGHT, WIDTH]."""
     x, y = _X - (WIDTH - 1) / 2, _Y - (HEIGHT - 1) / 2
     across = float(bar.normal[0]) * x + float(bar.normal[1]) * y - float(bar.offset[frame])
-    along = float(bar.normal[0]) * y - float(bar.normal[1]) * x
-    return np.clip(0.5 + bar.half_width - np.abs(across), 0, 1), texture_mix(bar.texture, across, along)
+    return across, float(bar.normal[0]) * y - float(bar.normal[1]) * x
 
 
-def _blend(image: np.ndarray, colours: np.ndarray, mix: np.ndarray, coverage: np.ndarray) -> None:
-    """Paints a textured layer over an image, in place."""
+def _bar_coverage(bar: Bar, across: np.ndarray) -> np.ndarray:
+    coverage: np.ndarray = np.clip(0.5 + bar.half_width - np.abs(across), 0, 1)
+    return coverage
+
+
+def _paint(colours: np.ndarray, mix: np.ndarray) -> np.ndarray:
+    """Two colours mixed: [h, w, 3] float32."""
     first, second = colours.astype(np.float32)
-    paint = first + mix[..., None] * (second - first)
+    paint: np.ndarray = first + mix[..., None] * (second - first)
+    return paint
+
+
+def _cover(image: np.ndarray, paint: np.ndarray, coverage: np.ndarray) -> None:
+    """Paints over an image, in place."""
     image += coverage[..., None] * (paint - image)
 
 
-def _visible_parts(scene: Scene, layers: list[_Layer], frame: int) -> np.ndarray:
-    """What is left of each sprite after the bars and the sprites in front of it."""
+def _blurred(image: np.ndarray, sigma_px: float) -> np.ndarray:
+    levels = Image.fromarray(np.clip(image + 0.5, 0, 255).astype(np.uint8))
+    return np.asarray(levels.filter(ImageFilter.GaussianBlur(sigma_px))).astype(np.float32)
+
+
+def _object_masks(scene: Scene, layers: list[_Layer], frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each sprite's mask without and with what bars and sprites in front of it hide: visible, whole.
+
+    One rule says which masks are too small to count, so that a visible mask is always part of a whole one.
+    """
     hidden = np.zeros((HEIGHT, WIDTH), bool)
     for bar in scene.bars:
-        hidden |= _draw_bar(bar, frame)[0] > 0.5
-    masks = np.zeros((len(layers), HEIGHT, WIDTH), bool)
+        hidden |= _bar_coverage(bar, _across_and_along(bar, frame)[0]) > 0.5
+    visible, whole = np.zeros((2, len(layers), HEIGHT, WIDTH), bool)
     for index in range(len(layers) - 1, -1, -1):
         layer = layers[index]
         body = layer.body[layer.inner]
-        visible = body & ~hidden[layer.outer]
+        left = body & ~hidden[layer.outer]
         hidden[layer.outer] |= body
-        num_visible = int(visible.sum())
-        if num_visible >= max(MIN_VISIBLE_PX, MIN_VISIBLE_FRACTION * int(layer.body.sum())):
-            masks[index][layer.outer] = visible
-    return masks
+        least = max(MIN_VISIBLE_PX, MIN_VISIBLE_FRACTION * int(layer.body.sum()))
+        for masks, mask in ((visible, left), (whole, body)):
+            if int(mask.sum()) >= least:
+                masks[index][layer.outer] = mask
+    return visible, whole

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vistrials.data.synthetic.disturbance import Disturbance, sample_disturbance
 from vistrials.data.synthetic.shapes import CATEGORY_NAMES
 from vistrials.data.synthetic.surfaces import (
     Texture,
@@ -53,6 +54,7 @@ class Scene:
     shutter: float  # fraction of the frame interval over which moving things smear
     noise: float  # standard deviation in grey levels
     exposure: np.ndarray  # [T] brightness factor
+    disturbance: Disturbance | None = None
 
 
 def sample_scene(rng: np.random.Generator, num_frames: int, video_index: int) -> Scene:
@@ -118,6 +120,70 @@ def sample_occlusion_scene(rng: np.random.Generator, num_frames: int, video_inde
     hero_index = next(i for i, sprite in enumerate(sprites) if sprite is hero)
     scene = Scene(canvas, camera, tuple(sprites), bars, *_sample_imaging(rng, num_frames))
     return scene, hero_index
+
+
+def sample_gaps_scene(rng: np.random.Generator, num_frames: int, video_index: int) -> Scene:
+    """Draws a scene of one to three objects that stay in the frame while something keeps a detector from them.
+
+    Args and what the caller looks at: as for `sample_occlusion_scene`.
+    """
+    backdrop, canvas = sample_backdrop(rng)
+    camera = _sample_camera(rng, num_frames)
+    num_objects = int(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25]))
+    categories = _sample_categories(rng, num_objects, video_index)
+    colours = sample_object_colours(rng, num_objects, backdrop)
+    sprites = tuple(
+        _sample_sprite(rng, categories[i], colours[i], _sample_path(rng, point, num_frames, stays=True))
+        for i, point in enumerate(_sample_spread_points(rng, num_objects))
+    )
+    imaging = _sample_imaging(rng, num_frames)
+    return Scene(canvas, camera, sprites, (), *imaging, sample_disturbance(rng, num_frames, num_objects))
+
+
+def sample_crossing_scene(rng: np.random.Generator, num_frames: int, video_index: int) -> tuple[Scene, tuple[int, int]]:
+    """Draws a scene in which two objects of one category cross, half of such pairs in the same colours.
+
+    Args: as for `sample_scene`.
+    Returns:
+        The scene and the positions of the two among its sprites. Whether both are well seen before and after depends
+        on the others: the caller looks at the masks and draws again if not.
+    """
+    backdrop, canvas = sample_backdrop(rng)
+    camera = _sample_camera(rng, num_frames)
+    num_others = int(rng.choice([0, 1, 2], p=[0.3, 0.5, 0.2]))
+    category = video_index % len(CATEGORY_NAMES)
+    colours = sample_object_colours(rng, 2 + num_others, backdrop)
+    if rng.random() < 0.5:
+        colours[1] = colours[0]
+    frames = np.arange(num_frames) - (num_frames - 1) / 2 - rng.uniform(-1.5, 1.5)
+    meeting = np.array([WIDTH, HEIGHT]) * rng.uniform(0.35, 0.65, 2)
+    turn = rng.normal(0, 0.35) + np.pi * (rng.random() < 0.5)
+    pair = [
+        _sample_sprite(rng, category, colours[i], path, (8.5, 13.0), steady=True)
+        for i, path in enumerate(_crossing_paths(rng, meeting, turn, frames))
+    ]
+    points = _sample_spread_points(rng, num_others)
+    others = [
+        _sample_sprite(
+            rng,
+            int(rng.integers(len(CATEGORY_NAMES))),
+            colours[2 + i],
+            _sample_path(rng, point, num_frames, stays=False),
+        )
+        for i, point in enumerate(points)
+    ]
+    sprites = _insert(rng, others, pair)
+    at = next(i for i, sprite in enumerate(sprites) if sprite is pair[0])
+    return Scene(canvas, camera, tuple(sprites), (), *_sample_imaging(rng, num_frames)), (at, at + 1)
+
+
+def _crossing_paths(rng: np.random.Generator, meeting: np.ndarray, turn: float, frames: np.ndarray) -> list[np.ndarray]:
+    """Two paths [T, 2] through about one point in frame 0, the second about against the first."""
+    paths = []
+    for heading in (turn, turn + np.pi + rng.normal(0, 0.4)):
+        forward, aside = np.array([np.cos(heading), np.sin(heading)]), np.array([-np.sin(heading), np.cos(heading)])
+        paths.append(meeting + frames[:, None] * rng.uniform(2.5, 4.5) * forward + rng.uniform(-4, 4) * aside)
+    return paths
 
 
 def _sample_categories(rng: np.random.Generator, num_objects: int, video_index: int) -> list[int]:
