@@ -265,3 +265,63 @@ def test_a_negative_seed_is_refused(tmp_path):
 def test_drawing_needs_no_torch():
     code = "import sys, vistrials.data.synthetic.dataset; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0
+
+
+def _masks(document: dict, track: dict) -> np.ndarray:
+    """[T, H, W] bool."""
+    empty = np.zeros((96, 160), bool)
+    return np.stack([decode(rle).astype(bool) if rle else empty for rle in track["segmentations"]])
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_amodal_annotations_hold_the_same_tracks_with_more_of_them(small, split):
+    visible, amodal = (_document(small, name) for name in (split, f"{split}.amodal"))
+    assert visible["videos"] == amodal["videos"] and visible["categories"] == amodal["categories"]
+    num_more = 0
+    for seen, whole in zip(visible["annotations"], amodal["annotations"], strict=True):
+        assert all(seen[key] == whole[key] for key in ("id", "video_id", "category_id"))
+        of_seen, of_whole = _masks(visible, seen), _masks(amodal, whole)
+        assert (of_seen <= of_whole).all()
+        num_more += int(of_whole.sum() - of_seen.sum())
+    assert num_more > 0
+    load_video_set(small / f"{split}.amodal.json", small / "JPEGImages")
+
+
+def test_what_is_hidden_by_bars_is_there_in_amodal_annotations(small):
+    """In each occlusion video an object is out of sight for a while; its whole mask goes on."""
+    visible, amodal = (_document(small, name) for name in ("occlusion", "occlusion.amodal"))
+    for video in visible["videos"]:
+        pairs = zip(visible["annotations"], amodal["annotations"], strict=True)
+        assert any(
+            _longest_gap(seen) >= 3 and _longest_gap(whole) == 0
+            for seen, whole in pairs
+            if seen["video_id"] == video["id"]
+        )
+
+
+def test_objects_of_gaps_stay_in_sight(small):
+    visible, amodal = (_document(small, name) for name in ("gaps", "gaps.amodal"))
+    for seen, whole in zip(visible["annotations"], amodal["annotations"], strict=True):
+        of_seen, of_whole = (_masks(visible, track).sum(axis=(1, 2)) for track in (seen, whole))
+        assert (of_seen > 0).all() and (of_seen >= of_whole / 2).all()
+
+
+def test_in_crossing_two_of_one_category_meet_between_frames_in_which_they_are_apart(small):
+    document = _document(small, "crossing")
+
+    def meet(one: dict, other: dict) -> list[bool]:
+        boxes = [(a, b) for a, b in zip(one["bboxes"], other["bboxes"], strict=True) if a and b]
+        return [
+            all(a[axis] < b[axis] + b[axis + 2] and b[axis] < a[axis] + a[axis + 2] for axis in (0, 1))
+            for a, b in boxes
+        ]
+
+    for video in document["videos"]:
+        tracks = [track for track in document["annotations"] if track["video_id"] == video["id"]]
+        found = [
+            meet(one, other)
+            for i, one in enumerate(tracks)
+            for other in tracks[:i]
+            if one["category_id"] == other["category_id"]
+        ]
+        assert any(any(met) and met[:3] == met[-3:] == [False] * 3 for met in found)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from vistrials.data.synthetic.disturbance import Disturbance, sample_disturbance
 from vistrials.data.synthetic.render import render_frame
 from vistrials.data.synthetic.render import render_masks as render_both
 from vistrials.data.synthetic.scene import Bar, Scene, Sprite, sample_scene
@@ -189,3 +190,53 @@ def test_objects_stand_out_from_the_backdrop():
 
 def test_colour_distance_of_black_and_white():
     assert colour_distance(np.zeros(3), np.full(3, 255)) == pytest.approx(255)
+
+
+def test_behind_a_bar_a_disc_is_whole_in_its_amodal_mask_alone():
+    bar = Bar(_flat(BLUE), np.array([1.0, 0.0]), np.array([0.5]), 4.0)  # columns 77 to 83
+    disc, small = _sprite("disc", RED, (80, 48), 20), _sprite("disc", GREEN, (80, 20), 4)
+    free_visible, free_whole = render_both(_scene(disc, small), 0)
+    visible, whole = render_both(_scene(disc, small, bars=(bar,)), 0)
+    assert (free_visible == free_whole).all() and (whole == free_whole).all()
+    hidden = whole[0] & ~visible[0]
+    assert hidden.any() and (visible[0] <= whole[0]).all()
+    assert set(np.flatnonzero(hidden.any(axis=0))) == set(range(77, 84))
+    assert whole[1].any() and not visible[1].any()  # what is hidden from sight still has its amodal mask
+
+
+def test_of_two_objects_the_one_behind_keeps_its_whole_amodal_mask():
+    behind, front = _sprite("disc", RED, (70, 48), 20), _sprite("disc", BLUE, (85, 48), 20)
+    visible, whole = render_both(_scene(behind, front), 0)
+    alone, _ = render_both(_scene(behind), 0)
+    assert (whole[0] == alone[0]).all() and (visible[0] == (alone[0] & ~whole[1])).all()
+    assert (visible[1] == whole[1]).all()
+
+
+def _disturbed(scene: Scene, opacity: float = 1.0, camouflage: float = 0.0, blur_px: float = 0.0) -> np.ndarray:
+    shape = (1, len(scene.sprites))
+    disturbance = Disturbance(np.full(shape, opacity), np.full(shape, camouflage), np.full(1, blur_px))
+    return render_frame(replace(scene, disturbance=disturbance), 0, np.random.default_rng(0)).image.astype(int)
+
+
+def test_disturbances_change_what_is_seen_and_no_mask():
+    scene = _scene(_sprite("square", RED, (80, 48), HALF_33_PX))
+    plain, masks = _render(scene)
+    assert (_disturbed(scene) == plain).all()
+    pale = _disturbed(scene, opacity=0.25)[48, 80]
+    assert pale.tolist() == pytest.approx([g + 0.25 * (r - g) for r, g in zip(RED, GREY, strict=True)], abs=1)
+    assert (_disturbed(scene, camouflage=1.0) == GREY).all()
+    blurred = _disturbed(scene, blur_px=4.0)
+    assert GREY[0] < blurred[48, 97, 0] < RED[0] and blurred[48, 63, 0] > GREY[0] + 5  # it runs over its edges
+    faded = replace(scene, disturbance=Disturbance(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros(1)))
+    assert (render_masks(faded, 0) == masks).all()
+
+
+@pytest.mark.parametrize("num_frames", [11, 20])
+def test_disturbances_leave_clear_frames_before_and_after(num_frames: int):
+    kinds = set()
+    for seed in range(60):
+        made = sample_disturbance(np.random.default_rng(seed), num_frames, 2)
+        disturbed = (made.opacity < 1) | (made.camouflage > 0) | (made.blur_px > 0)[:, None]
+        assert disturbed.any() and not disturbed[:2].any() and not disturbed[-2:].any()
+        kinds.add((bool((made.opacity < 1).any()), bool((made.camouflage > 0).any()), bool((made.blur_px > 0).any())))
+    assert kinds == {(True, False, False), (False, True, False), (False, False, True)}
