@@ -193,8 +193,8 @@ def load_statistics(*annotations: Path | str) -> "DataFrame":
 
     >>> import pathlib, tempfile, vistrials
     >>> from vistrials.data.synthetic.dataset import SyntheticSizes, synthesize
-    >>> with tempfile.TemporaryDirectory() as folder:  # 3 embedded videos of 4 frames, and others
-    ...     _ = synthesize(pathlib.Path(folder), SyntheticSizes((3, 4), (1, 4), (1, 16)), seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:  # 3 embedded videos of 4 frames
+    ...     _ = synthesize(pathlib.Path(folder), SyntheticSizes(train=(3, 4)), splits=["train"])
     ...     statistics = vistrials.load_statistics(f"{folder}/train.json")
     >>> statistics.loc[["num_videos", "num_frames", "video_lengths_mean"]].squeeze().tolist()
     [3.0, 12.0, 4.0]

@@ -74,11 +74,14 @@ def train(fabric: Fabric, reporter: Reporter, specs: list[TrialSpec], videos: Vi
             torch.save(model.state_dict(), folder / f"{spec.name}.pt")
 
 
-# In float32 all four together were seen 6e-5 apart at most, the first three alone 6e-6.
+# In float32 products of attention, which nothing scales, take rounding up: seen were 1e-6 without and 6e-5 with them.
 @pytest.mark.parametrize(
-    ("precision", "tolerance", "trials"), [("64-true", 1e-10, TRIALS), ("32-true", 1e-5, TRIALS[:3])]
+    ("precision", "tolerance", "with_attention", "trials"),
+    [("64-true", 1e-10, 1e-10, TRIALS), ("32-true", 1e-5, 3e-4, ["masktrack_rcnn", "baseline"])],
 )
-def test_two_processes_equal_one(precision: str, tolerance: float, trials: list[str], tmp_path: Path) -> None:
+def test_two_processes_equal_one(
+    precision: str, tolerance: float, with_attention: float, trials: list[str], tmp_path: Path
+) -> None:
     root = uneven(tmp_path / "data")
     smaller = ["model.propagation={channels: 8, num_mask_convs: 1}"]
     settings = [f"data.source={{kind: files, root: {root}}}", f"train.precision={precision}", *SETTINGS]
@@ -102,10 +105,14 @@ def test_two_processes_equal_one(precision: str, tolerance: float, trials: list[
                     worst[name, key] = max(worst.get((name, key), 0), error)
         for key, value in one.items():
             if value.is_floating_point():
-                scale = max(
-                    value.abs().max().item(), 0.1
-                )  # of biases, which begin at 0, hardly more than rounding is left
+                # Of biases, which begin at 0, hardly more than rounding is left.
+                scale = max(value.abs().max().item(), 0.1)
                 worst[name, key] = (two[key] - value).abs().max().item() / scale
             else:
                 assert torch.equal(two[key], value)
-    assert max(worst.values()) < tolerance
+    too_far = {
+        place: error
+        for place, error in worst.items()
+        if error >= (tolerance if place[0] == "masktrack_rcnn" else with_attention)
+    }
+    assert not too_far

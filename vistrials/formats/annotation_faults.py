@@ -165,9 +165,8 @@ def _video_faults(video: Record, needs_frames: bool) -> Iterator[Finding]:
             yield error("impossible video size", where, what)
     size = size_of(video)
     if size is not None and size[0] * size[1] > MAX_PIXELS:
-        yield error(
-            "impossible video size", where, f"height x width is {shortened(size)} pixels; expected at most {MAX_PIXELS}"
-        )
+        what = f"{shortened(size[0])} x {shortened(size[1])} pixels; expected at most {MAX_PIXELS}"
+        yield error("impossible video size", where, what)
     names, length = video.get("file_names"), video.get("length")
     if names is not None or needs_frames:
         if "file_names" not in video:

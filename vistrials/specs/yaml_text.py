@@ -18,12 +18,18 @@ MAX_ALIASED_NODES = 100_000
 """Values after all aliases (*name) are followed: a few lines of them can stand for thousands of millions."""
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+"""Of the key <<, which stands for the keys of another mapping."""
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Safe YAML that refuses a key given twice (the parser would silently keep the last)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
+            if key_node.tag == _MERGE:
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable) or isinstance(key, tuple):
                 raise yaml.MarkedYAMLError(problem="a key is no plain value", problem_mark=key_node.start_mark)

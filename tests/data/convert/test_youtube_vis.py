@@ -40,6 +40,6 @@ def test_faults_are_named(tmp_path):
     document["annotations"] = [track for track in document["annotations"] if track["video_id"] != 5]
     refused(r"video 5: 40 x 40 \(height x width\), while the frames have \(40, 64\)")
     document["videos"][0]["file_names"][1] = "../secret.png"
-    refused("video 41: '../secret.png' leads out of the folder of frames")
+    refused("video 41: file_names holds '../secret.png'; expected paths below the folder of frames")
     document["videos"][0]["file_names"][1] = "5/00001.png"
     refused("video 41: its frames lie in 2 folders; expected one per video")

@@ -167,7 +167,7 @@ def test_faults_are_named(data, tmp_path):
     document = json.loads((data / "train.json").read_text())
     document["videos"][0]["file_names"][1] = "1/../../secret.png"
     (data / "train.json").write_text(json.dumps(document))
-    assert "leads out of the folder of frames" in refused("mots", data, "-o", tmp_path / "new")
+    assert "expected paths below the folder of frames" in refused("mots", data, "-o", tmp_path / "new")
 
 
 def test_videos_that_share_a_folder_are_refused(tmp_path):
