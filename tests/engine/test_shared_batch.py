@@ -74,14 +74,12 @@ def train(fabric: Fabric, reporter: Reporter, specs: list[TrialSpec], videos: Vi
             torch.save(model.state_dict(), folder / f"{spec.name}.pt")
 
 
-# In float32 products of attention, which nothing scales, take rounding up: seen were 1e-6 without and 6e-5 with them.
+# In float32 rounding grows from step to step: after 20 of them losses and weights were seen 1e-6 to 6e-5 apart.
 @pytest.mark.parametrize(
-    ("precision", "tolerance", "with_attention", "trials"),
-    [("64-true", 1e-10, 1e-10, TRIALS), ("32-true", 1e-5, 3e-4, ["masktrack_rcnn", "baseline"])],
+    ("precision", "tolerance", "trials"),
+    [("64-true", 1e-10, TRIALS), ("32-true", 3e-4, ["masktrack_rcnn", "baseline"])],
 )
-def test_two_processes_equal_one(
-    precision: str, tolerance: float, with_attention: float, trials: list[str], tmp_path: Path
-) -> None:
+def test_two_processes_equal_one(precision: str, tolerance: float, trials: list[str], tmp_path: Path) -> None:
     root = uneven(tmp_path / "data")
     smaller = ["model.propagation={channels: 8, num_mask_convs: 1}"]
     settings = [f"data.source={{kind: files, root: {root}}}", f"train.precision={precision}", *SETTINGS]
@@ -110,9 +108,4 @@ def test_two_processes_equal_one(
                 worst[name, key] = (two[key] - value).abs().max().item() / scale
             else:
                 assert torch.equal(two[key], value)
-    too_far = {
-        place: error
-        for place, error in worst.items()
-        if error >= (tolerance if place[0] == "masktrack_rcnn" else with_attention)
-    }
-    assert not too_far
+    assert not {place: error for place, error in worst.items() if error >= tolerance}
