@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.engine.tiny_videos import write_tiny_data_set
 from tests.test_study import TINY
+from vistrials.formats.files import sha256_of
 from vistrials.specs.trial import TrialSpec
 
 
@@ -27,9 +28,9 @@ def tiny_trial(root: Path, name: str, start: str | None = None, **train: Any) ->
 
 
 def what_came_out(folder: Path) -> Mapping[str, Any]:
-    """All of a run's result that does not depend on when it was made: bytes of its files, and losses without times."""
+    """What of a run does not depend on when it was made: digests of its files, and losses without times."""
     names = ("weights.safetensors", "predictions.json", "metrics.json", "spec.yaml")
     losses = [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
     for record in losses:
         del record["seconds"], record["data_seconds"]
-    return {"losses": losses, **{name: (folder / name).read_bytes() for name in names}}
+    return {"losses": losses, **{name: sha256_of(folder / name) for name in names}}

@@ -4,10 +4,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+import pytest
 from submitit import AutoExecutor
 from submitit.local.local import LocalJob
 
@@ -15,6 +16,7 @@ from tests.cluster.studies import tiny_trial, what_came_out
 from vistrials.cluster.job import QueuedRun
 from vistrials.cluster.slurm import Slurm
 from vistrials.commands.display import RichReporter
+from vistrials.engine.side_by_side import one_thread
 from vistrials.reports.run_states import QueuedJob, State, find_run_states
 from vistrials.runs.activity import Phase, read_activity
 from vistrials.runs.directory import RunDirectory
@@ -22,6 +24,14 @@ from vistrials.specs.trial import TrialSpec
 from vistrials.study import Failure, run_all
 
 PATIENCE_SECONDS = 240
+
+
+@pytest.fixture(autouse=True)
+def in_one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Here and in the jobs: with another number of threads weights would be others."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with one_thread():
+        yield
 
 
 class OnThisMachine:
