@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.data.builders import frame_pixels, make_document, make_track, make_video, small_document, write_set
+from vistrials.data import loading
 from vistrials.data.loading import FramePairDataset, PairBatches, build_pair_loader, collate
 from vistrials.data.transforms import normalise
 from vistrials.errors import DataError, ProcessDied, SpecError
@@ -236,6 +237,25 @@ def test_a_loader_that_is_killed_is_one_line_where_its_batch_is_missed(video_set
         for _ in range(20):
             next(batches)
     assert str(caught.value).endswith(f"train.num_workers={num // 2} has fewer")
+
+
+def test_a_loader_that_ends_before_anyone_looks_is_one_line_too(video_set, monkeypatch):
+    looks = []
+
+    def kill_before_the_second_look():
+        looks.append(active_children())
+        if len(looks) == 2:
+            child = next(child for child in looks[1] if child not in looks[0])
+            child.kill()
+            child.join()
+            return active_children()
+        return looks[-1]
+
+    monkeypatch.setattr(loading, "active_children", kill_before_the_second_look)
+    batches = iter(build_pair_loader(video_set, data_spec(), train_spec(num_workers=2), seed=1))
+    with pytest.raises(ProcessDied, match=r"^one of \d processes that load data ended as soon as it began; --set"):
+        for _ in range(20):
+            next(batches)
 
 
 def test_changing_a_batch_in_place_leaves_the_cache_alone(video_set):

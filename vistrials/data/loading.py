@@ -325,8 +325,11 @@ class PairLoader(Iterable[FramePairBatch]):
             ProcessDied: one of the processes that load is gone; told within 5 s, and only here.
         """
         others = set(active_children())
-        with _signals_for_this_process():
-            batches = iter(self._loader)
+        try:
+            with _signals_for_this_process():
+                batches = iter(self._loader)
+        except RuntimeError as error:  # of torch's handler, where another thread was told that a child has ended
+            raise ProcessDied(f"a process that loads data ended as soon as it began ({error})") from None
         processes = set(active_children()) - others
         try:
             while True:
@@ -334,12 +337,14 @@ class PairLoader(Iterable[FramePairBatch]):
                     batch = next(batches)
                 except (RuntimeError, OSError, EOFError):  # the last two where it died amid the handing over
                     wait([process.sentinel for process in processes], timeout=1)
-                    ends = [process.exitcode for process in processes if not process.is_alive()]
+                    ends = [how_it_ended(process.exitcode) for process in processes if not process.is_alive()]
+                    num = self._loader.num_workers
+                    if len(processes) < num:  # whose end was taken note of before it could be looked at
+                        ends.append("ended as soon as it began")
                     if not ends:
                         raise
                     raise ProcessDied(
-                        f"one of {len(processes)} processes that load data {how_it_ended(ends[0])}; "
-                        f"--set train.num_workers={len(processes) // 2} has fewer"
+                        f"one of {num} processes that load data {ends[0]}; --set train.num_workers={num // 2} has fewer"
                     ) from None
                 if isinstance(batch, VistrialsError):
                     raise batch
@@ -394,10 +399,10 @@ def _signals_for_this_process() -> Iterator[None]:
     not come to the end of its step. And a loader's own end is told where its batch is missed: torch's handler would
     raise the error anywhere, such as amid the writing of a checkpoint.
     """
-    stopping = {signal.SIGINT, signal.SIGTERM}
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}
     is_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGCHLD)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
