@@ -7,6 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from tests import tiny_runs
 from tests.engine.tiny_videos import write_tiny_data_set
 from vistrials import pipeline
 from vistrials.cli import app
@@ -189,19 +190,7 @@ def test_a_mistake_is_told_before_anything_runs(fake: Pipeline, arguments: list[
 TINY = {
     "data": {"image_size_px": [64, 48]},
     "init": {"backbone": "random"},
-    "model": {
-        "backbone": {"kind": "resnet", "depth": 18, "base_width": 8, "frozen_stages": -1, "norm": "batch_stats"},
-        "fpn": {"channels": 8, "num_levels": 4},
-        "rpn": {
-            "anchors": {"scale": 3},
-            "sampler": {"num": 8, "positive_fraction": 0.5},
-            "proposals": {"num_before_nms": 10, "num_after_nms": 8, "max_num": 8},
-        },
-        "box_head": {"fc_channels": 16, "sampler": {"num": 8, "positive_fraction": 0.5}},
-        "track_head": {"fc_channels": 16},
-        "mask_head": {"num_convs": 1, "channels": 8},
-        "propagation": None,
-    },
+    "model": tiny_runs.TINY["model"] | {"propagation": None},
     "train": {"max_iters": 9, "batch_size": 2, "num_workers": 0},
 }
 

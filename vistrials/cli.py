@@ -2,7 +2,6 @@
 
 import errno
 import io
-import signal
 import sys
 import warnings
 from typing import Annotated, Any
@@ -100,7 +99,9 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:  # while the commands are still put together: nothing has begun
-        sys.exit(128 + signal.SIGINT)
+        from vistrials.engine.interruption import exit_code_of_interrupt
+
+        sys.exit(exit_code_of_interrupt())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def relative_name(name: object, where: str) -> PurePosixPath:
     if not isinstance(name, str) or not name.strip() or any(map(_is_control, name)):
         raise DataError(f"{where}: {shortened(name)} is no name; expected a path that starts from the folder of frames")
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts or not path.parts:
+    if path.is_absolute() or PureWindowsPath(name).drive or leads_out(name) or not path.parts:
         raise DataError(
             f"{where}: {shortened(name)} leads out of the folder of frames; expected a path below it, without `..`"
         )
