@@ -24,7 +24,6 @@ from vistrials.data.transforms import inclusive_boxes, pad_alone
 from vistrials.formats.annotations import decode_mask
 from vistrials.models.mask_head import crop_mask, paste
 from vistrials.models.objprop import ObjProp
-from vistrials.models.propagation_head import STRIDE
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.frames import Frame
 from vistrials.structures.video import AnnotatedTrack, Video, VideoSet
@@ -96,7 +95,7 @@ def propagate_one_frame(model: ObjProp, video_set: VideoSet, spec: TrialSpec, nu
                         iou=mask_iou(carried, mask),
                         iou_best_attention=mask_iou(best, mask),
                         iou_mask_head=mask_iou(own, mask),
-                        strongest_on_object=strongest_is_on(attention, mask, STRIDE / frame.scale),
+                        strongest_on_object=strongest_is_on(attention, mask, model.propagation.spec.stride / frame.scale),
                     )
             earlier = model.propagation.extract(levels)[0]
 
@@ -131,7 +130,7 @@ def _draw(
     height, width = key.shape[-2:]
     inside, outside = head.attend_nearby(key, reference, old_boxes * frame.scale, labels)
     carried = head.propagate(key, reference, old_boxes * frame.scale, labels)
-    best = best_attention(boxes * frame.scale, STRIDE * height, STRIDE * width)
+    best = best_attention(boxes * frame.scale, head.spec.stride * height, head.spec.stride * width)
     decoded = head.mask_logits(head.attended_features(key, best), labels).sigmoid()
     own = [
         paste(

@@ -19,9 +19,6 @@ from vistrials.models.variants import build_affinity
 from vistrials.specs.model import PropagationSpec
 from vistrials.structures.frames import FramePairBatch
 
-STRIDE = 8
-"""Pixels per cell of the propagation features."""
-
 _MIN_WINDOWED = 10**8  # cells x channels^2: below, in the embedded data's network, windows cost more than they save
 
 _CHUNK = 16  # objects that go through the mask convolutions at once: bounds memory, 4 MB each and layer at 640 x 384
@@ -55,8 +52,8 @@ class PropagationHead(nn.Module):
         self.presence = PresenceHead(spec.presence, c) if spec.presence else None
 
     def extract(self, levels: list[Tensor]) -> Tensor:
-        """P2..P5 (B, C, ...) -> propagation features (B, C', H, W) at stride 8, never in 16 bits."""
-        size = levels[1].shape[-2:]
+        """P2..P5 (B, C, ...) -> propagation features (B, C', H, W) at the spec's stride, never in 16 bits."""
+        size = levels[{4: 0, 8: 1}[self.spec.stride]].shape[-2:]
         resized = [x if x.shape[-2:] == size else interpolate(x, size=size, mode="bilinear") for x in levels[:4]]
         return widen(self.features(torch.cat(resized, dim=1)))
 
@@ -77,7 +74,7 @@ class PropagationHead(nn.Module):
             if len(boxes) == 0:
                 continue
             masses = self.attend(key[image], reference[image], boxes, box_labels, first + image)
-            logits = _attention_logits(*masses)
+            logits = _attention_logits(*masses, self.spec.stride)
             match = _key_instance_of(matches[image], len(boxes))
             present = [row for row, instance in enumerate(match) if instance >= 0]
             instances = torch.tensor([match[row] for row in present], dtype=torch.long, device=logits.device)
@@ -111,8 +108,8 @@ class PropagationHead(nn.Module):
     ) -> Tensor:
         """Logits (n,) of the presence head, from what `attend` gives."""
         assert self.presence is not None
-        attention = attention_at_cells(foreground - background)
-        logits: Tensor = self.presence(key, reference, attention, box_cells(boxes, *key.shape[-2:]))
+        attention = attention_at_cells(foreground - background, self.spec.stride)
+        logits: Tensor = self.presence(key, reference, attention, box_cells(boxes, *key.shape[-2:], self.spec.stride))
         return logits
 
     def attend(
@@ -126,7 +123,7 @@ class PropagationHead(nn.Module):
         height, width = key.shape[-2:]
         # On a real clip loss_propmask stayed at .05 in bfloat16 (432 x 240) and fell to .02 in float32 (320 x 180).
         with without_autocast(key):
-            inside = box_cells(boxes, height, width).flatten(1).to(key)
+            inside = box_cells(boxes, height, width, self.spec.stride).flatten(1).to(key)
             foreground, background = torch.empty_like(inside), torch.empty_like(inside)
             for rows, label in self._sharing_affinity(labels):
                 affinity = self.affinity(key, reference, sample, label)
@@ -138,7 +135,7 @@ class PropagationHead(nn.Module):
         """`attend` as at inference: the affinity falls with the distance of the cells, after its softmax."""
         height, width = key.shape[-2:]
         with without_autocast(key):
-            inside = box_cells(boxes, height, width).flatten(1).to(key)
+            inside = box_cells(boxes, height, width, self.spec.stride).flatten(1).to(key)
             foreground, background = torch.empty_like(inside), torch.empty_like(inside)
             for rows, label in self._sharing_affinity(labels):
                 foreground[rows], background[rows] = self._nearby_mass(key, reference, inside[rows], label)
@@ -165,19 +162,20 @@ class PropagationHead(nn.Module):
         return key[None] * resized
 
     def mask_logits(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Attended features (n, C', h, w), labels (n,) in 1..K -> logits of the labels' maps at pixels (n, 8h, 8w)."""
+        """Attended features (n, C', h, w), labels (n,) in 1..K -> logits of the labels' maps at pixels, (n, H, W) of
+        H = stride * h."""
         x = features
         for conv in self.mask_convs:
             x = conv(x).relu_()
         maps = widen(map_of_label(self.logits, self.upsample(x).relu_(), labels))
-        return interpolate(maps[:, None], scale_factor=STRIDE // 2, mode="bilinear")[:, 0]
+        return interpolate(maps[:, None], scale_factor=self.spec.stride // 2, mode="bilinear")[:, 0]
 
     @torch.no_grad()
     def propagate(self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
         """Mask probabilities in the key frame of objects stored with a reference frame, by presence where it is learnt.
 
         Args: key, reference (C', h, w); boxes (n, 4) in network pixels; labels (n,) in 1..K.
-        Returns: (n, 8h, 8w).
+        Returns: (n, H, W) at pixels, H = stride * h.
         """
         foreground, background = self.attend_nearby(key, reference, boxes, labels)
         in_windows = key.device.type == "cpu" and key.numel() * len(key) >= _MIN_WINDOWED
@@ -190,7 +188,7 @@ class PropagationHead(nn.Module):
     def _propagate_in_chunks(self, key: Tensor, foreground: Tensor, background: Tensor, labels: Tensor) -> Tensor:
         probs = []
         for f, b, chunk_labels in zip(*(t.split(_CHUNK) for t in (foreground, background, labels)), strict=True):
-            features = key[None] * attention_at_cells(f - b)[:, None]
+            features = key[None] * attention_at_cells(f - b, self.spec.stride)[:, None]
             probs.append(self.mask_logits(features, chunk_labels).sigmoid())
         return torch.cat(probs)
 
@@ -203,35 +201,35 @@ class PropagationHead(nn.Module):
                 self.upsample,
                 self.logits,
                 key,
-                attention_at_cells(inside - outside),
-                attention_at_cells(-(inside[:1] + outside[:1]))[0],
+                attention_at_cells(inside - outside, self.spec.stride),
+                attention_at_cells(-(inside[:1] + outside[:1]), self.spec.stride)[0],
                 inside,
                 labels[rows],
             ).to(maps)
-        return interpolate(maps[:, None], scale_factor=STRIDE // 2, mode="bilinear")[:, 0].sigmoid()
+        return interpolate(maps[:, None], scale_factor=self.spec.stride // 2, mode="bilinear")[:, 0].sigmoid()
 
 
-def attention_at_cells(logits: Tensor) -> Tensor:
+def attention_at_cells(logits: Tensor, stride: int) -> Tensor:
     """Sigmoid of logits (n, h, w) resized to pixels, and that resized back to cells, without the pixels: (n, h, w).
 
-    Back at the cells only the two pixels around each centre count, and they lie 1/16 of a cell from it.
+    Back at the cells only the two pixels around each centre count, and they lie half a pixel from it.
     """
-    points = [point for row in _beside_centres(logits, 1) for point in _beside_centres(row, 2)]
+    beside = 1 / (2 * stride)
+    points = [point for row in _beside_centres(logits, 1, beside) for point in _beside_centres(row, 2, beside)]
     return torch.stack([point.sigmoid() for point in points]).mean(dim=0)
 
 
-def _beside_centres(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Linear interpolation along one axis 1/16 before and behind the centre of every cell, the border continued."""
+def _beside_centres(x: Tensor, dim: int, share: float) -> tuple[Tensor, Tensor]:
+    """Linear interpolation along one axis, that share of a cell before and behind every centre, the border continued."""
     last = x.shape[dim] - 1
     before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, last)], dim)
     behind = torch.cat([x.narrow(dim, 1, last), x.narrow(dim, last, 1)], dim)
-    share = 1 / (2 * STRIDE)
     return torch.lerp(x, before, share), torch.lerp(x, behind, share)
 
 
-def box_cells(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Cells that boxes (n, 4) cover: rows y1 // 8 .. y2 // 8 - 1, columns likewise; (n, height, width) bool."""
-    return _filled(boxes // STRIDE, height, width)
+def box_cells(boxes: Tensor, height: int, width: int, stride: int) -> Tensor:
+    """Cells that boxes (n, 4) cover: rows y1 // stride .. y2 // stride - 1, columns so too; (n, height, width) bool."""
+    return _filled(boxes // stride, height, width)
 
 
 def _filled(corners: Tensor, height: int, width: int) -> Tensor:
@@ -243,10 +241,10 @@ def _filled(corners: Tensor, height: int, width: int) -> Tensor:
     return in_rows[:, :, None] & in_columns[:, None, :]
 
 
-def _attention_logits(foreground: Tensor, background: Tensor) -> Tensor:
+def _attention_logits(foreground: Tensor, background: Tensor, stride: int) -> Tensor:
     """Both (n, h, w) at cells -> (n, H, W) at pixels; of a softmax over the two, the foreground's logit is this."""
     foreground, background = (
-        interpolate(cells[:, None], scale_factor=STRIDE, mode="bilinear")[:, 0] for cells in (foreground, background)
+        interpolate(cells[:, None], scale_factor=stride, mode="bilinear")[:, 0] for cells in (foreground, background)
     )
     return foreground - background
 

@@ -65,7 +65,7 @@ def logits_in_windows(
 def windows(cells: Tensor) -> list[Window | None]:
     """Per object the rectangle around its cells (n, h, w) and one further on each side, None without any cell.
 
-    One further: attention is read 1/16 of a cell beside the centres.
+    One further: attention is read half a pixel beside the centres.
     """
     found: list[Window | None] = []
     in_rows, in_columns = cells.any(dim=2), cells.any(dim=1)

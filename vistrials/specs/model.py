@@ -336,6 +336,8 @@ class PropagationSpec(Spec):
     """The published one."""
     channels: PositiveInt = 256
     """Channels of the propagation features and of the mask convolutions."""
+    stride: Literal[4, 8] = 8
+    """Pixels to a cell of the propagation features; published 8."""
     num_mask_convs: PositiveInt = 4
     """3x3 convolutions before the upsampling."""
     class_agnostic: bool = False
@@ -351,7 +353,7 @@ class PropagationSpec(Spec):
     at_inference: bool = True
     """Add objects that are propagated but not detected."""
     sigma_cells: PositiveFloat = 8.0
-    """Width of the spatial weight at inference, in stride-8 cells."""
+    """Width of the spatial weight at inference, in cells of `stride`; published 8."""
     history_frames: PositiveInt = 24
     """Frames kept to propagate from."""
     mask_threshold: Fraction = 0.3
