@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import torch
 
-from benchmarks.one_frame_ahead import mask_iou
 from vistrials.data.frames import iter_frames
 from vistrials.data.sources import resolve_split
 from vistrials.data.transforms import pad_alone
+from vistrials.finished_runs.one_frame_ahead import mask_iou
 from vistrials.formats.annotations import decode_mask, load_video_set
 from vistrials.models.folding import for_inference
 from vistrials.models.mask_head import crop_mask, paste

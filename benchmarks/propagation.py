@@ -12,7 +12,7 @@ overlaps most over the video. A propagated mask lies on a hidden object in a fra
 visible one where it has, on none where the track has no object. AP is taken again without the masks of either sort;
 scores stay as they are.
 
-One frame ahead: see `one_frame_ahead`, on the splits and on the first training videos.
+One frame ahead: see vistrials/finished_runs/one_frame_ahead.py, on the splits and on the first training videos.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.one_frame_ahead import propagate_one_frame, render_ahead, summarise
 from vistrials.data.frames import iter_frames
 from vistrials.data.sources import resolve_split
 from vistrials.engine.inference import its_threads
 from vistrials.errors import VistrialsError
 from vistrials.evaluation.errors.analysis import diagnose
 from vistrials.evaluation.youtube_vis import evaluate
+from vistrials.finished_runs.one_frame_ahead import GROUPS, VALUES, measure_ahead
 from vistrials.formats.annotations import load_video_set
 from vistrials.formats.files import sha256_of
 from vistrials.formats.json_file import load_json, save_json_atomic
@@ -179,11 +179,7 @@ def measure(run: Path, splits: Sequence[str], num_train_videos: int) -> dict[str
     directory, spec = RunDirectory.open(run)
     ahead = {}
     for split in (*splits, "train"):
-        data = resolve_split(spec.data, split)
-        video_set = load_video_set(data.annotations, data.frames_dir)
-        model = load_model(directory, spec, video_set.num_categories, propagates=True)
-        num_videos = num_train_videos if split == "train" else len(video_set.videos)
-        ahead[split] = summarise(list(propagate_one_frame(model, video_set, spec, num_videos)))
+        ahead[split] = measure_ahead(run, split, num_train_videos if split == "train" else None)
     return {
         "trial": spec.name,
         "profile": spec.profile,
@@ -238,6 +234,26 @@ def render_errors(runs: Sequence[Mapping[str, Any]], split: str) -> str:
         add(f"{cause} errors, mean over the thresholds", lambda own, c=cause: f"{own[c]['errors']:.1f}")  # type: ignore[misc]
         add(f"ΔAP of {cause} errors", lambda own, c=cause: f"{100 * own[c]['gain_AP']:.2f}")  # type: ignore[misc]
         add(f"frames of {cause}s", lambda own, c=cause: str(own[c]["frames"]))  # type: ignore[misc]
+    return "\n".join(lines)
+
+
+def render_ahead(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown: a row by split and group; in a cell the runs one after the other.
+
+    Args:
+        runs: for each run, by split, what `measure_ahead` returns.
+    """
+    lines = ["| one frame ahead | objects | IoU of propagated masks | under the best attention | mask head |"]
+    lines[0] += " strongest cell on the object |"
+    lines.append("|---|" + "---:|" * 5)
+    for split in runs[0]:
+        for group, title in GROUPS.items():
+            if group in runs[0][split]:
+                found = [run[split][group] for run in runs]
+                cells = [str(found[0]["num"])]
+                cells += [", ".join(f"{one[value]:.2f}" for one in found) for value in VALUES[:-1]]
+                cells.append(", ".join(f"{100 * one[VALUES[-1]]:.0f} %" for one in found))
+                lines.append(f"| `{split}`: {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.one_frame_ahead import render_ahead
-from benchmarks.propagation import render_ap, render_errors, share_regained
+from benchmarks.propagation import render_ahead, render_ap, render_errors, share_regained
 from vistrials.formats.json_file import load_json
 from vistrials.runs.directory import RunDirectory
 

@@ -1,5 +1,6 @@
 """A run that was published without some of its files: each command works, or names the one that makes it work."""
 
+import json
 import re
 import shlex
 import shutil
@@ -108,3 +109,20 @@ def test_a_mistake_is_told_before_anything_is_predicted(
         refused = vistrials(*words)
         assert refused.exit_code == 2 and message in refused.stderr and MADE_AGAIN not in refused.stderr
     assert not (run / "predictions.json").exists()
+
+
+def test_diagnose_measures_the_propagation_of_a_run_with_weights_alone(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = published(whole, tmp_path, without="")
+    made = vistrials("diagnose", str(run), "--propagation", "--json", "found.json")
+    assert made.exit_code == 0, made.stderr
+    assert "propagated from their true boxes to the next frame" in made.stdout
+    ahead = json.loads(Path("found.json").read_text())["one_frame_ahead"]
+    assert ahead["all"]["num"] > 0 and 0 <= ahead["all"]["iou"] <= 1
+    refused = vistrials("diagnose", str(run), "--propagation", "--against", str(run))
+    assert refused.exit_code == 2 and "--propagation: expected one run" in refused.stderr
+    (run / "weights.safetensors").unlink()
+    without = vistrials("diagnose", str(run), "--propagation")
+    assert without.exit_code == 2 and "no weights here to propagate with" in without.stderr

@@ -45,7 +45,7 @@ def labels(*values: int) -> Tensor:
 
 def test_cells_begin_with_the_first_corner_and_end_before_that_of_the_second() -> None:
     boxes = torch.tensor([[0.0, 0.0, 16.0, 8.0], [8.0, 8.0, 23.9, 31.0], [0.0, 0.0, 7.9, 7.9], [7.9, 15.9, 16.1, 24.0]])
-    first, second, none, third = box_cells(boxes, 4, 4).int().tolist()
+    first, second, none, third = box_cells(boxes, 4, 4, 8).int().tolist()
     assert first == [[1, 1, 0, 0], [0] * 4, [0] * 4, [0] * 4]
     assert second == [[0] * 4, [0, 1, 0, 0], [0, 1, 0, 0], [0] * 4]
     assert none == [[0] * 4] * 4
@@ -55,7 +55,7 @@ def test_cells_begin_with_the_first_corner_and_end_before_that_of_the_second() -
 def test_moving_a_box_by_8_pixels_moves_its_cells_by_one() -> None:
     box = torch.tensor([[3.0, 10.0, 17.0, 26.0]])
     shift = torch.tensor([[8.0, 16.0, 8.0, 16.0]])
-    assert torch.equal(box_cells(box + shift, 8, 8), box_cells(box, 8, 8).roll((2, 1), (1, 2)))
+    assert torch.equal(box_cells(box + shift, 8, 8, 8), box_cells(box, 8, 8, 8).roll((2, 1), (1, 2)))
 
 
 # Attention
@@ -92,13 +92,14 @@ def test_attention_at_pixels_is_read_at_the_centres_of_cells() -> None:
     assert hand_head().attended_features(key, attention).tolist() == [[[[2 * 3.5, 10 * 11.5]]]]
 
 
-def test_attention_at_cells_is_that_at_pixels_read_at_the_centres() -> None:
+@pytest.mark.parametrize("stride", [4, 8])
+def test_attention_at_cells_is_that_at_pixels_read_at_the_centres(stride: int) -> None:
     torch.manual_seed(0)
     for size in ((1, 1), (1, 3), (4, 5)):
         logits = 3 * torch.randn(2, *size, dtype=torch.float64)
-        pixels = interpolate(logits[:, None], scale_factor=8, mode="bilinear").sigmoid()
+        pixels = interpolate(logits[:, None], scale_factor=stride, mode="bilinear").sigmoid()
         expected = interpolate(pixels, size=size, mode="bilinear")[:, 0]
-        assert torch.allclose(attention_at_cells(logits), expected, atol=1e-12)
+        assert torch.allclose(attention_at_cells(logits, stride), expected, atol=1e-12)
 
 
 def test_maps_grow_to_pixels_and_follow_the_label() -> None:
@@ -130,6 +131,21 @@ def test_features_are_all_levels_at_stride_8() -> None:
         [[5, 5], [5, 5]],
         [[6, 6], [6, 6]],
     ]
+
+
+def test_at_stride_4_features_are_those_of_the_finest_level_and_maps_still_grow_to_pixels() -> None:
+    head = hand_head(stride=4)
+    features, head.features = head.features, nn.Identity()
+    p2 = torch.arange(16.0).reshape(1, 1, 4, 4)
+    levels = [p2, torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), torch.full((1, 1, 1, 1), 5.0), torch.zeros(1, 1, 1, 1)]
+    cells = head.extract(levels)[0]
+    assert torch.equal(cells[0], p2[0, 0])
+    assert cells[1, 0].tolist() == [1.0, 1.25, 1.75, 2.0]  # between the centres of cells of 8 pixels
+    assert torch.equal(cells[2], torch.full((4, 4), 5.0))
+    head.features = features
+    assert head.mask_logits(torch.ones(1, 1, 4, 4), labels(1)).shape == (1, 16, 16)
+    # A box of 8 x 4 pixels is two cells wide and one high.
+    assert box_cells(torch.tensor([[4.0, 8.0, 12.0, 12.0]]), 4, 4, 4).nonzero().tolist() == [[0, 2, 1], [0, 2, 2]]
 
 
 # Inference
@@ -207,6 +223,20 @@ def test_losses_by_hand() -> None:
     weighted = loss_of(hand_head(loss_attn_weight=2.0, loss_mask_weight=5.0), **one_image())
     assert weighted["loss_propattn"].item() == pytest.approx(2 * losses["loss_propattn"].item())
     assert weighted["loss_propmask"].item() == pytest.approx(5 * losses["loss_propmask"].item())
+
+
+def test_at_stride_4_a_cell_is_4_pixels_wide_in_losses_and_propagation() -> None:
+    # The picture of `one_image` at half its size: even features make every cell alike.
+    mask = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    mask[0, :2] = 1
+    head, half = hand_head(stride=4), QUARTER / 2
+    losses = loss_of(head, **one_image(reference_boxes=[half], masks=[mask]))
+    assert losses["loss_propattn"].item() == pytest.approx(softplus(-1 / 2) + 8 / 64 * 1 / 2)
+    logit = 2 * 3 * sigmoid(-1 / 2)
+    assert losses["loss_propmask"].item() == pytest.approx((softplus(logit) * 48 + softplus(-logit) * 16) / 64)
+    key = torch.full((1, 2, 2), 3.0)
+    probs = head.propagate(key, key, torch.tensor([[0.0, 0.0, 8.0, 8.0], [0.0, 0.0, 3.0, 3.0]]), labels(2, 2))
+    assert probs.shape == (2, 8, 8) and (probs[0] > probs[1]).all()  # the second box covers no cell
 
 
 def test_attention_is_interpolated_between_cells() -> None:

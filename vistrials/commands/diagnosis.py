@@ -14,6 +14,7 @@ from vistrials.commands.options import (
     Truth,
     find_all_predictions,
     keep_files,
+    run_folder,
 )
 from vistrials.errors import SpecError
 
@@ -39,6 +40,9 @@ def diagnose_command(
         str | None, typer.Option(help="Split that the run predicted (default: its first).", show_default=False)
     ] = None,
     truth: Truth = "visible",
+    propagation: Annotated[
+        bool, typer.Option("--propagation", help="Also measure the masks that a run's network propagates one frame.")
+    ] = False,
     profile: Profile = None,
     seed: Seed = 0,
     results: Results = Path("results"),
@@ -53,6 +57,8 @@ def diagnose_command(
     """
     keep_files(force, json_path, suffixes=JSON_SUFFIXES)
     names = [run, *([against] if against is not None else [])]
+    if propagation and (against is not None or ground_truth is not None):
+        raise SpecError("--propagation: expected one run, whose network propagates, and nothing to compare it with")
     files = find_all_predictions(names, ground_truth, split, profile, seed, results, truth)
 
     from vistrials.evaluation.errors.analysis import diagnose_files
@@ -78,9 +84,19 @@ def diagnose_command(
         show_table(None, table.columns, table.rows)
         if table.columns[0] == "kind":
             show_text(REMARK)
+    ahead = None
+    if propagation:
+        from vistrials.finished_runs.one_frame_ahead import ahead_rows, measure_ahead
+
+        ahead = measure_ahead(run_folder(run, profile, seed, results), split)
+        show_text("")
+        show_text("Objects propagated from their true boxes to the next frame: IoU with their true masks, and how many")
+        show_table(None, *ahead_rows(ahead))
     if json_path is not None:
         json_path.parent.mkdir(parents=True, exist_ok=True)
         documents = [{"predictions": name, **found.to_dict()} for name, found in zip(names, diagnoses, strict=True)]
+        if ahead is not None:
+            documents[0]["one_frame_ahead"] = ahead
         save_json_atomic(
             json_path, documents[0] if against is None else dict(zip("AB", documents, strict=True)), indent=2
         )

@@ -109,7 +109,8 @@ class PropagationHead(nn.Module):
         """Logits (n,) of the presence head, from what `attend` gives."""
         assert self.presence is not None
         attention = attention_at_cells(foreground - background, self.spec.stride)
-        logits: Tensor = self.presence(key, reference, attention, box_cells(boxes, *key.shape[-2:], self.spec.stride))
+        height, width = key.shape[-2:]
+        logits: Tensor = self.presence(key, reference, attention, box_cells(boxes, height, width, self.spec.stride))
         return logits
 
     def attend(
@@ -220,7 +221,7 @@ def attention_at_cells(logits: Tensor, stride: int) -> Tensor:
 
 
 def _beside_centres(x: Tensor, dim: int, share: float) -> tuple[Tensor, Tensor]:
-    """Linear interpolation along one axis, that share of a cell before and behind every centre, the border continued."""
+    """Linear interpolation along one axis, that share of a cell before and behind each centre; the border goes on."""
     last = x.shape[dim] - 1
     before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, last)], dim)
     behind = torch.cat([x.narrow(dim, 1, last), x.narrow(dim, last, 1)], dim)

@@ -1,4 +1,4 @@
-"""How good propagated masks are one frame ahead; `propagation` measures it and prints it.
+"""How good propagated masks are one frame ahead: how much the propagation head has learnt, whatever is lost in a split.
 
 Every object is propagated from its true box in a frame to the next frame, and compared with its true mask there. It
 is *whole* if its box touches no edge of the frame and meets no other object's box, in either frame, and its area
@@ -12,35 +12,45 @@ changes by a tenth at most: something that hides a part of it rarely leaves the 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from vistrials.data.frames import iter_frames
 from vistrials.data.sampling import is_usable
+from vistrials.data.sources import resolve_split
 from vistrials.data.transforms import inclusive_boxes, pad_alone
-from vistrials.formats.annotations import decode_mask
+from vistrials.engine.inference import its_threads
+from vistrials.errors import RunError, SpecError
+from vistrials.formats.annotations import decode_mask, load_video_set
+from vistrials.models.folding import for_inference
 from vistrials.models.mask_head import crop_mask, paste
-from vistrials.models.objprop import ObjProp
+from vistrials.models.objprop import ObjProp, build_model
+from vistrials.runs.directory import RunDirectory
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.frames import Frame
 from vistrials.structures.video import AnnotatedTrack, Video, VideoSet
 from vistrials.tracking.online import to_frame
+from vistrials.weights.files import load_weights
+from vistrials.weights.recorded import check_recorded
 
+JUDGED_PX = 16
+"""Above this size (root of the mask's area) visible objects tell whether the head has learnt its task."""
 SMALL_PX, LARGE_PX = 10, 24
-"""Bounds of the sizes told apart: root of the mask's area."""
+"""Bounds of the sizes told apart among whole objects."""
 MAX_AREA_CHANGE = 0.1
 
-_TITLES = {
+GROUPS = {
     "all": "visible objects",
+    "judged": f"visible objects above {JUDGED_PX} px",
     "whole": "whole objects",
     "small": f"whole, below {SMALL_PX} px",
     "middle": f"whole, {SMALL_PX} to {LARGE_PX} px",
     "large": f"whole, above {LARGE_PX} px",
 }
-_VALUES = ("iou", "iou_best_attention", "iou_mask_head", "strongest_on_object")
+VALUES = ("iou", "iou_best_attention", "iou_mask_head", "strongest_on_object")
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,36 @@ class FrameAhead:
     iou_best_attention: float
     iou_mask_head: float
     strongest_on_object: bool
+
+
+def measure_ahead(
+    run: Path | str, split: str | None = None, num_videos: int | None = None
+) -> dict[str, dict[str, float]]:
+    """Carry the objects of a split one frame ahead with a run's network; by group as `summarise` returns.
+
+    Args:
+        run: a run's folder.
+        split: one that the run predicts, by default its main one, or train.
+        num_videos: from the first; all by default.
+
+    Raises:
+        RunError: no such run, or it has no weights.
+        SpecError: no such split, or a trial without propagation head.
+        DataError: the data are not there.
+    """
+    directory, spec = RunDirectory.open(run)
+    if spec.model.propagation is None:
+        raise SpecError(f"{directory.path}: {spec.name} has no propagation head; expected a trial that has one")
+    if not directory.is_trained():
+        raise RunError(f"{directory.path}: no weights here to propagate with; vistrials run {spec.name} trains them")
+    data = resolve_split(spec.data, split if split == "train" else directory.find_split(spec, split))
+    video_set = load_video_set(data.annotations, data.frames_dir)
+    model = build_model(spec.model, video_set.num_categories)
+    load_weights(model, directory.weights, allow_missing=False)
+    check_recorded(directory)
+    model = for_inference(model)
+    with its_threads(model):
+        return summarise(list(propagate_one_frame(model, video_set, spec, num_videos or len(video_set.videos))))
 
 
 @torch.inference_mode()
@@ -95,7 +135,9 @@ def propagate_one_frame(model: ObjProp, video_set: VideoSet, spec: TrialSpec, nu
                         iou=mask_iou(carried, mask),
                         iou_best_attention=mask_iou(best, mask),
                         iou_mask_head=mask_iou(own, mask),
-                        strongest_on_object=strongest_is_on(attention, mask, model.propagation.spec.stride / frame.scale),
+                        strongest_on_object=strongest_is_on(
+                            attention, mask, model.propagation.spec.stride / frame.scale
+                        ),
                     )
             earlier = model.propagation.extract(levels)[0]
 
@@ -198,33 +240,29 @@ def summarise(objects: Sequence[FrameAhead]) -> dict[str, dict[str, float]]:
     whole = [one for one in objects if one.is_whole]
     groups = {
         "all": objects,
+        "judged": [one for one in objects if one.size_px > JUDGED_PX],
         "whole": whole,
         "small": [one for one in whole if one.size_px < SMALL_PX],
         "middle": [one for one in whole if SMALL_PX <= one.size_px <= LARGE_PX],
         "large": [one for one in whole if one.size_px > LARGE_PX],
     }
     return {
-        name: {"num": len(group)} | {value: mean(float(getattr(one, value)) for one in group) for value in _VALUES}
+        name: {"num": len(group)} | {value: mean(float(getattr(one, value)) for one in group) for value in VALUES}
         for name, group in groups.items()
         if group
     }
 
 
-def render_ahead(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: a row by split and group; in a cell the runs one after the other.
-
-    Args:
-        runs: for each run, by split, what `summarise` returns.
-    """
-    lines = ["| one frame ahead | objects | IoU of propagated masks | under the best attention | mask head |"]
-    lines[0] += " strongest cell on the object |"
-    lines.append("|---|" + "---:|" * 5)
-    for split in runs[0]:
-        for group, title in _TITLES.items():
-            if group in runs[0][split]:
-                found = [run[split][group] for run in runs]
-                cells = [str(found[0]["num"])]
-                cells += [", ".join(f"{one[value]:.2f}" for one in found) for value in _VALUES[:-1]]
-                cells.append(", ".join(f"{100 * one[_VALUES[-1]]:.0f} %" for one in found))
-                lines.append(f"| `{split}`: {title} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def ahead_rows(found: Mapping[str, Mapping[str, float]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Columns and rows of a table of what `summarise` returns."""
+    columns = ("objects", "number", "IoU", "under the best attention", "of the mask head", "strongest cell on it, %")
+    rows = [
+        (
+            GROUPS[group],
+            str(values["num"]),
+            *(f"{values[value]:.2f}" for value in VALUES[:-1]),
+            f"{100 * values[VALUES[-1]]:.0f}",
+        )
+        for group, values in found.items()
+    ]
+    return columns, rows

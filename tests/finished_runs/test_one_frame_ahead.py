@@ -9,13 +9,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.one_frame_ahead import (
+from benchmarks.propagation import render_ahead
+from vistrials.finished_runs.one_frame_ahead import (
     FrameAhead,
+    ahead_rows,
     best_attention,
     is_whole,
     mask_iou,
     propagate_one_frame,
-    render_ahead,
     strongest_is_on,
     summarise,
 )
@@ -145,11 +146,16 @@ def test_objects_are_averaged_by_size() -> None:
     found = summarise([one(9.9, 0.1), one(10, 0.2), one(24, 0.4), one(24.1, 0.9), one(30, 0.9, is_whole=False)])
     assert {name: (group["num"], group["iou"]) for name, group in found.items()} == {
         "all": (5, pytest.approx(0.5)),
+        "judged": (3, pytest.approx(2.2 / 3)),
         "whole": (4, pytest.approx(0.4)),
         "small": (1, 0.1),
         "middle": (2, pytest.approx(0.3)),
         "large": (1, 0.9),
     }
-    assert summarise([one(30, 0.9, is_whole=False)]).keys() == {"all"}
+    assert summarise([one(30, 0.9, is_whole=False)]).keys() == {"all", "judged"}
+    assert summarise([one(16, 0.9, is_whole=False)]).keys() == {"all"}
     table = render_ahead([{"minival": found}, {"minival": found}])
     assert "| `minival`: whole, 10 to 24 px | 2 | 0.30, 0.30 | 0.50, 0.50 | 0.75, 0.75 | 100 %, 100 % |" in table
+    columns, rows = ahead_rows(found)
+    assert all(len(row) == len(columns) for row in rows)
+    assert ("whole, 10 to 24 px", "2", "0.30", "0.50", "0.75", "100") in rows
