@@ -430,7 +430,6 @@ def _train_process(
         reporter=reporter,
         title=f"train {spec.name}",
         validation=validation,
-        lr_factors={"propagation.": spec.model.propagation.lr_factor} if spec.model.propagation else {},
     )
     entry: dict[str, Any] = {"iterations": iterations}
     if fabric.is_global_zero:

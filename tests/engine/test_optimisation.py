@@ -67,27 +67,14 @@ def test_length_of_a_training() -> None:
 def test_all_trainable_parameters_are_in_one_group_that_decays() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 2))
     model[2].weight.requires_grad_(False)
-    (group,) = build_optimizer(SGDSpec(), model.named_parameters()).param_groups
+    (group,) = build_optimizer(SGDSpec(), model.parameters()).param_groups
     assert len(group["params"]) == 2 + 2 + 1
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.005, 0.9, 1e-4)
 
 
-def test_parameters_learn_by_the_factor_of_their_part() -> None:
-    model = nn.ModuleDict(
-        {"box_head": nn.Linear(2, 2), "propagation": nn.Linear(2, 3), "propagation_2": nn.Linear(2, 4)}
-    )
-    slow, fast = build_optimizer(
-        SGDSpec(lr=0.1), model.named_parameters(), lr_factors={"propagation.": 4.0}
-    ).param_groups
-    assert [len(p) for p in slow["params"]] == [2, 2, 4, 4] and [len(p) for p in fast["params"]] == [3, 3]
-    assert (slow["lr"], fast["lr"]) == (0.1, 0.4)
-    assert (slow["lr_factor"], fast["lr_factor"]) == (1.0, 4.0)
-    assert slow["weight_decay"] == fast["weight_decay"] == 1e-4
-
-
 def test_sgd_step_by_hand() -> None:
     weight = nn.Parameter(torch.tensor(2.0))
-    optimizer = build_optimizer(SGDSpec(lr=0.1, momentum=0.9, weight_decay=0.5), [("weight", weight)])
+    optimizer = build_optimizer(SGDSpec(lr=0.1, momentum=0.9, weight_decay=0.5), [weight])
     for _ in range(2):
         optimizer.zero_grad()
         (3 * weight).backward()
@@ -99,13 +86,13 @@ def test_sgd_step_by_hand() -> None:
 
 def test_adamw_is_fused_unless_told_otherwise() -> None:
     weight = nn.Parameter(torch.ones(1))
-    assert build_optimizer(AdamWSpec(), [("weight", weight)]).param_groups[0]["fused"] is True
-    assert build_optimizer(AdamWSpec(), [("weight", weight)], fused=False).param_groups[0]["fused"] is False
+    assert build_optimizer(AdamWSpec(), [weight]).param_groups[0]["fused"] is True
+    assert build_optimizer(AdamWSpec(), [weight], fused=False).param_groups[0]["fused"] is False
 
 
 def test_adamw_step_by_hand() -> None:
     weight = nn.Parameter(torch.tensor(2.0))
-    optimizer = build_optimizer(AdamWSpec(lr=0.1, weight_decay=0.5), [("weight", weight)], fused=False)
+    optimizer = build_optimizer(AdamWSpec(lr=0.1, weight_decay=0.5), [weight], fused=False)
     (3 * weight).backward()
     optimizer.step()
     # The first step has the length of the learning rate, whatever the gradient; the decay is apart from it.

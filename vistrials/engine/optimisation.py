@@ -1,8 +1,7 @@
 """Optimiser, and the learning rate as a pure function of the iteration."""
 
 import math
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -11,31 +10,19 @@ from vistrials.specs.training import AdamWSpec, CosineSchedule, SGDSpec, StepSch
 
 
 def build_optimizer(
-    spec: SGDSpec | AdamWSpec,
-    parameters: Iterable[tuple[str, nn.Parameter]],
-    fused: bool = True,
-    lr_factors: Mapping[str, float] = MappingProxyType({}),
+    spec: SGDSpec | AdamWSpec, parameters: Iterable[nn.Parameter], fused: bool = True
 ) -> torch.optim.Optimizer:
-    """The optimiser of all parameters that have a gradient: norms and biases decay too.
+    """The optimiser of all parameters that have a gradient, in one group: norms and biases decay too.
 
     Args:
         spec: kind and constants.
-        parameters: of the model, with their names; frozen ones are left out.
+        parameters: of the model; frozen ones are left out.
         fused: one kernel per AdamW step. A gradient scaler (precision 16-mixed) cannot clip with it.
-        lr_factors: beginning of names -> what their learning rate is multiplied by.
-
-    Returns:
-        One group of parameters for each factor that there is, which holds it as `lr_factor`.
     """
-    by_factor: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in parameters:
-        if parameter.requires_grad:
-            factor = next((f for beginning, f in lr_factors.items() if name.startswith(beginning)), 1.0)
-            by_factor.setdefault(factor, []).append(parameter)
-    groups = [{"params": own, "lr": factor * spec.lr, "lr_factor": factor} for factor, own in by_factor.items()]
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
     if spec.kind == "sgd":
-        return torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
-    return torch.optim.AdamW(groups, lr=spec.lr, weight_decay=spec.weight_decay, fused=fused)
+        return torch.optim.SGD(trainable, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
+    return torch.optim.AdamW(trainable, lr=spec.lr, weight_decay=spec.weight_decay, fused=fused)
 
 
 def learning_rate_factor(

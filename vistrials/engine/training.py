@@ -3,12 +3,11 @@
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 import torch
@@ -75,7 +74,6 @@ def fit(
     reporter: Reporter,
     title: str = "train",
     validation: Validation | None = None,
-    lr_factors: Mapping[str, float] = MappingProxyType({}),
 ) -> int:
     """Train a model to the end, from its checkpoint if there is one.
 
@@ -99,7 +97,6 @@ def fit(
         reporter: hears of each step, with means over the last 50.
         title: of the stage, for the reporter.
         validation: scores the model now and then, and may end the training early.
-        lr_factors: as in `build_optimizer`.
 
     Returns:
         Steps of the whole training, those of earlier calls among them.
@@ -112,8 +109,7 @@ def fit(
         RunError: the log lacks steps that the checkpoint holds.
         VistrialsError: the validation could not be made.
     """
-    fused = spec.precision != "16-mixed"
-    optimizer = build_optimizer(spec.optimizer, model.named_parameters(), fused, lr_factors)
+    optimizer = build_optimizer(spec.optimizer, model.parameters(), fused=spec.precision != "16-mixed")
     step = _Step(fabric, model, optimizer, spec, seed)
     checkpoints = _Checkpoints(fabric, model, optimizer, files, digest)
     start = checkpoints.resume(reporter)
@@ -220,7 +216,7 @@ class _Step:
         spec = self._spec
         lr = spec.optimizer.lr * learning_rate_factor(spec.schedule, done, total_iters, spec.epochs)
         for group in self._optimizer.param_groups:
-            group["lr"] = group["lr_factor"] * lr
+            group["lr"] = lr
         return lr
 
 

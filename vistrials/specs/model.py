@@ -350,8 +350,6 @@ class PropagationSpec(Spec):
     """Weight of loss_propattn."""
     loss_mask_weight: NonNegativeFloat = 1.0
     """Weight of loss_propmask."""
-    lr_factor: PositiveFloat = 1.0
-    """Factor on the learning rate of this head, which starts that lack it leave fresh; published 1."""
     at_inference: bool = True
     """Add objects that are propagated but not detected."""
     sigma_cells: PositiveFloat = 8.0
