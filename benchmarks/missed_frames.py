@@ -30,9 +30,9 @@ from vistrials.weights.shipped import weights_file
 MIN_IOU = 0.5
 
 
-def load_start(profile: str, num_categories: int) -> tuple[ObjProp, TrialSpec]:
-    """The detector that trials of a profile of the embedded data start from, as it predicts."""
-    spec = load_trial("masktrack_rcnn", profile)
+def load_start(num_categories: int) -> tuple[ObjProp, TrialSpec]:
+    """The detector that trials of the demo start from, as it predicts."""
+    spec = load_trial("masktrack_rcnn", "demo")
     assert spec.init.weights is not None
     model = build_model(spec.model, num_categories)
     load_weights(model, weights_file(spec.init.weights), allow_missing=False)
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for split in options.split or data.splits:
         found = resolve_split(data, split)
         video_set = load_video_set(found.annotations, found.frames_dir)
-        model, spec = load_start(options.profile, video_set.num_categories)
+        model, spec = load_start(video_set.num_categories)
         num_missed, num_seen = count_missed(model, video_set, spec, options.videos)
         print(f"{split}: {num_missed} of {num_seen} frames of visible objects missed, {num_missed / num_seen:.1%}")
 
