@@ -10,20 +10,24 @@ import socket
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vistrials.commands.display import visible
 from vistrials.data.check.dataset import check_dataset
 from vistrials.data.convert.labelme import read_labelme
+from vistrials.data.convert.mots import read_mots
 from vistrials.data.frame_files import FrameFinder
 from vistrials.data.frames import read_frame
-from vistrials.errors import DataError, RunError, SpecError, VistrialsError
+from vistrials.errors import CheckpointError, DataError, RunError, SpecError, VistrialsError
 from vistrials.formats.annotations import build_video_set
+from vistrials.formats.files import read_lines
 from vistrials.formats.images import MAX_FRAME_PIXELS, read_pixels
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import to_rle
@@ -128,6 +132,43 @@ def test_a_mask_beyond_any_frame_is_refused(segmentation):
     with pytest.raises(DataError) as error:
         to_rle(segmentation, 4, 4)
     one_line(error)
+
+
+def test_the_largest_mask_and_polygons_as_far_as_numbers_go_take_bounded_memory():
+    """As much as one frame of the largest size that is accepted, 2^26 pixels, and no more."""
+    for segmentation in ({"size": [16384, 16384], "counts": [0, 1 << 28]}, [[0, 0, 1e5, 0, 1e5, 1e5, 0, 1e5]]):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        try:
+            to_rle(segmentation, 16, 16)
+        except DataError as error:
+            assert "\n" not in str(error)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10  # KiB
+
+
+# --- Weights
+
+
+def zip_bomb(path):
+    torch.save({"a": torch.zeros(4)}, path)
+    with zipfile.ZipFile(path) as good:
+        records = {entry.filename: good.read(entry) for entry in good.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bad:
+        for name, content in records.items():
+            bad.writestr(name, bytes(1 << 28) if name.endswith("data/0") else content)
+
+
+def repeated_number(path):
+    torch.save({"a": torch.zeros(1).expand(1 << 40)}, path)
+
+
+@pytest.mark.parametrize("make", [zip_bomb, repeated_number])
+def test_weights_that_would_fill_the_memory_are_refused(tmp_path, make):
+    make(tmp_path / "weights.pt")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match="would unpack to") as error:
+        read_checkpoint(tmp_path / "weights.pt")
+    one_line(error)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
 
 
 # --- YAML and JSON
@@ -241,6 +282,10 @@ def test_an_absolute_frame_name_never_leads_out_of_the_folder(tmp_path):
         video = Video(1, 4, 4, (name,), ())
         with pytest.raises(DataError, match="leads out"):
             read_frame(VideoSet((), (video,), tmp_path / "frames"), video, 0)
+    # What the user has linked there is the user's own choice.
+    (tmp_path / "frames" / "elsewhere").symlink_to(tmp_path)
+    video = Video(1, 4, 4, ("elsewhere/secret.png",), ())
+    assert read_frame(VideoSet((), (video,), tmp_path / "frames"), video, 0).shape == (3, 4, 4)
 
 
 def test_an_image_path_of_labelme_never_leads_out_of_the_folder(tmp_path):
@@ -296,13 +341,25 @@ def make_socket(path):
         os.chdir(here)
 
 
+def read_texts_of_mots(path):
+    """As the text of a video, which lists its objects."""
+    (path.parent / "instances_txt").mkdir()
+    (path.parent / "images" / "v").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(path.parent / "images" / "v" / "0.png")
+    path.rename(path.parent / "instances_txt" / "v.txt")
+    list(read_mots(path.parent).videos)
+
+
 def make_device(path):
     path.symlink_to("/dev/zero")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 @pytest.mark.parametrize("make", [make_pipe, make_socket, make_device])
-@pytest.mark.parametrize("read", [read_pixels, load_json, read_checkpoint, load_trial, read_recorded_spec])
+@pytest.mark.parametrize(
+    "read",
+    [read_pixels, load_json, read_checkpoint, load_trial, read_recorded_spec, read_lines, read_texts_of_mots],
+)
 def test_what_is_no_plain_file_is_refused_rather_than_waited_for(tmp_path, make, read):
     path = tmp_path / "x"
     make(path)

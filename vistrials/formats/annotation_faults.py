@@ -176,7 +176,10 @@ def _video_faults(video: Record, needs_frames: bool) -> Iterator[Finding]:
                 "file_names is no list of names", where, f"file_names is {shortened(names)}; expected a name per frame"
             )
         elif (outside := next((name for name in names if leads_out(name)), None)) is not None:
-            what = f"file_names holds {shortened(outside)}; expected paths below the folder of frames, without `..`"
+            what = (
+                f"file_names holds {shortened(outside)}; expected paths below the folder of frames, without `..`; "
+                "a link in that folder may lead to another one"
+            )
             yield error("frame name leads out of the folder", where, what)
         elif length is not None and length != len(names):
             yield error(

@@ -2,6 +2,7 @@
 
 import unicodedata
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TypeGuard
 
 from vistrials.errors import DataError, shortened
 
@@ -16,10 +17,10 @@ def relative_name(name: object, where: str) -> PurePosixPath:
     Raises:
         DataError: it is no text, empty, absolute, or climbs with `..`.
     """
-    if not isinstance(name, str) or not name.strip() or any(map(_is_control, name)):
+    if not is_name(name):
         raise DataError(f"{where}: {shortened(name)} is no name; expected a path that starts from the folder of frames")
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or PureWindowsPath(name).drive or leads_out(name) or not path.parts:
+    if not stays_below(name) or not path.parts:
         raise DataError(
             f"{where}: {shortened(name)} leads out of the folder of frames; expected a path below it, without `..`"
         )
@@ -38,8 +39,18 @@ def file_below(folder: Path, name: object, where: str) -> Path:
     return path
 
 
+def is_name(name: object) -> TypeGuard[str]:
+    """Whether something is a text that can name a file: not empty, and without control characters."""
+    return isinstance(name, str) and bool(name.strip()) and not any(map(_is_control, name))
+
+
 def _is_control(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cs")
+
+
+def stays_below(name: str) -> bool:
+    """Whether a name is neither absolute, on any system, nor climbs."""
+    return not (name.startswith(("/", "\\")) or PureWindowsPath(name).drive or leads_out(name))
 
 
 def leads_out(name: str) -> bool:

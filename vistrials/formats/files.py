@@ -192,3 +192,14 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list that are not empty, without the spaces around them; what is no UTF-8 is replaced.
+
+    Raises:
+        DataError: as `refuse_special`.
+    """
+    refuse_special(path)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [stripped for line in lines if (stripped := line.strip())]

@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -29,6 +30,8 @@ ROUNDED_FROM = "rounded_from_network_sha256"
 """In the metadata of weights that were rounded to float16: the digest of the network before, another one."""
 
 _NAMES_SHOWN = 3
+_MAX_RATIO, _FREE_BYTES = 4, 64 << 20
+"""Bytes of tensors for each byte of a torch file, which stores them as they are, and bytes that any file may have."""
 _MAY_BE_TORCH = (ZIP, PICKLE)
 """What torch files are by their first bytes, today's and those of before 1.6."""
 
@@ -260,7 +263,18 @@ def read_checkpoint(path: Path, key: str | None = None) -> Found:
             f"{path}: expected a dictionary of names and tensors, found {type(content).__name__}; "
             "it is a torch file, but no checkpoint"
         )
+    # Also tensors that repeat a few numbers, which every copy would write out.
+    _check_amount(path, sum(tensor.numel() * tensor.element_size() for tensor in found.tensors.values()))
     return found
+
+
+def _check_amount(path: Path, num_bytes: int) -> None:
+    packed = path.stat().st_size
+    if num_bytes > _MAX_RATIO * packed + _FREE_BYTES:
+        raise CheckpointError(
+            f"{path}: {packed:,} bytes that would unpack to {num_bytes:,} of tensors; expected about as many: "
+            "these are no weights, get them from their publishers"
+        )
 
 
 def is_safetensors(path: Path) -> bool:
@@ -287,6 +301,8 @@ def load_torch_file(path: Path) -> Any:
         CheckpointError: missing, damaged, or with Python objects in it.
     """
     _check_exists(path)
+    if zipfile.is_zipfile(path):
+        _check_amount(path, _unzipped_bytes(path))
     try:
         with (
             warnings.catch_warnings(),
@@ -309,6 +325,14 @@ def load_torch_file(path: Path) -> Any:
         _refuse_other_files(path)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path}: damaged or not a torch file ({reason}); copy or train it again") from None
+
+
+def _unzipped_bytes(path: Path) -> int:
+    try:
+        with zipfile.ZipFile(path) as zipped:
+            return sum(entry.file_size for entry in zipped.infolist())
+    except Exception:  # a damaged list fails in whatever way; torch's reader, which reads it as well, says so
+        return 0
 
 
 def _how_to_save(path: Path, named: str) -> str:

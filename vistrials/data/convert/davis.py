@@ -20,6 +20,7 @@ from vistrials.data.convert.writing import (
     read_label_image,
 )
 from vistrials.errors import DataError
+from vistrials.formats.files import read_lines
 from vistrials.formats.rle import Rle, encode_labels
 
 MANY_VALUES, EDGE_FRACTION = 20, 0.05
@@ -80,12 +81,12 @@ def _videos(root: Path, split: str, labels: Path) -> list[str]:
             raise DataError(f"{labels}: no folder of a video in it")
         return names
     candidates = [lists / year / f"{name}.txt" for year in LISTS for name in LIST_NAMES.get(split, (split,))]
-    found = next((path for path in candidates if path.is_file()), None)
+    found = next((path for path in candidates if path.exists()), None)
     if found is None:
         there = ", ".join(str(path.relative_to(lists)) for path in sorted(lists.glob("*/*.txt"))) or "none"
         raise DataError(f"{lists}: no list of split {split} ({LISTS[0]}/{split}.txt); there are {there}: see --split")
     # A line is a video (2017), or a frame's path and its PNG's (2016).
-    first_words = [line.split()[0] for line in found.read_text().splitlines() if line.strip()]
+    first_words = [line.split()[0] for line in read_lines(found)]
     names = list(dict.fromkeys(Path(word).parent.name if "/" in word else word for word in first_words))
     if not names:
         raise DataError(f"{found}: no video in it")

@@ -21,6 +21,7 @@ from vistrials.data.convert.writing import (
     read_label_image,
 )
 from vistrials.errors import DataError
+from vistrials.formats.files import read_lines, refuse_special
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, encode_labels, to_rle
 from vistrials.structures.video import Category
@@ -77,10 +78,9 @@ def _read_classes(root: Path, path: Path | str | None) -> Sequence[Category]:
         path = root / CATEGORIES_FILE
     if path is None:
         labels = root / "instances" / LABELS_FILE
-        if not labels.is_file():
+        if not labels.exists():
             return CATEGORIES
-        names = [line.strip() for line in labels.read_text(errors="replace").splitlines() if line.strip()]
-        return [Category(number, name) for number, name in enumerate(names, 1)]
+        return [Category(number, name) for number, name in enumerate(read_lines(labels), 1)]
     content = load_json(path)
     if (
         not isinstance(content, dict)
@@ -107,6 +107,7 @@ def _read_video(name: str, frames_dir: Path, labels: Path, classes: Sequence[Cat
         size = common_size(frames, label_sizes(path for _, path in pairs))
         masks = _read_pngs([path for _, path in pairs], size, classes)
     else:
+        refuse_special(labels)
         frames = images_in(frames_dir)
         size = common_size(frames, [_declared_size(labels)] * len(frames))
         masks = _read_text(labels, frames, size, classes)

@@ -29,6 +29,7 @@ from vistrials.data.convert.writing import (
 from vistrials.errors import DataError, shortened
 from vistrials.formats.below import file_below, relative_name
 from vistrials.formats.file_kinds import tell_kind
+from vistrials.formats.files import read_lines
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, encode_labels
@@ -117,14 +118,13 @@ def read_vipseg(root: Path | str, split: str = "train", categories: Path | str |
 
 def _listed(root: Path, names: tuple[str, ...]) -> list[str]:
     """Videos of <split>.txt; none where there is no list at all."""
-    found = next((root / f"{name}.txt" for name in names if (root / f"{name}.txt").is_file()), None)
+    found = next((root / f"{name}.txt" for name in names if (root / f"{name}.txt").exists()), None)
     if found is None:
         there = [path.name for path in sorted(root.glob("*.txt"))]
         if there:
             raise DataError(f"{root}: no {names[0]}.txt, the videos of the split; there are {', '.join(there)}")
         return []
-    listed = [line.strip() for line in found.read_text().splitlines() if line.strip()]
-    return [str(relative_name(name, str(found))) for name in listed]
+    return [str(relative_name(name, str(found))) for name in read_lines(found)]
 
 
 def _read_classes(listed: Any, path: Path) -> _Classes:

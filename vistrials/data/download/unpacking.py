@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from vistrials.errors import DataError, shortened
+from vistrials.formats.below import is_name, stays_below
 
 MAX_ENTRIES = 1_000_000
 """Several times the frames of the largest set of the field."""
@@ -141,9 +142,8 @@ def _of_tar(info: tarfile.TarInfo) -> _Entry:
 def _check(entries: list[_Entry], archive: Path) -> int:
     """Refuse an archive before anything is written; drops what is never wanted. Returns: bytes in all."""
     for entry in entries:
-        parts = entry.name.replace("\\", "/").split("/")
-        is_drive = len(parts[0]) > 1 and parts[0][1] == ":"
-        if "\\" in entry.name or entry.name.startswith("/") or ".." in parts or is_drive or "\0" in entry.name:
+        # A separator of Windows would be a part of a name here: no archive of the field has one.
+        if "\\" in entry.name or not (is_name(entry.name) and stays_below(entry.name)):
             raise DataError(
                 f"{archive}: an entry is named {shortened(entry.name)}, outside the folder that it is unpacked to; "
                 "nothing was unpacked: get the archive from its publishers"
