@@ -21,6 +21,7 @@ from vistrials.evaluation.stored_matches import load_matches
 from vistrials.finished_runs.export import export_weights
 from vistrials.formats.files import sha256_of
 from vistrials.runs.directory import RunDirectory
+from vistrials.runs.provenance import update_provenance
 from vistrials.specs.loading import load_trial, parse_spec
 from vistrials.specs.model import ModelSpec
 from vistrials.specs.trial import TrialSpec
@@ -382,6 +383,21 @@ def test_weights_are_on_record_when_the_training_ends_and_others_are_not_predict
     assert directory.is_evaluated("valid")
     copy, beside = export_weights(directory.path, tmp_path / "copy.safetensors")
     assert load(beside)["sha256"] == sha256_of(copy)
+
+
+def test_an_export_names_no_folder_of_its_owner(data: Path, tmp_path: Path) -> None:
+    directory, _ = run(tiny_spec(data), tmp_path, stages=["train"])
+    update_provenance(
+        directory.provenance,
+        overrides=[f"data.source={{kind: files, root: {json.dumps(str(data))}}}", r"init.weights=C:\me\start.pt"],
+        initial_weights={"source": str(tmp_path / "start.pt"), "report": "3 / 4 of https://a.b/c"},
+    )
+    _, beside = export_weights(directory.path, tmp_path / "copy.safetensors")
+    record = load(beside)["provenance"]
+    assert record["overrides"] == [f'data.source={{kind: files, root: "{data.name}"}}', "init.weights=start.pt"]
+    start = record["initial_weights"]
+    assert (start["source"], start["report"]) == ("start.pt", "3 / 4 of https://a.b/c")
+    assert str(tmp_path) not in beside.read_text()
 
 
 def test_what_is_damaged_of_a_finished_run_is_said(data: Path, tmp_path: Path) -> None:

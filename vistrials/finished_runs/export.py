@@ -1,6 +1,7 @@
 """A finished run -> weights that travel, with where they come from beside them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from vistrials.runs.provenance import read_provenance
 from vistrials.weights.files import read_metadata, read_tensors, save_tensors, save_torch_file
 from vistrials.weights.original_names import to_original
 from vistrials.weights.recorded import check_recorded
+
+_FOLDERS = re.compile(r"""(?<![^\s"'=({\[])(?:[A-Za-z]:)?[/\\](?:[^\s"'/\\]+[/\\])+""")
+"""The folders of absolute paths among other text, of this system and of Windows."""
 
 
 def export_weights(
@@ -55,10 +59,19 @@ def export_weights(
         "figures": {
             split: directory.read_metrics(split) for split in spec.data.splits if directory.is_evaluated(split)
         },
-        "provenance": read_provenance(directory.provenance),
+        "provenance": _without_folders(read_provenance(directory.provenance)),
     }
     save_json_atomic(beside, record, indent=2)
     return written
+
+
+def _without_folders(record: Any) -> Any:
+    """The record without the folders of absolute paths, which mean nothing elsewhere and name their owners."""
+    if isinstance(record, dict):
+        return {key: _without_folders(value) for key, value in record.items()}
+    if isinstance(record, list):
+        return [_without_folders(value) for value in record]
+    return _FOLDERS.sub("", record) if isinstance(record, str) else record
 
 
 def _copy_weights(source: Path, out: Path, half: bool, original: bool) -> None:
