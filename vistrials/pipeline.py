@@ -16,7 +16,7 @@ from torch import nn
 from vistrials.data.frame_files import locate_frames
 from vistrials.data.loading import build_pair_loader
 from vistrials.data.sources import ResolvedSplit, resolve_split
-from vistrials.engine.devices import build_fabric, choose_device, inference_autocast
+from vistrials.engine.devices import build_fabric, choose_device, each_of, inference_autocast
 from vistrials.engine.distribution import launch
 from vistrials.engine.finished_files import find_damage
 from vistrials.engine.heartbeat import Heartbeat
@@ -147,7 +147,7 @@ def run(
         results_dir: the run lives in results_dir/<profile>/<trial>/seed<N>/.
         seed: of the run, 0 or more.
         device: auto, cpu, cuda, cuda:N or mps.
-        num_devices: processes to train on; inference runs on one.
+        num_devices: processes to train on, one each; of GPUs each also predicts, a video at a time.
         force: redo the stages asked for, and drop what follows from them.
         stages: some of `STAGES`, to do no more than these.
         splits: some of the spec's, to predict and score no more than these.
@@ -642,6 +642,7 @@ def _infer(job: _Job, split: str) -> None:
             digest=result_digest(spec, data_digest, weights_digest, sections=("model", "inference")),
             reporter=job.reporter,
             title=f"infer {spec.name} on {split}",
+            devices=each_of(job.device, job.num_devices),
         )
         entry |= (
             _gpu_memory(job.device)

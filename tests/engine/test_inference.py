@@ -13,13 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from tests.engine.tiny_videos import NUM_FRAMES, write_tiny_data_set
+from tests.models.small import small_spec
 from vistrials.data.frames import iter_frames
 from vistrials.engine import inference
 from vistrials.engine.inference import InferenceSummary, PredictionFiles, infer
 from vistrials.engine.interruption import Interrupted
 from vistrials.engine.reporting import Reporter, SilentReporter
+from vistrials.engine.side_by_side import one_thread
 from vistrials.formats.annotations import load_video_set
 from vistrials.models import folding
+from vistrials.models.objprop import build_model
 from vistrials.specs.inference import InferenceSpec
 from vistrials.structures.frames import Frame
 from vistrials.structures.tracks import TrackResult
@@ -245,6 +248,22 @@ def test_an_interruption_keeps_what_is_finished_side_by_side(
     tracker = FakeTracker()
     rows, _ = predict(video_set, tmp_path, tracker, monkeypatch)
     assert tracker.videos == [3] and len(rows) == 4
+
+
+def test_several_devices_give_the_predictions_of_one(video_set: VideoSet, tmp_path: Path) -> None:
+    found = []
+    for name, devices in {"one": [], "two": [torch.device("cpu")] * 2}.items():
+        files = PredictionFiles(tmp_path / f"{name}.json", tmp_path / f"{name}.partial.jsonl")
+        how = {"digest": "d", "reporter": SilentReporter(), "max_processes": 1, "devices": devices}
+        torch.manual_seed(0)
+        with one_thread():
+            summary = infer(
+                build_model(small_spec(), 2), video_set, (64, 48), InferenceSpec(max_detections=3), files, **how
+            )
+        found.append((files.predictions.read_text(), summary.frames, summary.processes))
+    (alone, frames, _), (together, same_frames, processes) = found
+    assert together == alone and json.loads(alone)
+    assert same_frames == frames and processes == 2
 
 
 def test_another_video_is_the_next_one_over_and_over(

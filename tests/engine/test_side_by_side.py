@@ -5,12 +5,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
 from vistrials.engine.interruption import StopRequest
-from vistrials.engine.side_by_side import call_side_by_side, most_processes, one_thread
+from vistrials.engine.side_by_side import call_on_devices, call_side_by_side, most_processes, one_thread
 from vistrials.errors import DataError, RunError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
@@ -91,3 +92,27 @@ def test_processes_that_are_no_longer_needed_end() -> None:
     results.close()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+@dataclass(frozen=True)
+class Told:
+    """Says on which device it was called; the second number is the first to be done."""
+
+    device: str = "nowhere"
+
+    def on(self, device: torch.device) -> "Told":
+        return replace(self, device=str(device))
+
+    def __call__(self, number: int, is_stopped: Callable[[], bool]) -> tuple[int, str, int]:
+        time.sleep(0 if number else 0.5)
+        return number, self.device, os.getpid()
+
+
+def test_every_device_has_a_process_and_results_come_in_order() -> None:
+    devices = [torch.device("cpu"), torch.device("meta")]
+    results = list(call_on_devices(Told(), range(4), devices, StopRequest()))
+    assert [number for number, _, _ in results] == [0, 1, 2, 3]
+    assert {device for _, device, _ in results} <= {"cpu", "meta"}
+    assert os.getpid() not in {process for _, _, process in results}
+    # A process keeps its device.
+    assert len({(device, process) for _, device, process in results}) == len({process for _, _, process in results})

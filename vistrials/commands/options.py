@@ -58,7 +58,9 @@ Overrides = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the run; each seed makes a run of its own.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of all runs.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Devices = Annotated[int, typer.Option(min=1, help="How many devices of that kind to train on, one process each.")]
+Devices = Annotated[
+    int, typer.Option(min=1, help="How many devices of that kind to train on, one process each; GPUs predict as well.")
+]
 Weights = Annotated[
     str | None,
     typer.Option(

@@ -50,6 +50,13 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def each_of(device: torch.device, num_devices: int) -> list[torch.device]:
+    """The GPUs that predict side by side; of others there is one."""
+    if device.type != "cuda" or num_devices == 1:
+        return [device]
+    return [torch.device("cuda", index) for index in range(num_devices)]
+
+
 def build_fabric(device: torch.device, precision: str, num_devices: int = 1) -> Fabric:
     """Fabric for one process on `device`, or for `num_devices` spawned processes of that kind.
 

@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from vistrials.data.frames import iter_frames
 from vistrials.engine.devices import inference_autocast
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
-from vistrials.engine.side_by_side import call_side_by_side, most_processes, one_thread
+from vistrials.engine.side_by_side import call_on_devices, call_side_by_side, most_processes, one_thread
 from vistrials.errors import RunError
 from vistrials.formats.files import replacing
 from vistrials.freed_memory import keep_freed_memory
 from vistrials.models.folding import for_inference, is_large
-from vistrials.models.objprop import ObjProp
+from vistrials.models.objprop import ObjProp, build_model
 from vistrials.specs.inference import InferenceSpec
+from vistrials.specs.model import ModelSpec
 from vistrials.structures.frames import Frame
 from vistrials.structures.video import Video, VideoSet
 from vistrials.tracking.online import track_video
@@ -86,6 +88,7 @@ def predict_split(
     reporter: Reporter,
     title: str = "infer",
     max_processes: int | None = None,
+    devices: Sequence[torch.device] = (),
 ) -> InferenceSummary:
     """Predict the tracks of all videos, going on after the videos that are finished.
 
@@ -105,6 +108,7 @@ def predict_split(
         reporter: hears of each frame (of each video where several go on side by side), and how long a frame took.
         title: of the stage, for the reporter.
         max_processes: that predict a video each, of a small network on a CPU; by default one for each core.
+        devices: where there are several, each predicts a video at a time, in a process of its own.
 
     Raises:
         Interrupted: stopped by a signal; finished videos are kept.
@@ -112,38 +116,33 @@ def predict_split(
         SpecError: the device does not have the precision, or the network attends to another video than the only one.
         RunError: a process died.
     """
-    device = next(model.parameters()).device
-    autocast = inference_autocast(spec.precision, device)
+    inference_autocast(spec.precision, next(model.parameters()).device)  # refused before anything is written
+    weights = {name: value.cpu() for name, value in model.state_dict().items()} if len(devices) > 1 else {}
     model = for_inference(model)
-    category_ids = [category.id for category in video_set.categories]
     videos = video_set.videos
     finished = _open_partial(files.partial, digest, videos)
     reporter.stage(title, sum(len(video) for video in videos))
     todo = range(finished, len(videos))
-    processes = max(1, min(max_processes or most_processes(), len(todo))) if has_one_thread(model) else 1
+    if len(devices) > 1:
+        processes = len(devices)
+    else:
+        processes = max(1, min(max_processes or most_processes(), len(todo))) if has_one_thread(model) else 1
     # Of other processes only finished videos are heard.
     tell = reporter if processes == 1 else None
-
-    def predict(number: int, is_stopped: Callable[[], bool]) -> dict[str, Any] | None:
-        """A line of the partial file; None where it was stopped before the end."""
-        video, began = videos[number], time.perf_counter()
-        frames = _until_stopped(iter_frames(video_set, video, image_size_px), is_stopped, tell)
-        other = _frames_without_end(video_set, videos[(number + 1) % len(videos)], image_size_px)
-        try:
-            with autocast:
-                tracks = track_video(model, frames, video.id, category_ids, spec, other if len(videos) > 1 else None)
-        except _Stopped:
-            return None
-        seconds = round(time.perf_counter() - began, 4)
-        rows = [track.to_json() for track in tracks]
-        return {"video_id": video.id, "frames": len(video), "seconds": seconds, "tracks": rows}
+    predict = _VideoPredictor(model, video_set, image_size_px, spec, tell)
+    elsewhere = _ForDevices(model.spec, weights, video_set, image_size_px, spec) if len(devices) > 1 else None
 
     with ExitStack() as stack:
         stack.enter_context(keep_freed_memory())
         stop = stack.enter_context(StopRequest(announce=lambda: reporter.message(_STOPPING)))
         partial = stack.enter_context(open(files.partial, "a", encoding="utf-8"))
         stack.enter_context(its_threads(model))
-        rows = stack.enter_context(closing(call_side_by_side(predict, todo, processes, stop)))
+        calls = (
+            call_on_devices(elsewhere, todo, devices, stop)
+            if elsewhere
+            else call_side_by_side(predict, todo, processes, stop)
+        )
+        rows = stack.enter_context(closing(calls))
         reporter.advance(sum(len(video) for video in videos[:finished]))
         for number, row in enumerate(rows, start=finished):
             if row is None:
@@ -153,6 +152,50 @@ def predict_split(
             partial.flush()
             reporter.advance(0 if tell else row["frames"], seconds_per_frame=row["seconds"] / row["frames"])
     return _summarise(files.partial, processes)
+
+
+@dataclass(frozen=True, slots=True)
+class _VideoPredictor:
+    """Predicts one video of a set after the other."""
+
+    model: ObjProp
+    video_set: VideoSet
+    image_size_px: tuple[int, int]
+    spec: InferenceSpec
+    tell: Reporter | None
+
+    def __call__(self, number: int, is_stopped: Callable[[], bool]) -> dict[str, Any] | None:
+        """A line of the partial file; None where it was stopped before the end."""
+        videos, began = self.video_set.videos, time.perf_counter()
+        video, after = videos[number], videos[(number + 1) % len(videos)]
+        category_ids = [category.id for category in self.video_set.categories]
+        frames = _until_stopped(iter_frames(self.video_set, video, self.image_size_px), is_stopped, self.tell)
+        other = _frames_without_end(self.video_set, after, self.image_size_px) if len(videos) > 1 else None
+        try:
+            with inference_autocast(self.spec.precision, next(self.model.parameters()).device):
+                tracks = track_video(self.model, frames, video.id, category_ids, self.spec, other)
+        except _Stopped:
+            return None
+        seconds = round(time.perf_counter() - began, 4)
+        rows = [track.to_json() for track in tracks]
+        return {"video_id": video.id, "frames": len(video), "seconds": seconds, "tracks": rows}
+
+
+@dataclass(frozen=True, slots=True)
+class _ForDevices:
+    """A predictor that other processes build of the same network: the network itself cannot be pickled."""
+
+    model_spec: ModelSpec
+    weights: dict[str, Tensor]
+    video_set: VideoSet
+    image_size_px: tuple[int, int]
+    spec: InferenceSpec
+
+    def on(self, device: torch.device) -> _VideoPredictor:
+        """With the network on a device."""
+        model = build_model(self.model_spec, self.video_set.num_categories)
+        model.load_state_dict(self.weights)
+        return _VideoPredictor(for_inference(model.to(device)), self.video_set, self.image_size_px, self.spec, None)
 
 
 class _Stopped(Exception):

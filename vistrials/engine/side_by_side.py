@@ -1,4 +1,4 @@
-"""Calls side by side in processes with one thread each, results in order: how small networks make the most of a CPU."""
+"""Calls side by side in processes, results in order: how small networks use a CPU best, and how GPUs share videos."""
 
 import os
 import signal
@@ -10,14 +10,24 @@ from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
-from typing import Any, TypeVar
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from vistrials.engine.interruption import StopRequest
 from vistrials.errors import RunError
 
-T = TypeVar("T")
+T = TypeVar("T", covariant=True)
+
+
+class ForDevices(Protocol[T]):
+    """What is to be called side by side on devices; it is pickled."""
+
+    def on(self, device: torch.device) -> Callable[[int, Callable[[], bool]], T]:
+        """What is called on a device, as `call_side_by_side` calls its function."""
+
 
 _LOOKS_SECONDS = 0.1
 """How often the parent looks whether it was asked to stop."""
@@ -64,6 +74,30 @@ def call_side_by_side(
     context = get_context("fork")
     stopped = context.Event()
     pool = ProcessPoolExecutor(num_processes, context, initializer=_begin, initargs=(function, stopped.is_set))
+    yield from _in_order(pool, num_processes, numbers, stopped, stop, "with OMP_NUM_THREADS=1 in a single process")
+
+
+# What a process calls.
+_work: tuple[Callable[[int, Callable[[], bool]], Any], Callable[[], bool]]
+
+
+def call_on_devices(
+    function: ForDevices[T], numbers: Sequence[int], devices: Sequence[torch.device], stop: StopRequest
+) -> Generator[T, None, None]:
+    """As `call_side_by_side`, with a process for each device, whichever is free first: the results come in order."""
+    context = get_context("spawn")  # a process that has a GPU open cannot be forked
+    stopped, free = context.Event(), context.SimpleQueue()
+    for device in devices:
+        free.put(str(device))
+    pool = ProcessPoolExecutor(
+        len(devices), context, initializer=_begin_on_device, initargs=(function, stopped.is_set, free)
+    )
+    yield from _in_order(pool, len(devices), numbers, stopped, stop, "with a single device")
+
+
+def _in_order(
+    pool: ProcessPoolExecutor, num: int, numbers: Sequence[int], stopped: Event, stop: StopRequest, cure: str
+) -> Generator[Any, None, None]:
     try:
         futures = deque(pool.submit(_call, number) for number in numbers)
         while futures:
@@ -73,16 +107,12 @@ def call_side_by_side(
             yield futures.popleft().result()
     except BrokenProcessPool:
         raise RunError(
-            f"one of {num_processes} processes side by side died, perhaps for lack of memory; "
-            "the same command continues from there, with OMP_NUM_THREADS=1 in a single process"
+            f"one of {num} processes side by side died, perhaps for lack of memory; the same command continues from "
+            f"there, {cure}"
         ) from None
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)
-
-
-# What a forked process calls.
-_work: tuple[Callable[[int, Callable[[], bool]], Any], Callable[[], bool]]
 
 
 def _begin(function: Callable[[int, Callable[[], bool]], Any], is_stopped: Callable[[], bool]) -> None:
@@ -94,6 +124,15 @@ def _begin(function: Callable[[int, Callable[[], bool]], Any], is_stopped: Calla
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+
+
+def _begin_on_device(function: ForDevices[Any], is_stopped: Callable[[], bool], free: "SimpleQueue[str]") -> None:
+    """Called once in each process that is started afresh."""
+    threads = torch.get_num_threads()
+    device = torch.device(free.get())
+    _begin(function.on(device), is_stopped)
+    if device.type != "cpu":
+        torch.set_num_threads(threads)
 
 
 def _call(number: int) -> Any:
