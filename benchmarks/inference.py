@@ -88,9 +88,9 @@ def plain_propagate(head: PropagationHead, key: Tensor, reference: Tensor, boxes
     y, x = y.flatten(), x.flatten()
     squared_distance = (y[:, None] - y) ** 2 + (x[:, None] - x) ** 2
     affinity = head.affinity(key, reference) * torch.exp(-squared_distance / head.spec.sigma_cells**2)
-    inside = box_cells(boxes, height, width).flatten(1).to(key)
+    inside = box_cells(boxes, height, width, head.spec.stride).flatten(1).to(key)
     foreground, background = (
-        interpolate(mass.reshape(-1, 1, height, width), scale_factor=8, mode="bilinear")[:, 0]
+        interpolate(mass.reshape(-1, 1, height, width), scale_factor=head.spec.stride, mode="bilinear")[:, 0]
         for mass in (inside @ affinity, (1 - inside) @ affinity)
     )
     features = head.attended_features(key, (foreground - background).sigmoid())
@@ -98,7 +98,7 @@ def plain_propagate(head: PropagationHead, key: Tensor, reference: Tensor, boxes
         features = relu(conv(features))
     maps = head.logits(relu(head.upsample(features)))
     chosen = maps[torch.arange(len(maps)), labels][:, None]
-    return interpolate(chosen, scale_factor=4, mode="bilinear")[:, 0].sigmoid()
+    return interpolate(chosen, scale_factor=head.spec.stride // 2, mode="bilinear")[:, 0].sigmoid()
 
 
 def plain_encode(objects: list[TrackedObject]) -> list[rle.Rle]:

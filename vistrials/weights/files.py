@@ -30,8 +30,9 @@ ROUNDED_FROM = "rounded_from_network_sha256"
 """In the metadata of weights that were rounded to float16: the digest of the network before, another one."""
 
 _NAMES_SHOWN = 3
-_MAX_RATIO, _FREE_BYTES = 4, 64 << 20
-"""Bytes of tensors for each byte of a torch file, which stores them as they are, and bytes that any file may have."""
+_MAX_RATIO, _FREE_BYTES = 4, 512 << 20
+"""Bytes of tensors for each byte of a torch file, which stores them as they are, and bytes that any file may have: two
+networks of the study."""
 _MAY_BE_TORCH = (ZIP, PICKLE)
 """What torch files are by their first bytes, today's and those of before 1.6."""
 
