@@ -176,6 +176,24 @@ def measure_frame(rounds: int, precision: str = "float32") -> Row:
     return found | {"share of the limit": counted.get_total_flops() / found["ours"] / limit_of_one_core()}
 
 
+def measure_together(rounds: int, count: int = 4) -> Row:
+    """Frames with 100 detections each, propagation off: through the network one by one, and together."""
+    spec = load_trial("baseline", "youtube_vis_2019").inference
+    model = random_model()
+    model.propagation = None
+    fast = for_inference(model)
+    pixels = torch.randn(count, 3, *SIZE, generator=torch.Generator().manual_seed(1))
+    frames = [Frame(image, 0.5, FRAME_SIZE) for image in pixels]
+
+    def track(size: int) -> None:
+        track_video(
+            fast, frames, 1, list(range(1, NUM_CATEGORIES + 1)), spec.model_copy(update={"frames_per_batch": size})
+        )
+
+    ways = {"plain": partial(track, 1), "ours": partial(track, count)}
+    return row(f"{count} frames together instead of one by one", alternate(ways, rounds))
+
+
 def measure_propagation(rounds: int, stored: int, objects: int) -> Row:
     """Objects lost in this frame, propagated from each of the stored ones."""
     head = random_model().propagation
@@ -357,6 +375,7 @@ NOTES = [
 PARTS: dict[str, Callable[[int], list[Row]]] = {
     "frame": lambda rounds: [measure_frame(rounds)],
     "bfloat16": lambda rounds: [measure_frame(rounds, "bfloat16")],
+    "together": lambda rounds: [measure_together(rounds)],
     "propagation": lambda rounds: [measure_propagation(rounds, 8, 5), measure_propagation(rounds, 24, 10)],
     "roi": measure_roi_features,
     "masks": lambda rounds: [measure_masks(rounds)],

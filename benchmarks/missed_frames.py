@@ -44,7 +44,7 @@ def detect_masks(model: ObjProp, frame: Frame, spec: TrialSpec) -> list[torch.Te
     """Masks of the detections of a frame, (H, W) bool each."""
     levels = model.pyramid(pad_alone(frame.image))
     height, width = frame.image.shape[-2:]
-    found = model.detect(levels, (height, width), frame.scale, spec.inference)
+    (found,) = model.detect(levels, (height, width), frame.scale, spec.inference)
     probs = model.mask_probs(levels, found.boxes * frame.scale, found.labels)
     size, threshold = frame.original_size, spec.inference.mask_threshold
     return [

@@ -1,6 +1,7 @@
 """A training step of published networks at 640 x 384 on the CPU: time and memory.
 
-Run: python -m benchmarks.training_step [--trials baseline] [--pairs 1 4] [--rounds 3] [--threads 2] [--out FILE.json]
+Run: python -m benchmarks.training_step [--trials baseline] [--pairs 1 4] [--rounds 3] [--threads 2]
+    [--precision bfloat16] [--out FILE.json]
 Random pixels and weights of one seed, four objects in each frame; a step is the losses, their gradients and SGD. Each
 row has a process of its own, for its peak of resident memory. The limit is a product of two large matrices
 in the same process; the share of it is of seconds of the processor, all threads together.
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ MATRIX_EDGE = 3072
 
 COLUMNS = {
     "trial": "",
+    "precision": "",
     "pairs": "",
     "a step, processor": "s",
     "a step, clock": "s",
@@ -52,7 +55,7 @@ def limit_of_one_core(edge: int = MATRIX_EDGE) -> float:
     return 2 * edge**3 / statistics.median(found[1:])
 
 
-def measure(trial: str, scale: Scale, rounds: int) -> dict[str, Any]:
+def measure(trial: str, scale: Scale, rounds: int, precision: str) -> dict[str, Any]:
     """A row of the table; the first of `rounds` + 1 steps, whose arithmetic is counted, is not timed."""
     torch.manual_seed(0)
     model = build_model(load_trial(trial, scale.profile).model, NUM_CATEGORIES).train()
@@ -64,7 +67,8 @@ def measure(trial: str, scale: Scale, rounds: int) -> dict[str, Any]:
     def step() -> None:
         nonlocal total
         torch.manual_seed(1)
-        losses = model(batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            losses = model(batch)
         total = torch.stack([value for name, value in losses.items() if name.startswith("loss_")]).sum()
         total.backward()
         optimizer.step()
@@ -83,6 +87,7 @@ def measure(trial: str, scale: Scale, rounds: int) -> dict[str, Any]:
     flop = counted.get_total_flops()
     values = (
         trial,
+        precision,
         scale.num_pairs,
         cpu,
         wall,
@@ -99,26 +104,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", nargs="+", default=["masktrack_rcnn", "baseline", "attention_neck"])
     parser.add_argument("--pairs", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--precision", nargs="+", choices=["float32", "bfloat16"], default=["float32"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=RESULTS / "training_step.json")
-    parser.add_argument("--one", nargs=2, metavar=("TRIAL", "PAIRS"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, metavar=("TRIAL", "PRECISION", "PAIRS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.one:
-        trial, pairs = arguments.one
-        print(json.dumps(measure(trial, replace(PUBLISHED, num_pairs=int(pairs)), arguments.rounds)))
+        trial, precision, pairs = arguments.one
+        print(json.dumps(measure(trial, replace(PUBLISHED, num_pairs=int(pairs)), arguments.rounds, precision)))
         return
     machine, rows = describe_machine(arguments.threads), []
     command = [sys.executable, "-m", "benchmarks.training_step", "--rounds", str(arguments.rounds)]
-    for trial in arguments.trials:
-        for pairs in map(str, arguments.pairs):
-            one = [*command, "--threads", str(arguments.threads), "--one", trial, pairs]
-            done = subprocess.run(one, stdout=subprocess.PIPE, text=True, check=True)
-            rows.append(json.loads(done.stdout.splitlines()[-1]))
+    for one in product(arguments.trials, arguments.precision, map(str, arguments.pairs)):
+        of_one = [*command, "--threads", str(arguments.threads), "--one", *one]
+        done = subprocess.run(of_one, stdout=subprocess.PIPE, text=True, check=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
     save_record(
         arguments.out,
-        "Training step at 640 × 384, ResNet-50, float32",
+        "Training step at 640 × 384, ResNet-50",
         "python -m benchmarks.training_step",
         machine, COLUMNS, rows,
     )  # fmt: skip

@@ -124,7 +124,9 @@ def test_neck_reads_the_previous_frame_at_inference_unless_switched_off() -> Non
         model = small_model(neck=NeckSpec(levels=(0, 1, 2, 3), gamma_init=5.0, at_inference=at_inference)).eval()
         with torch.inference_mode():
             first, second = (model.pyramid(image) for image in frames)
-            found = [model.detect(second, (64, 96), 1.0, InferenceSpec(), previous).boxes for previous in (None, first)]
+            found = [
+                model.detect(second, (64, 96), 1.0, InferenceSpec(), previous)[0].boxes for previous in (None, first)
+            ]
         outcomes[at_inference] = found[0].shape == found[1].shape and torch.allclose(found[0], found[1])
     assert outcomes == {True: False, False: True}
 
@@ -260,7 +262,7 @@ def test_masks_at_inference_are_probabilities_of_the_labels_maps() -> None:
 def test_embeddings_have_length_1_at_inference_and_are_compared_by_their_cosine() -> None:
     model = small_model().eval()
     levels = model.pyramid(torch.randn(1, 3, 64, 96))
-    embeddings = model.embed(levels, torch.tensor([[0.0, 0.0, 30.0, 40.0], [10.0, 10.0, 90.0, 60.0]]))
+    (embeddings,) = model.embed(levels, [torch.tensor([[0.0, 0.0, 30.0, 40.0], [10.0, 10.0, 90.0, 60.0]])])
     assert torch.allclose(embeddings.norm(dim=1), torch.ones(2))
     assert torch.allclose(model.match_scores(embeddings, embeddings)[:, 1:].diagonal(), torch.ones(2))
 

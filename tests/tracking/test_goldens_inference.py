@@ -203,7 +203,7 @@ def test_intermediate_tensors(
         check("class logits", logits, "cls_score_head")
         errors["box deltas"] = golden.error(f"f{frame}_bbox_pred_head", deltas)
         scale = float(golden["meta_scale_factor"])
-        detections = model.detect(levels, size, scale, SPEC)
+        (detections,) = model.detect(levels, size, scale, SPEC)
         check("detections", torch.cat([detections.boxes, detections.scores[:, None]], dim=1), "det_bboxes")
         assert torch.equal(detections.labels - 1, golden[f"f{frame}_det_labels"])
         masks = model.mask_head(model.mask_features(levels, [detections.boxes * scale]), detections.labels)

@@ -31,19 +31,18 @@ class ScriptedNetwork(torch.nn.Module):
         self.wants_other_video = False
         self.propagation = propagation
 
-    def pyramid(self, image: Tensor) -> list[Tensor]:
+    def pyramid(self, images: Tensor) -> list[Tensor]:
         self.frame += 1
         return [torch.zeros(1, 1, 8, 16)]
 
-    def detect(self, levels, image_size, scale, spec, previous) -> Detections:
+    def detect(self, levels, image_size, scale, spec, previous) -> list[Detections]:
         rows = self.script[self.frame]
         boxes = torch.tensor([[x, 0, x + 9, 9] for x, _, _ in rows], dtype=torch.float32).reshape(-1, 4)
-        return Detections(
-            boxes, torch.tensor([s for _, _, s in rows]), torch.tensor([label for _, label, _ in rows]).long()
-        )
+        scores, labels = torch.tensor([s for _, _, s in rows]), torch.tensor([label for _, label, _ in rows]).long()
+        return [Detections(boxes, scores, labels)]
 
-    def embed(self, levels, boxes) -> Tensor:
-        return torch.ones(len(boxes), 2)
+    def embed(self, levels, boxes) -> list[Tensor]:
+        return [torch.ones(len(of_frame), 2) for of_frame in boxes]
 
     def match_scores(self, embeddings, memory) -> Tensor:
         return match_scores(normalize(embeddings, dim=1), normalize(memory, dim=1))
@@ -162,21 +161,21 @@ class RecordingNetwork(ScriptedNetwork):
         self.boxes: dict[str, list[list[list[float]]]] = {"embed": [], "mask_probs": []}
         self.labels: list[list[int]] = []
 
-    def pyramid(self, image: Tensor) -> list[Tensor]:
-        super().pyramid(image)
-        self.images.append(image)
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        super().pyramid(images)
+        self.images.append(images)
         return [torch.full((1, 1, 8, 16), float(self.frame))]
 
-    def detect(self, levels, image_size, scale, spec, previous) -> Detections:
+    def detect(self, levels, image_size, scale, spec, previous) -> list[Detections]:
         self.detect_arguments.append((image_size, scale, None if previous is None else float(previous[0][0, 0, 0, 0])))
         return super().detect(levels, image_size, scale, spec, previous)
 
-    def embed(self, levels, boxes) -> Tensor:
-        self.boxes["embed"].append(boxes.tolist())
+    def embed(self, levels, boxes) -> list[Tensor]:
+        self.boxes["embed"] += [of_frame.tolist() for of_frame in boxes]
         if self.angles is None:
             return super().embed(levels, boxes)
         radians = torch.deg2rad(torch.tensor(self.angles[self.frame], dtype=torch.float32))
-        return torch.stack([radians.cos(), radians.sin()], dim=1)
+        return [torch.stack([radians.cos(), radians.sin()], dim=1)]
 
     def mask_probs(self, levels, boxes, labels) -> Tensor:
         self.boxes["mask_probs"].append(boxes.tolist())
@@ -227,7 +226,8 @@ def test_images_of_a_multiple_of_32_are_not_padded() -> None:
 
 def test_mask_corners_are_cut_to_integers() -> None:
     network = ScriptedNetwork([[]])
-    network.detect = lambda *_: Detections(torch.tensor([[2.9, 1.2, 4.1, 3.9]]), torch.tensor([0.5]), torch.tensor([1]))
+    detections = Detections(torch.tensor([[2.9, 1.2, 4.1, 3.9]]), torch.tensor([0.5]), torch.tensor([1]))
+    network.detect = lambda *_: [detections]
     (objects,) = steps(network)
     assert objects[0].mask.nonzero().amin(0).tolist() == [1, 2] and objects[0].mask.nonzero().amax(0).tolist() == [3, 4]
 

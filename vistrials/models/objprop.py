@@ -23,7 +23,7 @@ class ObjProp(nn.Module):
     """MaskTrack R-CNN with, where the spec has them, attention neck and propagation head.
 
     Called with a batch of frame pairs it returns its losses; `pyramid`, `detect`, `embed` and `mask_probs` serve
-    inference frame by frame (see tracking.online).
+    inference (see tracking.online).
     """
 
     def __init__(self, spec: ModelSpec, num_categories: int) -> None:
@@ -112,28 +112,36 @@ class ObjProp(nn.Module):
         image_size: tuple[int, int],
         scale: float,
         spec: InferenceSpec,
-        previous_levels: list[Tensor] | None = None,
-    ) -> Detections:
-        """Detections of one frame, boxes in pixels of the original frame.
+        reference_levels: list[Tensor] | None = None,
+    ) -> list[Detections]:
+        """Detections of each of B frames of one size, boxes in pixels of the original frame.
 
-        Args: levels (1, C, ...); image_size (height, width) before padding; scale = network pixels per original pixel;
-            previous_levels: of the frame that the neck attends to, the previous one or another video's; None on the
-            first frame, where it attends to the frame itself.
+        Args: levels (B, C, ...); image_size (height, width) before padding; scale = network pixels per original pixel;
+            reference_levels: of the frames that the neck attends to, the previous ones or another video's; None where
+            it attends to the frames themselves, as on the first frame.
         """
         if self.neck is not None and self._neck_at_inference:
-            alone = previous_levels is None or self._attends_to == "same_frame"
-            rpn_input = self.neck(levels, levels if alone else previous_levels)
+            alone = reference_levels is None or self._attends_to == "same_frame"
+            rpn_input = self.neck(levels, levels if alone else reference_levels)
         else:
             rpn_input = levels
         rpn_logits, rpn_deltas = self.rpn(rpn_input)
-        ((proposals, _),) = self.rpn.propose(rpn_logits, rpn_deltas, _sizes(rpn_input), [image_size])
-        logits, deltas = self.box_head(self.box_features(levels, [proposals]))
-        return self.box_head.detect(logits, deltas, proposals, image_size, scale, spec)
+        proposals = [
+            boxes
+            for boxes, _ in self.rpn.propose(rpn_logits, rpn_deltas, _sizes(rpn_input), [image_size] * len(levels[0]))
+        ]
+        counts = [len(boxes) for boxes in proposals]
+        outputs = (output.split(counts) for output in self.box_head(self.box_features(levels, proposals)))
+        return [
+            self.box_head.detect(logits, deltas, boxes, image_size, scale, spec)
+            for logits, deltas, boxes in zip(*outputs, proposals, strict=True)
+        ]
 
     @torch.no_grad()
-    def embed(self, levels: list[Tensor], boxes: Tensor) -> Tensor:
-        """Track embeddings (n, D), L2-normalised, of boxes (n, 4) in network pixels of one frame."""
-        return normalize(self.track_head(self.box_features(levels, [boxes])), dim=1)
+    def embed(self, levels: list[Tensor], boxes: list[Tensor]) -> list[Tensor]:
+        """Track embeddings (n, D), L2-normalised, of boxes (n, 4) in network pixels of each of B frames."""
+        embeddings = normalize(self.track_head(self.box_features(levels, boxes)), dim=1)
+        return list(embeddings.split([len(of_frame) for of_frame in boxes]))
 
     @property
     def wants_other_video(self) -> bool:

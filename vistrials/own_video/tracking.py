@@ -26,7 +26,14 @@ from vistrials.own_video.outputs import (
     open_outputs,
 )
 from vistrials.structures.video import Category
-from vistrials.tracking.online import OnlineTracker, TrackedObject, TrackSummary, category_of, encode_masks
+from vistrials.tracking.online import (
+    OnlineTracker,
+    TrackedObject,
+    TrackSummary,
+    category_of,
+    encode_masks,
+    in_batches,
+)
 from vistrials.video_files.reading import IMAGES_PER_SECOND, FrameReader, TimedFrame, open_frames
 from vistrials.video_files.sources import Source
 
@@ -121,19 +128,20 @@ def _track_video(
     rules = TrackRules(min_score, spec.min_track_frames, categories)
     with inference_autocast(spec.precision, network.device), open_outputs(places, video, rules) as add:
         try:
-            for timestamp_s, pixels in frames:
+            for together in in_batches(frames, spec.frames_per_batch):
                 if stop.requested:
                     is_whole = False
                     break
-                image = torch.from_numpy(pixels).permute(2, 0, 1)
-                objects = tracker.step(prepare_frame(image, network.spec.data.image_size_px))
-                masks = encode_masks(list(objects.values())) if keeps_masks else []
-                best_score = max([best_score, *(tracked.score for tracked in objects.values())])
-                shown = _show(objects, video, min_score, categories)
-                number = video.num_frames
-                add(TrackedFrame(number, timestamp_s, pixels, dict(zip(objects, masks, strict=False)), shown))
-                video.num_frames, video.end_s = number + 1, reader.end_s
-                reporter.advance(frames_per_second=video.num_frames / (time.perf_counter() - began))
+                images = [torch.from_numpy(pixels).permute(2, 0, 1) for _, pixels in together]
+                prepared = [prepare_frame(image, network.spec.data.image_size_px) for image in images]
+                for (timestamp_s, pixels), objects in zip(together, tracker.step_together(prepared), strict=True):
+                    masks = encode_masks(list(objects.values())) if keeps_masks else []
+                    best_score = max([best_score, *(tracked.score for tracked in objects.values())])
+                    shown = _show(objects, video, min_score, categories)
+                    number = video.num_frames
+                    add(TrackedFrame(number, timestamp_s, pixels, dict(zip(objects, masks, strict=False)), shown))
+                    video.num_frames, video.end_s = number + 1, reader.end_s
+                    reporter.advance(frames_per_second=video.num_frames / (time.perf_counter() - began))
         except KeyboardInterrupt:  # of a second Ctrl-C; what there is has to be finished all the same
             is_whole = False
         if video.num_frames == 0:

@@ -33,6 +33,8 @@ class InferenceSpec(Spec):
     """Mask probability above which a pixel belongs to the object."""
     association: AssociationSpec = AssociationSpec()
     """Tracking."""
+    frames_per_batch: PositiveInt = 1
+    """Frames of a video that go through the network together; results differ by rounding, a GPU is used better."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Arithmetic of the network, boxes and tracking apart; 16-mixed needs a GPU, bf16-mixed is slow on many CPUs."""
     min_track_frames: PositiveInt = 2

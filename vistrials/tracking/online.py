@@ -3,7 +3,8 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from itertools import groupby, islice
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ from vistrials.structures.frames import Frame
 from vistrials.structures.tracks import TrackResult
 from vistrials.tracking.association import DROPPED, associate, association_scores
 from vistrials.tracking.memory import Memory
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -64,7 +67,7 @@ class _Stored:
 
 
 class OnlineTracker:
-    """Detects, associates and propagates, one frame of a video after the other.
+    """Detects, associates and propagates, one frame of a video after the other, or detects in several together.
 
     Args:
         model, spec: the network, and how its outputs become tracks.
@@ -93,29 +96,65 @@ class OnlineTracker:
         self.num_frames = 0
         self.last_detected: dict[int, int] = {}
 
-    @torch.inference_mode()
     def step(self, frame: Frame) -> dict[int, TrackedObject]:
         """The objects of the next frame by object id (0, 1, ... in order of appearance); propagated ones last."""
-        parameter = next(self.model.parameters())
-        image = frame.image.to(parameter)
-        height, width = image.shape[-2:]
-        levels = self.model.pyramid(pad_alone(image))
-        if self.other_video is not None:
-            self.previous_levels = self.model.pyramid(pad_alone(next(self.other_video).image.to(parameter)))
-        detections = self.model.detect(levels, (height, width), frame.scale, self.spec, self.previous_levels)
-        objects = self._track(levels, detections, frame)
-        if self.propagation is not None:
-            self.last_detected |= dict.fromkeys(objects, self.num_frames)
-            features = self.propagation.extract(levels)[0]
-            propagated = self._propagate(features, objects, frame)
-            entries = {i: _Entry(o.box, o.label, o.score) for i, o in (objects | propagated).items()}
-            self.history.append(_Stored(features, entries))
-            # After they were stored: of the past a decayed score would decay once more.
-            objects |= {i: self._decayed(i, o) for i, o in propagated.items()}
-        if self.model.neck is not None:
-            self.previous_levels = levels
-        self.num_frames += 1
+        (objects,) = self.step_together([frame])
         return objects
+
+    @torch.inference_mode()
+    def step_together(self, frames: Sequence[Frame]) -> list[dict[int, TrackedObject]]:
+        """What `step` finds in each of the next frames, which go through backbone and heads together."""
+        found: list[dict[int, TrackedObject]] = []
+        for _, alike in groupby(frames, key=lambda frame: (frame.image.shape, frame.scale)):
+            found += self._step_alike(list(alike))
+        return found
+
+    def _step_alike(self, frames: Sequence[Frame]) -> list[dict[int, TrackedObject]]:
+        levels = self._pyramid(frames)
+        height, width = frames[0].image.shape[-2:]
+        scale = frames[0].scale
+        detections = self.model.detect(levels, (height, width), scale, self.spec, self._reference(levels))
+        if self.model.neck is not None:
+            self.previous_levels = [level[-1:] for level in levels]
+        boxes = [of_frame.boxes * scale for of_frame in detections]
+        embeddings = self.model.embed(levels, boxes) if any(map(len, boxes)) else boxes
+        features = self.propagation.extract(levels) if self.propagation is not None else None
+        found = []
+        for i, frame in enumerate(frames):
+            alone = [level[i : i + 1] for level in levels]
+            objects = self._track(alone, detections[i], embeddings[i], frame)
+            if features is not None:
+                objects |= self._propagated(features[i], objects, frame)
+            found.append(objects)
+            self.num_frames += 1
+        return found
+
+    def _pyramid(self, frames: Sequence[Frame]) -> list[Tensor]:
+        """Levels (B, C, ...) of frames of one size."""
+        parameter = next(self.model.parameters())
+        return self.model.pyramid(torch.cat([pad_alone(frame.image.to(parameter)) for frame in frames]))
+
+    def _reference(self, levels: list[Tensor]) -> list[Tensor] | None:
+        """What the neck attends to, of each of the frames of `levels`."""
+        num_frames = len(levels[0])
+        if self.other_video is not None:
+            return self._pyramid(list(islice(self.other_video, num_frames)))
+        if self.model.neck is None or num_frames == 1:
+            return self.previous_levels
+        # Before the first frame there is none: it attends to itself.
+        before = self.previous_levels or [level[:1] for level in levels]
+        return [torch.cat([first, level[:-1]]) for first, level in zip(before, levels, strict=True)]
+
+    def _propagated(
+        self, features: Tensor, detected: dict[int, TrackedObject], frame: Frame
+    ) -> dict[int, TrackedObject]:
+        """The lost objects of a frame, which is stored with the features (C', h, w)."""
+        self.last_detected |= dict.fromkeys(detected, self.num_frames)
+        propagated = self._propagate(features, detected, frame)
+        entries = {i: _Entry(o.box, o.label, o.score) for i, o in (detected | propagated).items()}
+        self.history.append(_Stored(features, entries))
+        # After they were stored: of the past a decayed score would decay once more.
+        return {i: self._decayed(i, o) for i, o in propagated.items()}
 
     def _frames_since_detected(self, object_id: int) -> int:
         return self.num_frames - self.last_detected[object_id]
@@ -130,11 +169,13 @@ class OnlineTracker:
         decay = self.propagation.spec.score_decay
         return replace(tracked, score=tracked.score * decay ** self._frames_since_detected(object_id))
 
-    def _track(self, levels: list[Tensor], detections: Detections, frame: Frame) -> dict[int, TrackedObject]:
+    def _track(
+        self, levels: list[Tensor], detections: Detections, embeddings: Tensor, frame: Frame
+    ) -> dict[int, TrackedObject]:
         if len(detections) == 0:
             return {}
         network_boxes = detections.boxes * frame.scale
-        ids = self._associate(self.model.embed(levels, network_boxes), detections)
+        ids = self._associate(embeddings, detections)
         kept = [i for i, object_id in enumerate(ids) if object_id != DROPPED]
         probs = self.model.mask_probs(levels, network_boxes[kept], detections.labels[kept])
         objects: dict[int, TrackedObject] = {}
@@ -237,15 +278,15 @@ def track_video(
     growing: dict[int, TrackSummary] = {}
     masks: dict[int, dict[int, rle.Rle]] = {}
     num_frames = 0
-    for frame in frames:
-        objects = tracker.step(frame)
-        for (object_id, tracked), mask in zip(objects.items(), encode_masks(list(objects.values())), strict=True):
-            for kept in gaps.release(
-                object_id, _Seen(num_frames, tracked.label, tracked.score, mask, tracked.propagated)
-            ):
-                growing.setdefault(object_id, TrackSummary()).add(kept.label, kept.score)
-                masks.setdefault(object_id, {})[kept.frame] = kept.mask
-        num_frames += 1
+    for together in in_batches(frames, spec.frames_per_batch):
+        for objects in tracker.step_together(together):
+            for (object_id, tracked), mask in zip(objects.items(), encode_masks(list(objects.values())), strict=True):
+                for kept in gaps.release(
+                    object_id, _Seen(num_frames, tracked.label, tracked.score, mask, tracked.propagated)
+                ):
+                    growing.setdefault(object_id, TrackSummary()).add(kept.label, kept.score)
+                    masks.setdefault(object_id, {})[kept.frame] = kept.mask
+            num_frames += 1
     return [
         TrackResult(
             video_id=video_id,
@@ -256,6 +297,13 @@ def track_video(
         for object_id, track in growing.items()
         if track.num_frames >= spec.min_track_frames
     ]
+
+
+def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items in order, the last one of what is left."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 class _Seen(NamedTuple):
