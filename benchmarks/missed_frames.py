@@ -53,7 +53,7 @@ def detect_masks(model: ObjProp, frame: Frame, spec: TrialSpec) -> list[torch.Te
     ]
 
 
-def count_missed(model: ObjProp, video_set: VideoSet, spec: TrialSpec, num_videos: int) -> tuple[int, int]:
+def count_missed(model: ObjProp, spec: TrialSpec, video_set: VideoSet, num_videos: int) -> tuple[int, int]:
     """Frames of visible objects of the first videos: those missed, and all."""
     num_missed = num_seen = 0
     for video in video_set.videos[:num_videos]:
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = resolve_split(data, split)
         video_set = load_video_set(found.annotations, found.frames_dir)
         model, spec = load_start(video_set.num_categories)
-        num_missed, num_seen = count_missed(model, video_set, spec, options.videos)
+        num_missed, num_seen = count_missed(model, spec, video_set, options.videos)
         print(f"{split}: {num_missed} of {num_seen} frames of visible objects missed, {num_missed / num_seen:.1%}")
 
 
