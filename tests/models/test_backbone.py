@@ -26,16 +26,53 @@ def test_names_and_shapes_are_torchvisions_without_the_classifier(depth: int, or
         assert shapes(backbone(depth=depth, base_width=64)) == expected
 
 
-def test_outputs_equal_torchvisions_stage_by_stage() -> None:
-    ours = backbone(base_width=64).eval()
-    theirs = resnet18().eval()
+@pytest.mark.parametrize("norm", ["running_stats", "batch_stats"])
+@pytest.mark.parametrize(("depth", "original"), [(18, resnet18), (50, resnet50)])
+def test_outputs_and_gradients_equal_torchvisions(depth: int, original, norm: str) -> None:
+    ours = backbone(depth=depth, base_width=64, frozen_stages=-1, norm=norm).double().train()
+    for module in ours.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias)
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2.0)
+    theirs = original().double().train(norm == "batch_stats")
     theirs.load_state_dict(ours.state_dict(), strict=False)
-    image = torch.randn(1, 3, 64, 96)
-    x = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(image))))
-    with torch.no_grad():
-        for stage, found in zip((theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4), ours(image), strict=True):
-            x = stage(x)
-            assert torch.allclose(found, x, atol=1e-6)
+    images = torch.randn(2, 3, 64, 96, dtype=torch.float64)
+    x = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(images))))
+    total, expected = torch.zeros(()), torch.zeros(())
+    for stage, found in zip((theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4), ours(images), strict=True):
+        x = stage(x)
+        assert torch.allclose(found, x, rtol=1e-9, atol=1e-9 * float(x.detach().abs().max()))
+        weights = torch.randn_like(x)
+        total, expected = total + (found * weights).sum(), expected + (x * weights).sum()
+    total.backward()
+    expected.backward()
+    gradients = {name: parameter.grad for name, parameter in theirs.named_parameters()}
+    for name, parameter in ours.named_parameters():
+        of_theirs = gradients[name]
+        assert torch.allclose(parameter.grad, of_theirs, rtol=1e-8, atol=1e-9 * float(of_theirs.abs().max())), name
+
+
+def test_the_output_of_a_convolution_alone_is_not_kept_for_the_gradients() -> None:
+    module = backbone(depth=50, base_width=8, frozen_stages=-1).train()
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if not isinstance(tensor, nn.Parameter):
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        module(torch.randn(2, 3, 256, 256))
+    counts = {"alone": sum(kept.values())}
+    kept.clear()
+    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.train()
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        module(torch.randn(2, 3, 256, 256))
+    counts["both"] = sum(kept.values())
+    assert counts["alone"] < 0.7 * counts["both"], counts
 
 
 def test_strides_and_widths() -> None:

@@ -1,8 +1,8 @@
-"""ResNet backbone: torchvision's blocks and parameter names, at any width; and what all backbones share."""
+"""ResNet backbone: torchvision's parameter names, at any width; and what all backbones share."""
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from vistrials.models.residual_blocks import BasicBlock, Bottleneck, normed_conv
 from vistrials.specs.model import NormMode, ResNetSpec, TimmSpec
 
 _Block = type[BasicBlock | Bottleneck]
@@ -80,7 +80,7 @@ class ResNet(Backbone):
             part.requires_grad_(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        x = self.maxpool(self.relu(normed_conv(self.conv1, self.bn1, images)))
         features = []
         for stage in self._stages():
             x = stage(x)

@@ -7,10 +7,10 @@ from typing import TypeVar
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from vistrials.models.backbone import ResNet
 from vistrials.models.propagation_head import PropagationHead
+from vistrials.models.residual_blocks import BasicBlock, Bottleneck
 
 _MIN_LARGE = 6 * 10**6
 """Parameters of a large network. The embedded data's has 4 million: channels last and threads gain nothing there. A
