@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu import NUM_CATEGORIES, PUBLISHED, Scale, random_batch
 from benchmarks.records import RESULTS, as_table, describe_machine, save_record
+from vistrials.engine.devices import flush_denormals
 from vistrials.freed_memory import keep_freed_memory
 from vistrials.models.objprop import build_model
 from vistrials.specs.loading import load_trial
@@ -57,6 +58,7 @@ def limit_of_one_core(edge: int = MATRIX_EDGE) -> float:
 
 def measure(trial: str, scale: Scale, rounds: int, precision: str) -> dict[str, Any]:
     """A row of the table; the first of `rounds` + 1 steps, whose arithmetic is counted, is not timed."""
+    flush_denormals()
     torch.manual_seed(0)
     model = build_model(load_trial(trial, scale.profile).model, NUM_CATEGORIES).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)  # every step starts from the same weights

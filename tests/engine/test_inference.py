@@ -89,6 +89,19 @@ def predict(
     return json.loads(files.predictions.read_text()), summary
 
 
+def test_denormal_numbers_are_rounded_to_0_as_in_training(video_set, tmp_path, monkeypatch) -> None:
+    seen: list[float] = []
+
+    class Tracker(FakeTracker):
+        def __call__(self, *arguments) -> list[TrackResult]:
+            seen.append(float(torch.tensor([1e-30]) * torch.tensor([1e-10])))
+            return super().__call__(*arguments)
+
+    torch.set_flush_denormal(False)
+    predict(video_set, tmp_path, Tracker(), monkeypatch)
+    assert set(seen) == {0.0}
+
+
 def test_tracks_come_in_the_order_of_the_videos(
     video_set: VideoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vistrials.data.frames import iter_frames
-from vistrials.engine.devices import inference_autocast
+from vistrials.engine.devices import flush_denormals, inference_autocast
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
 from vistrials.engine.side_by_side import call_on_devices, call_side_by_side, most_processes, one_thread
@@ -117,6 +117,7 @@ def predict_split(
         RunError: a process died.
     """
     inference_autocast(spec.precision, next(model.parameters()).device)  # refused before anything is written
+    flush_denormals()  # as in training: `infer` alone gives what `run` gives
     weights = {name: value.cpu() for name, value in model.state_dict().items()} if len(devices) > 1 else {}
     model = for_inference(model)
     videos = video_set.videos

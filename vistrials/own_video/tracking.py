@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 
 from vistrials.data.frames import prepare_frame
-from vistrials.engine.devices import inference_autocast
+from vistrials.engine.devices import flush_denormals, inference_autocast
 from vistrials.engine.inference import its_threads
 from vistrials.engine.interruption import Interrupted, StopRequest
 from vistrials.engine.reporting import Reporter
@@ -86,6 +86,7 @@ def track(
             "come; expected null: add --set model.propagation.gap_frames=null"
         )
     done = []
+    flush_denormals()
     with keep_freed_memory(), its_threads(network.model), StopRequest() as stop:
         for number, (source, of_source) in enumerate(zip(sources, places, strict=True), 1):
             with open_frames(source, images_per_second) as reader:
