@@ -74,6 +74,7 @@ def make_batch(
         masks=masks,
         reference_boxes=[boxes(n) for n in references],
         reference_labels=[torch.arange(r) % 3 + 1 for r in references],
+        reference_objects=[torch.arange(r) for r in references],
         instance_match=[
             torch.tensor([i + 1 if i < r else 0 for i in range(n)], dtype=torch.int64)
             for n, r in zip(instances, references, strict=True)
