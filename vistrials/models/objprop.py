@@ -17,7 +17,7 @@ from vistrials.models.track_head import TrackHead, match_scores
 from vistrials.models.track_memory import remember
 from vistrials.models.variants import build_head, build_neck
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.model import ConvolutionNeckSpec, ModelSpec, NeckSpec, TrackHeadSpec
+from vistrials.specs.model import ConvolutionNeckSpec, ModelSpec, NeckSpec, TrackHeadSpec, TrackMemorySpec
 from vistrials.structures.frames import FramePairBatch
 
 
@@ -65,9 +65,10 @@ class ObjProp(nn.Module):
         rpn_inputs = [self.neck(key, of_frame) for of_frame in attended] if self.neck else [key]
         sizes = _sizes(key)
         rpn_outputs = [self.rpn(rpn_input) for rpn_input in rpn_inputs]
-        losses = mean_losses([self.rpn.loss(*outputs, sizes, batch) for outputs in rpn_outputs])
+        losses = mean_losses([self.rpn.loss(logits, deltas, sizes, batch) for logits, deltas in rpn_outputs])
         # Of several references the last, which is the nearest: at inference it is the previous frame.
-        proposals = [boxes for boxes, _ in self.rpn.propose(*rpn_outputs[-1], sizes, batch.image_sizes)]
+        logits, deltas = rpn_outputs[-1]
+        proposals = [boxes for boxes, _ in self.rpn.propose(logits, deltas, sizes, batch.image_sizes)]
 
         rois = self.box_head.sample(proposals, batch)
         features = self.box_features(key, [r.boxes for r in rois])
@@ -167,6 +168,12 @@ class ObjProp(nn.Module):
     def wants_other_video(self) -> bool:
         """Whether `detect` wants the pyramid of another video's frame in the place of the previous one's."""
         return self._neck_at_inference and self._attends_to == "other_video"
+
+    @property
+    def memory_at_inference(self) -> TrackMemorySpec | None:
+        """How a tracker makes an object's embedding of all it found; None: it takes the last one."""
+        memory = self.spec.track_head.memory
+        return memory if memory is not None and memory.at_inference else None
 
     def match_scores(self, embeddings: Tensor, memory: Tensor) -> Tensor:
         """Test-time match scores (n, 1 + m) of normalised embeddings (n, D) against memory (m, D)."""

@@ -20,11 +20,15 @@ class Remembered(NamedTuple):
     directions: Tensor
     counts: Tensor
 
-    def after(self, embeddings: Tensor, momentum: float | None) -> "Remembered":
-        """The same objects with an embedding (n, D) of one frame more each.
+    @classmethod
+    def nothing(cls, num: int, like: Tensor) -> "Remembered":
+        """Objects that were never seen, for embeddings (m, D) such as these."""
+        return cls(like.new_zeros(num, like.shape[1]), like.new_zeros(num, like.shape[1]), like.new_zeros(num))
 
-        An object that was never seen takes it as it is; otherwise it gets the share `newest_share`, through which
-        there is no gradient.
+    def after(self, embeddings: Tensor, momentum: float | None) -> "Remembered":
+        """The same objects, with an embedding (n, D) of one frame more each.
+
+        Of it they get the share `newest_share`, through which there is no gradient; all of it the first time.
         """
         share = torch.where(self.counts > 0, newest_share(embeddings, self, momentum), 1)
         return Remembered(
@@ -32,6 +36,14 @@ class Remembered(NamedTuple):
             self.directions + normalize(embeddings.detach(), dim=1),
             self.counts + 1,
         )
+
+    def at(self, rows: Tensor) -> "Remembered":
+        """Some of the objects."""
+        return Remembered(*(of_all[rows] for of_all in self))
+
+    def replaced(self, rows: Tensor, objects: "Remembered") -> "Remembered":
+        """With others in the place of some."""
+        return Remembered(*(of_all.index_copy(0, rows, new) for of_all, new in zip(self, objects, strict=True)))
 
 
 def newest_share(embeddings: Tensor, remembered: Remembered, momentum: float | None) -> Tensor:
@@ -59,33 +71,30 @@ def remember(
         (arXiv 2203.14208). There every frame of a clip in turn is matched, half of the time against the memory, with
         embeddings of others as noise; here the key frame alone, always, without noise.
     """
-    splits = [e.split([len(b) for b in p.reference_boxes]) for e, p in zip(embeddings, pairs, strict=True)]
-    found: list[Tensor] = []
+    of_images = [e.split([len(b) for b in p.reference_boxes]) for e, p in zip(embeddings, pairs, strict=True)]
+    remembered: list[Tensor] = []
     boxes, labels, objects, matches = [], [], [], []
-    for image, num_objects in enumerate(_count_objects(pairs)):
-        held = Remembered(
-            *(embeddings[0].new_zeros(num_objects, *sizes) for sizes in (embeddings[0].shape[1:],) * 2 + ((),))
-        )
-        last_boxes = pairs[0].reference_boxes[image].new_zeros(num_objects, 4)
-        last_labels = pairs[0].reference_labels[image].new_zeros(num_objects)
+    for image, num in enumerate(_count_objects(pairs)):
+        held = Remembered.nothing(num, embeddings[0])
+        last_boxes = pairs[0].reference_boxes[image].new_zeros(num, 4)
+        last_labels = pairs[0].reference_labels[image].new_zeros(num)
         match = torch.zeros_like(pairs[0].instance_match[image])
-        for of_images, pair in zip(splits, pairs, strict=True):
+        for found, pair in zip(of_images, pairs, strict=True):
             rows = pair.reference_objects[image]
-            seen = Remembered(*(of_all[rows] for of_all in held)).after(of_images[image], momentum)
-            held = Remembered(*(of_all.index_copy(0, rows, new) for of_all, new in zip(held, seen, strict=True)))
+            held = held.replaced(rows, held.at(rows).after(found[image], momentum))
             last_boxes = last_boxes.index_copy(0, rows, pair.reference_boxes[image])
             last_labels = last_labels.index_copy(0, rows, pair.reference_labels[image])
-            # 0 of what is absent; the same row in all frames that show the object.
+            # 0 where it is absent; else the same row in every frame.
             match = torch.maximum(match, torch.cat([rows.new_zeros(1), 1 + rows])[pair.instance_match[image]])
-        found.append(held.embeddings)
+        remembered.append(held.embeddings)
         boxes.append(last_boxes)
         labels.append(last_labels)
-        objects.append(torch.arange(num_objects, device=match.device))
+        objects.append(torch.arange(num, device=match.device))
         matches.append(match)
     batch = replace(
         pairs[-1], reference_boxes=boxes, reference_labels=labels, reference_objects=objects, instance_match=matches
     )
-    return torch.cat(found), batch
+    return torch.cat(remembered), batch
 
 
 def _count_objects(pairs: list[FramePairBatch]) -> list[int]:
