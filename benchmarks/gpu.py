@@ -104,6 +104,7 @@ def random_batch(scale: Scale) -> FramePairBatch:
         masks=list(masks),
         reference_boxes=list(boxes),
         reference_labels=labels,
+        reference_objects=labels,
         instance_match=labels,
     )
 

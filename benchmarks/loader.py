@@ -72,7 +72,7 @@ def cpu_seconds(function: Callable[[int], object], count: int, rounds: int) -> f
 def measure(videos: VideoSet, name: str, data: DataSpec, count: int, rounds: int) -> dict[str, Any]:
     """Pairs a second of one process, its share of decoding, and the processes that a device needs."""
     dataset = FramePairDataset(videos, data, seed=0)
-    seconds = cpu_seconds(lambda number: dataset.pair(number % len(dataset), 0, number), count, rounds)
+    seconds = cpu_seconds(lambda number: dataset.clip(number % len(dataset), 0, number), count, rounds)
     return {
         "settings": name,
         "a pair": seconds,

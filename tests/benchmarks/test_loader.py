@@ -17,7 +17,7 @@ def test_frames_and_objects_are_as_declared(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "00002.jpg").size == (64, 36)
     dataset = FramePairDataset(videos, DataSpec(image_size_px=(32, 18)), seed=0)
     assert len(dataset) == 3
-    pair = dataset.pair(0, 0, 0)
+    pair = dataset.clip(0, 0, 0)[0]
     assert pair.key_image.shape == (3, 18, 32) and len(pair.boxes) == loader.NUM_OBJECTS
     assert all(mask.any() for mask in pair.masks)
 

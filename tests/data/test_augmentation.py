@@ -6,7 +6,7 @@ from tests.data.builders import box_mask, small_document, write_set
 from vistrials.data.augmentation import (
     LabelledFrame,
     augment,
-    flip_pair,
+    flip_clip,
     paste_instances,
     recolour,
     tight_boxes,
@@ -47,9 +47,9 @@ def test_boxes_bound_their_masks_with_inclusive_corners():
 
 
 def test_flipping_twice_is_no_flip():
-    assert tight_boxes(flip_pair(pair())[0].masks)[0].tolist() == [60 - 1 - 12, 10, 60 - 1 - 5, 29]
-    assert tight_boxes(flip_pair(pair())[1].masks)[0].tolist() == [60 - 1 - 14, 10, 60 - 1 - 7, 29]
-    assert_equal(flip_pair(flip_pair(pair())), pair())
+    assert tight_boxes(flip_clip(pair())[0].masks)[0].tolist() == [60 - 1 - 12, 10, 60 - 1 - 5, 29]
+    assert tight_boxes(flip_clip(pair())[1].masks)[0].tolist() == [60 - 1 - 14, 10, 60 - 1 - 7, 29]
+    assert_equal(flip_clip(flip_clip(pair())), pair())
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -192,7 +192,7 @@ def test_the_loader_gives_augmented_pairs_that_depend_on_their_place_only(tmp_pa
     one, other = (FramePairDataset(video_set, data, seed=0, cache_frames=cached) for cached in (False, True))
     for index in range(len(one)):
         for _ in range(2):  # the second time from the cache, which must be as it was
-            first, second = one.pair(index, 1, index), other.pair(index, 1, index)
+            first, second = one.clip(index, 1, index)[0], other.clip(index, 1, index)[0]
             assert torch.equal(first.key_image, second.key_image) and torch.equal(first.masks, second.masks)
         assert first.key_image.shape[1:] == one.size(index) and first.masks.shape[1:] == one.size(index)
         assert len(first.boxes) == len(first.labels) == len(first.masks) == len(first.instance_match) > 0

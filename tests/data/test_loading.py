@@ -1,4 +1,5 @@
 import copy
+import hashlib
 import os
 import pickle
 import signal
@@ -57,7 +58,7 @@ def test_a_pair_by_hand(video_set):
     dataset = FramePairDataset(video_set, data_spec(flip_probability=0, sampling="ordered"), seed=0)
     assert [tuple(key) for key in dataset.key_frames[:3]] == [(0, 0), (0, 1), (0, 3)]
     assert len(dataset) == 3 + 2 + 3
-    pair = dataset.pair(1, epoch=0, position=0)  # key frame 1, reference frame 0 of video 41
+    pair = dataset.clip(1, epoch=0, position=0)[0]  # key frame 1, reference frame 0 of video 41
     pixels = [torch.from_numpy(frame_pixels(41, frame, (48, 64))).permute(2, 0, 1) for frame in (1, 0)]
     assert torch.equal(pair.key_image, pixels[0])
     assert torch.equal(pair.reference_image, pixels[1])
@@ -75,7 +76,7 @@ def test_a_pair_by_hand(video_set):
 
 def test_reference_labels_are_those_of_the_reference_frame(video_set):
     dataset = FramePairDataset(video_set, data_spec(), seed=0)
-    pairs = [dataset.pair(0, epoch=0, position=position) for position in range(10)]
+    pairs = [dataset.clip(0, epoch=0, position=position)[0] for position in range(10)]
     found = {(tuple(pair.labels.tolist()), tuple(pair.reference_labels.tolist())) for pair in pairs}
     # Key frame 0 of video 41 shows the object of label 3; frame 1 both, frame 3 the one of label 1.
     assert found == {((3,), (3, 1)), ((3,), (1,))}
@@ -85,14 +86,16 @@ def test_masks_fill_their_boxes_flipped_or_not(video_set):
     for probability in (0, 1):
         dataset = FramePairDataset(video_set, data_spec(flip_probability=probability), seed=0)
         for index in range(len(dataset)):
-            pair = dataset.pair(index, 0, 0)
+            pair = dataset.clip(index, 0, 0)[0]
             for mask, box in zip(pair.masks, pair.boxes.int().tolist(), strict=True):
                 rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
                 assert [columns.min(), rows.min(), columns.max(), rows.max()] == box
 
 
 def test_a_flip_mirrors_the_whole_pair(video_set):
-    plain, flipped = (FramePairDataset(video_set, data_spec(flip_probability=p), seed=3).pair(0, 0, 0) for p in (0, 1))
+    plain, flipped = (
+        FramePairDataset(video_set, data_spec(flip_probability=p), seed=3).clip(0, 0, 0)[0] for p in (0, 1)
+    )
     for name in ("key_image", "reference_image", "masks"):
         assert torch.equal(getattr(plain, name).flip(-1), getattr(flipped, name))
     assert flipped.boxes.tolist() == [[63 - 13, 6, 63 - 4, 25]]
@@ -103,7 +106,7 @@ def test_a_flip_mirrors_the_whole_pair(video_set):
 
 def test_half_the_pairs_are_flipped(video_set):
     dataset = FramePairDataset(video_set, data_spec(), 0, True)
-    lefts = [dataset.pair(0, 0, position).boxes[0, 0].item() for position in range(400)]
+    lefts = [dataset.clip(0, 0, position)[0].boxes[0, 0].item() for position in range(400)]
     assert set(lefts) == {4.0, 50.0}
     assert abs(lefts.count(4.0) - 200) < 50  # standard deviation 10
 
@@ -114,14 +117,14 @@ def test_seed_epoch_and_place_decide_on_the_flip(video_set, changed):
     lefts = set()
     for place in places:
         dataset = FramePairDataset(video_set, data_spec(), place["seed"])
-        lefts.add(dataset.pair(0, place["epoch"], place["position"]).boxes[0, 0].item())
+        lefts.add(dataset.clip(0, place["epoch"], place["position"])[0].boxes[0, 0].item())
     assert lefts == {4.0, 50.0}  # 20 alike would come once in half a million
 
 
 def test_each_pair_of_an_epoch_has_its_own_flip(video_set):
     spec = data_spec(sampling="ordered")
     unflipped = FramePairDataset(video_set, data_spec(sampling="ordered", flip_probability=0), 0)
-    images = {str(unflipped.pair(i, 0, 0).key_image.tolist()) for i in range(len(unflipped))}
+    images = {str(unflipped.clip(i, 0, 0)[0].key_image.tolist()) for i in range(len(unflipped))}
     batches = list(islice(build_pair_loader(video_set, spec, train_spec(batch_size=1), seed=0), 8))
     cropped = [b.key_images[0, :, : b.image_sizes[0][0], : b.image_sizes[0][1]] for b in batches]
     assert {str(image.tolist()) in images for image in cropped} == {True, False}
@@ -129,7 +132,7 @@ def test_each_pair_of_an_epoch_has_its_own_flip(video_set):
 
 def test_boxes_and_masks_scale_with_the_frame(video_set):
     dataset = FramePairDataset(video_set, DataSpec(image_size_px=(128, 96), flip_probability=0), seed=0)
-    pair = dataset.pair(0, 0, 0)
+    pair = dataset.clip(0, 0, 0)[0]
     assert pair.key_image.shape == (3, 96, 128)
     assert pair.boxes.tolist() == [[2 * 4, 2 * 6, 2 * 13, 2 * 25]]  # corners, not edges, are doubled
     assert pair.masks.sum() == 4 * 10 * 20
@@ -138,13 +141,13 @@ def test_boxes_and_masks_scale_with_the_frame(video_set):
 def test_the_flip_does_not_depend_on_the_choice_of_references(video_set):
     ordered, random = (FramePairDataset(video_set, data_spec(sampling=s), 5) for s in ("ordered", "random"))
     for position in range(20):
-        assert torch.equal(ordered.pair(0, 1, position).boxes, random.pair(0, 1, position).boxes)
+        assert torch.equal(ordered.clip(0, 1, position)[0].boxes, random.clip(0, 1, position)[0].boxes)
 
 
 def test_collate_pads_right_and_bottom(video_set):
     dataset = FramePairDataset(video_set, data_spec(flip_probability=0), seed=0)
-    pairs = [dataset.pair(0, 0, 0), dataset.pair(3, 0, 1)]  # 48 x 64 and 40 x 64
-    batch = collate(pairs)
+    pairs = [dataset.clip(0, 0, 0)[0], dataset.clip(3, 0, 1)[0]]  # 48 x 64 and 40 x 64
+    batch = collate([[pair] for pair in pairs])
     assert batch.key_images.shape == batch.reference_images.shape == (2, 3, 64, 64)
     assert batch.image_sizes == [(48, 64), (40, 64)]
     for i, (height, width) in enumerate(batch.image_sizes):
@@ -173,8 +176,8 @@ def test_an_epoch_holds_every_key_frame(video_set):
 
 def test_each_sample_of_an_epoch_has_a_place_and_each_epoch_an_order_of_its_own(video_set, monkeypatch):
     dataset = FramePairDataset(video_set, data_spec(), 0)
-    asked, pair = [], dataset.pair
-    monkeypatch.setattr(dataset, "pair", lambda *place: asked.append(place) or pair(*place))
+    asked, clip = [], dataset.clip
+    monkeypatch.setattr(dataset, "clip", lambda *place: asked.append(place) or clip(*place))
     batches = PairBatches(dataset, batch_size=2)
     for iteration in range(10):
         batches[iteration]
@@ -332,7 +335,7 @@ def test_an_augmentation_that_asks_for_nothing_gives_the_plain_pair(video_set):
         for augmentation in (None, AugmentationSpec())
     )
     for index in range(len(plain)):
-        assert as_values(augmented.pair(index, 0, index)) == as_values(plain.pair(index, 0, index))
+        assert as_values(augmented.clip(index, 0, index)[0]) == as_values(plain.clip(index, 0, index)[0])
 
 
 def test_where_masks_touch_an_augmented_pixel_belongs_to_the_first(tmp_path):
@@ -341,7 +344,7 @@ def test_where_masks_touch_an_augmented_pixel_belongs_to_the_first(tmp_path):
     tracks = [make_track(number, 1, 7, [box], SIZE) for number, box in enumerate(boxes, start=1)]
     touching = load_video_set(*write_set(tmp_path, make_document([make_video(1, 1, SIZE)], tracks)))
     spec = data_spec(augmentation=AugmentationSpec(), flip_probability=0)
-    pair = FramePairDataset(touching, spec, 0).pair(0, 0, 0)
+    pair = FramePairDataset(touching, spec, 0).clip(0, 0, 0)[0]
     assert pair.masks.sum(dim=(1, 2)).tolist() == [10 * 8, 8 * 8, 18 * 2]
     assert pair.boxes.tolist() == [[2, 2, 11, 9], [12, 2, 19, 9], [2, 10, 19, 11]]
 
@@ -359,7 +362,7 @@ def test_a_cached_pair_is_cheap(tmp_path):
     times = []
     for position in range(50):
         start = time.perf_counter()
-        dataset.pair(position % 2, 0, position)
+        dataset.clip(position % 2, 0, position)[0]
         times.append(time.perf_counter() - start)
     assert sorted(times)[10] < 0.003  # seconds; measured .0003, and the fifth best of many defies a busy machine
 
@@ -382,12 +385,98 @@ def test_real_frames(shared_dir):
 
 def test_reference_frames_follow_the_progress_of_the_training(monkeypatch: pytest.MonkeyPatch, video_set) -> None:
     heard = []
-    whole = FramePairDataset.pair
+    whole = FramePairDataset.clip
     monkeypatch.setattr(
         FramePairDataset,
-        "pair",
+        "clip",
         lambda self, i, e, p, progress: heard.append(progress) or whole(self, i, e, p, progress),
     )
     spec = train_spec(batch_size=1, max_iters=8)
     list(islice(build_pair_loader(video_set, data_spec(sampling="widening:2"), spec, seed=0), 8))
     assert heard == [i / 8 for i in range(8)]
+
+
+BEFORE_CLIPS = {
+    "random": "fe6e84055b696f8737fe8e6b03cf074d6b7268d878d77b9708393eb4c5f2e44b",
+    "ordered": "c6dc774dc40e51aa846fe82c828c39221cd9ca1e0122c8e4cc4a6694355ec470",
+    "window:1": "1537f6d3c608d09bd8bf73f7cfb261dfb47f041cbcc64f1aeeaecaf00dd30162",
+    "widening:3": "75efb8686b1cf9fde60780ff1c044636ab42bf23cb3bb88e48389388f4049320",
+}
+"""SHA-256 of what the loader gave before a key frame could have several reference frames."""
+
+
+@pytest.mark.parametrize("sampling", BEFORE_CLIPS)
+def test_with_one_reference_batches_are_to_the_byte_what_they_were(video_set, sampling):
+    spec = train_spec(max_iters=12)
+    digest = hashlib.sha256()
+    for batch in islice(build_pair_loader(video_set, data_spec(sampling=sampling), spec, seed=4), 12):
+        images = (batch.key_images, batch.reference_images)
+        of_images = (batch.boxes, batch.labels, batch.masks, batch.reference_boxes, batch.reference_labels)
+        tensors = [*images, *(tensor for part in (*of_images, batch.instance_match) for tensor in part)]
+        digest.update(repr(batch.image_sizes).encode())
+        for tensor in tensors:
+            digest.update(repr((tensor.dtype, tensor.shape)).encode() + tensor.contiguous().numpy().tobytes())
+    assert digest.hexdigest() == BEFORE_CLIPS[sampling]
+
+
+def as_pair(batch, image):
+    """One image of a batch of pairs, padding and all."""
+    return {name: content[image] for name, content in as_values(batch).items()}
+
+
+@pytest.mark.parametrize("augmentation", [None, AugmentationSpec(scale=(0.7, 1.4), color=0.3, copy_paste=0.5)])
+def test_a_clip_is_a_key_frame_with_several_pairs(video_set, augmentation):
+    spec = data_spec(num_references=2, augmentation=augmentation)
+    dataset = FramePairDataset(video_set, spec, seed=0)
+    clips = [dataset.clip(index, 0, index) for index in range(len(dataset))]
+    assert {len(clip) for clip in clips} == {2}
+    for first, second in clips:
+        for name in ("key_image", "boxes", "labels", "masks"):
+            assert torch.equal(getattr(first, name), getattr(second, name))
+        # One number, one label, and one object of the key frame.
+        seen = {}
+        for pair in (first, second):
+            assert len(set(pair.reference_objects.tolist())) == len(pair.reference_objects)
+            keys = {row - 1: key for key, row in enumerate(pair.instance_match.tolist()) if row > 0}
+            for row, number in enumerate(pair.reference_objects.tolist()):
+                content = (pair.reference_labels[row].item(), keys.get(row))
+                assert seen.setdefault(number, content) == content
+        assert sorted(seen) == list(range(len(seen)))
+
+
+def test_a_batch_of_clips_is_as_many_batches_of_pairs(video_set):
+    batches = PairBatches(FramePairDataset(video_set, data_spec(num_references=3), seed=0), batch_size=4)
+    dataset, batch = batches.dataset, batches[1]
+    indices = batches._plan[1].tolist()
+    assert batch.num_references == 3 and len(batch.reference_boxes) == len(batch.instance_match) == 12
+    expected = [
+        collate([[dataset.clip(index, 0, 4 + slot)[number]] for slot, index in enumerate(indices)])
+        for number in range(3)
+    ]
+    assert [as_values(pairs) for pairs in batch.by_reference()] == [as_values(pairs) for pairs in expected]
+    assert torch.equal(
+        batch.network_images(),
+        torch.cat([expected[0].network_images(), *(pairs.network_images()[4:] for pairs in expected[1:])]),
+    )
+
+
+def test_references_of_a_clip_are_other_frames_of_its_video_the_nearest_last(video_set):
+    dataset = FramePairDataset(video_set, data_spec(num_references=2, flip_probability=0), seed=0)
+    pairs = dataset.clip(0, 0, 0)  # frame 0 of video 41; annotated are 0, 1 and 3
+    frames = [torch.from_numpy(frame_pixels(41, frame, SIZE)).permute(2, 0, 1) for frame in (3, 1)]
+    assert all(torch.equal(pair.reference_image, frame) for pair, frame in zip(pairs, frames, strict=True))
+    # Frame 3 shows the object of label 1, frame 1 both: the one of label 3, which the key frame has, comes second.
+    assert [pair.reference_objects.tolist() for pair in pairs] == [[0], [1, 0]]
+    assert [pair.reference_labels.tolist() for pair in pairs] == [[1], [3, 1]]
+    assert [pair.instance_match.tolist() for pair in pairs] == [[0], [1]]
+
+
+def test_a_clip_pastes_the_same_object_into_all_frames(video_set):
+    spec = data_spec(num_references=2, augmentation=AugmentationSpec(copy_paste=1), flip_probability=0)
+    dataset = FramePairDataset(video_set, spec, seed=0)
+    plain = FramePairDataset(video_set, data_spec(num_references=2, flip_probability=0), seed=0)
+    added = [
+        [len(ours.reference_objects) - len(theirs.reference_objects) for ours, theirs in zip(*clips, strict=True)]
+        for clips in ((dataset.clip(i, 0, i), plain.clip(i, 0, i)) for i in range(len(dataset)))
+    ]
+    assert sum(min(numbers) > 0 for numbers in added) >= 2

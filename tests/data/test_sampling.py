@@ -7,7 +7,7 @@ from tests.data.builders import make_document, make_video, small_document
 from vistrials.data.sampling import (
     KeyFrame,
     annotated_frames,
-    choose_reference,
+    choose_references,
     count_batches,
     group_key_frames,
     is_usable,
@@ -53,7 +53,7 @@ def test_frames_with_a_crowd_alone_are_not_annotated():
 
 def test_random_reference_is_uniform_over_the_others():
     generator = rng()
-    counts = Counter(choose_reference([0, 2, 5, 9], 5, "random", generator) for _ in range(3000))
+    counts = Counter(choose_references([0, 2, 5, 9], 5, "random", 1, generator)[0] for _ in range(3000))
     assert set(counts) == {0, 2, 9}
     # 1000 each expected, standard deviation sqrt(3000 * 1/3 * 2/3) = 25.8: five of them.
     assert all(abs(count - 1000) < 130 for count in counts.values())
@@ -61,19 +61,84 @@ def test_random_reference_is_uniform_over_the_others():
 
 def test_ordered_reference_is_the_nearest_earlier():
     annotated = [1, 2, 5, 9]
-    assert [choose_reference(annotated, key, "ordered", rng()) for key in annotated] == [2, 1, 2, 5]
+    assert [choose_references(annotated, key, "ordered", 1, rng())[0] for key in annotated] == [2, 1, 2, 5]
 
 
 def test_window_reference():
     generator = rng()
     annotated = [0, 2, 3, 5, 20]
-    found = {key: {choose_reference(annotated, key, "window:2", generator) for _ in range(60)} for key in annotated}
+    found = {
+        key: {choose_references(annotated, key, "window:2", 1, generator)[0] for _ in range(60)} for key in annotated
+    }
     assert found == {0: {2}, 2: {0, 3}, 3: {2, 5}, 5: {3}, 20: {5}}  # 20 has none near: the nearest
 
 
 @pytest.mark.parametrize("sampling", ["random", "ordered", "window:3", "widening:3"])
 def test_a_lone_frame_is_its_own_reference(sampling):
-    assert choose_reference([4], 4, sampling, rng()) == 4
+    assert choose_references([4], 4, sampling, 1, rng()) == [4]
+    assert choose_references([4], 4, sampling, 3, rng()) == [4] * 3
+
+
+def as_before(annotated, key, sampling, generator, progress=0.0):
+    """The choice of a single reference frame, written down when there was no other."""
+    others = [frame for frame in annotated if frame != key]
+    if not others:
+        return key
+    if sampling == "ordered":
+        return max((frame for frame in others if frame < key), default=others[0])
+    kind, _, width = sampling.partition(":")
+    if kind != "random":
+        reach = int(width) if kind == "window" else 1 + min(int(progress * int(width)), int(width) - 1)
+        nearest = min(others, key=lambda frame: abs(frame - key))
+        others = [frame for frame in others if abs(frame - key) <= reach] or [nearest]
+    return others[generator.integers(len(others))]
+
+
+@pytest.mark.parametrize("sampling", ["random", "ordered", "window:2", "widening:3"])
+def test_one_reference_is_drawn_as_ever(sampling):
+    ours, theirs = rng(), rng()
+    for number in range(300):
+        annotated = np.flatnonzero(np.random.default_rng(number).random(12) < 0.5).tolist() or [3]
+        key = annotated[number % len(annotated)]
+        place = annotated, key, sampling
+        assert choose_references(*place, 1, ours, number / 300) == [as_before(*place, theirs, number / 300)]
+    assert ours.bit_generator.state == theirs.bit_generator.state
+
+
+def test_random_references_are_distinct_and_each_pair_of_others_is_as_likely():
+    generator = rng()
+    counts = Counter(tuple(choose_references([0, 2, 5, 9], 5, "random", 2, generator)) for _ in range(3000))
+    # The farthest first: 0 is 5 frames away, 9 is 4, 2 is 3.
+    assert set(counts) == {(0, 9), (0, 2), (9, 2)}
+    assert all(abs(count - 1000) < 130 for count in counts.values())  # five standard deviations, as above
+
+
+def test_references_repeat_evenly_where_the_video_has_too_few():
+    for _ in range(20):
+        counts = Counter(choose_references([1, 4, 6], 4, "random", 5, rng()))
+        assert set(counts) == {1, 6} and sorted(counts.values()) == [2, 3]
+
+
+def test_ordered_references_lie_on_one_side_the_nearest_last():
+    annotated = [1, 2, 5, 9]
+    found = {key: choose_references(annotated, key, "ordered", 2, rng()) for key in annotated}
+    assert found == {1: [5, 2], 2: [1, 1], 5: [1, 2], 9: [2, 5]}
+
+
+@pytest.mark.parametrize("sampling", ["window:2", "widening:2"])
+def test_all_references_lie_within_the_window(sampling):
+    generator, found = rng(), set()
+    for _ in range(60):
+        found.add(tuple(choose_references([0, 2, 3, 4, 9], 3, sampling, 2, generator, progress=1.0)))
+    assert found == {(2, 4), (4, 2)}
+    # Nearer than two lies one frame alone, which is taken twice.
+    assert choose_references([0, 2, 3, 9], 3, "window:1", 2, generator) == [2, 2]
+
+
+def test_what_is_drawn_first_does_not_depend_on_the_number():
+    for seed in range(30):
+        one, more = (choose_references(range(10), 4, "random", num, np.random.default_rng(seed)) for num in (1, 3))
+        assert one[0] in more
 
 
 def test_instance_match_is_one_based_with_zero_for_absent():
@@ -141,5 +206,5 @@ def test_a_square_video_is_not_wide():
 @pytest.mark.parametrize(("progress", "reach"), [(0.0, 1), (0.32, 1), (0.34, 2), (0.67, 3), (1.0, 3)])
 def test_a_widening_window_grows_over_the_training(progress, reach):
     generator = rng()
-    drawn = {choose_reference(range(20), 10, "widening:3", generator, progress) for _ in range(200)}
+    drawn = {choose_references(range(20), 10, "widening:3", 1, generator, progress)[0] for _ in range(200)}
     assert drawn == {frame for frame in range(10 - reach, 11 + reach) if frame != 10}

@@ -48,11 +48,14 @@ def batch_of(**fields: list) -> FramePairBatch:
 
 
 def make_batch(
-    instances: list[int], references: list[int] | None = None, size: tuple[int, int] = (64, 96)
+    instances: list[int],
+    references: list[int] | None = None,
+    size: tuple[int, int] = (64, 96),
+    num_references: int = 1,
 ) -> FramePairBatch:
-    """A batch of random images with so many instances each; the reference frame shows the first of them."""
+    """A batch of random images with so many instances each; the reference frames show the first of them."""
     generator = torch.Generator().manual_seed(0)
-    references = references if references is not None else instances
+    references = (references if references is not None else instances) * num_references
     height, width = size
 
     def boxes(count: int) -> torch.Tensor:
@@ -67,15 +70,16 @@ def make_batch(
             masks[image][i, y1 : y2 + 1, x1 : x2 + 1] = 1
     return FramePairBatch(
         key_images=torch.randn(len(instances), 3, height, width, generator=generator),
-        reference_images=torch.randn(len(instances), 3, height, width, generator=generator),
+        reference_images=torch.randn(len(references), 3, height, width, generator=generator),
         image_sizes=[size] * len(instances),
         boxes=key_boxes,
         labels=[torch.arange(n) % 3 + 1 for n in instances],
         masks=masks,
         reference_boxes=[boxes(n) for n in references],
         reference_labels=[torch.arange(r) % 3 + 1 for r in references],
+        reference_objects=[torch.arange(r) for r in references],
         instance_match=[
             torch.tensor([i + 1 if i < r else 0 for i in range(n)], dtype=torch.int64)
-            for n, r in zip(instances, references, strict=True)
+            for n, r in zip(instances * num_references, references, strict=True)
         ],
     )

@@ -41,6 +41,7 @@ def _batch(golden: Golden, images: Golden) -> FramePairBatch:
         labels=per_image("gt_labels"),
         masks=per_image("gt_masks"),
         reference_boxes=[b.double() for b in per_image("ref_bboxes")],
+        reference_objects=[torch.arange(len(b)) for b in per_image("ref_bboxes")],
         reference_labels=reference_labels(per_image("ref_bboxes"), per_image("gt_labels"), per_image("gt_pids")),
         instance_match=per_image("gt_pids"),
     )

@@ -240,6 +240,7 @@ def test_the_order_of_images_and_of_objects_changes_no_loss() -> None:
         masks=[batch.masks[1], batch.masks[0][order]],
         reference_boxes=[batch.reference_boxes[1], batch.reference_boxes[0][references]],
         reference_labels=[batch.reference_labels[1], batch.reference_labels[0][references]],
+        reference_objects=[batch.reference_objects[1], batch.reference_objects[0][references]],
         instance_match=[batch.instance_match[1], renamed[batch.instance_match[0]][order]],
     )
     again = model(moved)

@@ -18,6 +18,30 @@ ROOT = Path(__file__).resolve().parents[2]
         ("neck_shuffled", ["model.neck.window_cells=2"], "frames of other videos have other sizes"),
         ("visible_only", ["model.propagation.network_px_propagation=true"], "drop one of them"),
         ("neck_conv", ["model.neck.levels=[4]"], "neck.levels names level 4 but fpn.num_levels is 4"),
+        (
+            "baseline_clip_3",
+            ["data.num_references=0"],
+            "data.num_references: expected greater than or equal to 1, found 0",
+        ),
+        (
+            "baseline_clip_3",
+            ["data.num_references=8"],
+            "data.num_references: expected less than or equal to 7, found 8",
+        ),
+        (
+            "baseline_window",
+            ["data.num_references=7"],
+            "num_references is 7, but at most 6 lie within 3 frames of a key frame (sampling window:3)",
+        ),
+        ("baseline_widening", ["data.sampling=widening:1", "data.num_references=3"], "raise widening:K"),
+        ("consistent_memory", ["data.num_references=1"], "expected data.num_references of 2 or more, found 1"),
+        ("baseline", ["model.track_head.memory={}"], "expected data.num_references of 2 or more, found 1"),
+        ("consistent_memory", ["model.track_head.loss_weight=0"], "memory beside loss_weight 0: nothing is matched"),
+        (
+            "consistent_memory",
+            ["model.track_head.memory.momentum=1"],
+            "model.track_head.memory.momentum: expected less than 1, found 1",
+        ),
         ("baseline", ["data.sampling=widening:0"], "widening:K with K of at least 1, found 'widening:0'"),
     ],
 )

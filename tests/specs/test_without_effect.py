@@ -18,6 +18,7 @@ PUBLISHED = "youtube_vis_2019"
         ("baseline", "demo", ["train.num_workers=2"], "train.cache_frames keeps the frames in the training process"),
         ("baseline", PUBLISHED, ["train={num_workers: 2, cache_frames: true}"], "train.cache_frames keeps the frames"),
         ("baseline", "demo", ["train={max_iters: 0, validation: {every_iters: 5}}"], "there is no training to score"),
+        ("baseline", "demo", ["train.max_iters=0", "data.num_references=2"], "no training to take samples for"),
         (
             "weighted_affinity_shared",
             "demo",
@@ -66,6 +67,8 @@ def test_an_override_without_effect(trial: str, profile: str, overrides: list[st
         ("baseline", PUBLISHED, ["train.max_iters=100"]),
         ("baseline", "demo", ["train.num_workers=0"]),
         ("baseline", "demo", ["train.validation.every_iters=5", "train.validation.patience=2"]),
+        ("consistent_memory", "demo", ["train.max_iters=0"]),
+        ("baseline", "demo", ["train.max_iters=0", "data.num_references=1"]),
         ("baseline", "demo", ["train.num_workers=2", "train.cache_frames=false"]),
         ("baseline", PUBLISHED, ["train.cache_frames=true"]),
         ("weighted_affinity", "demo", ["model.propagation.affinity.num_samples=8"]),

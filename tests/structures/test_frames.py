@@ -9,7 +9,7 @@ from vistrials.structures.frames import FramePairBatch
 
 def batch_of(images: torch.Tensor, sizes: list[tuple[int, int]]) -> FramePairBatch:
     empty: list[torch.Tensor] = [torch.zeros(0) for _ in sizes]
-    return FramePairBatch(images, images.flip(0), sizes, *([empty] * 6))
+    return FramePairBatch(images, images.flip(0), sizes, *([empty] * 7))
 
 
 def test_every_grey_level_is_normalised_as_a_single_frame_is() -> None:

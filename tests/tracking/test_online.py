@@ -12,7 +12,7 @@ from vistrials.formats import rle
 from vistrials.models.box_head import Detections
 from vistrials.models.track_head import match_scores
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.model import PropagationSpec
+from vistrials.specs.model import PropagationSpec, TrackMemorySpec
 from vistrials.structures.frames import Frame
 from vistrials.tracking.online import OnlineTracker, bounds, encode_masks, track_video
 
@@ -29,6 +29,7 @@ class ScriptedNetwork(torch.nn.Module):
         self.frame = -1
         self.neck = None
         self.wants_other_video = False
+        self.memory_at_inference = None
         self.propagation = propagation
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
@@ -257,6 +258,17 @@ def test_an_object_is_remembered_as_it_last_looked() -> None:
     network = RecordingNetwork([[(0, 1, 0.9), (FAR, 1, 0.9)], [(20, 1, 0.9)], [(20, 1, 0.9)]], [[0, 130], [40], [80]])
     found = steps(network, InferenceSpec(association={"iou_weight": 0}))
     assert [list(objects) for objects in found] == [[0, 1], [0], [0]]
+
+
+@pytest.mark.parametrize(("momentum", "expected"), [(None, [0, 0]), (0.0, [0, 1]), (0.9, [0, 0])])
+def test_a_memory_of_all_frames_outlasts_one_in_which_the_object_looks_otherwise(momentum, expected) -> None:
+    # Object 0 stands at 0 degrees, but at 85 for one frame; object 1 stands at 170, as far from there. Of the frame at
+    # 85 the memory takes cos 85 = .09 or .1, and stays near 0; all of it at momentum 0, and what is at 40 then is new.
+    script = [[(0, 1, 0.9), (FAR, 1, 0.9)], [(0, 1, 0.9)], [(0, 1, 0.9)]]
+    network = RecordingNetwork(script, [[0, 170], [85], [-20]])
+    network.memory_at_inference = TrackMemorySpec(momentum=momentum)
+    found = steps(network, InferenceSpec(association={"iou_weight": 0, "match_scale": 10, "label_weight": 0}))
+    assert [list(found[1])[0], 0 if 0 in found[2] else 1] == expected
 
 
 def test_an_object_keeps_the_label_that_it_was_first_given() -> None:

@@ -1,6 +1,6 @@
-"""Random changes of a training pair, for data sets too small to show what may happen. Pure functions.
+"""Random changes of a training sample, for data sets too small to show what may happen. Pure functions.
 
-Both frames of a pair are changed alike, so that they still are two moments of one video. Boxes follow from the
+All frames of a sample are changed alike, so that they still are moments of one video. Boxes follow from the
 masks afterwards (inclusive corners), since pasted objects hide parts of others.
 """
 
@@ -35,70 +35,71 @@ class LabelledFrame(NamedTuple):
     labels: list[int]
 
 
-Pair = tuple[LabelledFrame, LabelledFrame]
+Clip = tuple[LabelledFrame, ...]
+"""A key frame and its reference frames, of one size."""
 
 
-def augment(pair: Pair, donor: Pair | None, spec: AugmentationSpec, rng: Generator) -> Pair:
-    """Paste, zoom and recolour a pair of frames.
+def augment(clip: Clip, donor: Clip | None, spec: AugmentationSpec, rng: Generator) -> Clip:
+    """Paste, zoom and recolour the frames of a clip.
 
     Args:
-        pair: key and reference frame, of one size.
-        donor: another pair, whose instances may be pasted; None pastes nothing.
+        clip: to change.
+        donor: another clip with as many frames, whose instances may be pasted; None pastes nothing.
         spec: how much of what.
         rng: every choice.
 
     Returns:
-        The frames at the size they had. Without an instance left in either frame the zoom is left out.
+        The frames at the size they had. Without an instance left in any frame the zoom is left out.
     """
     if donor is not None:
-        pair = paste_instances(pair, donor, spec.scale, rng)
-    pair = _in_sight(pair)
-    zoomed = _in_sight(zoom(pair, spec.scale, rng))
+        clip = paste_instances(clip, donor, spec.scale, rng)
+    clip = _in_sight(clip)
+    zoomed = _in_sight(zoom(clip, spec.scale, rng))
     if all(frame.track_ids for frame in zoomed):
-        pair = zoomed
-    return recolour(pair, spec.color, rng)
+        clip = zoomed
+    return recolour(clip, spec.color, rng)
 
 
-def paste_instances(pair: Pair, donor: Pair, scale: tuple[float, float], rng: Generator) -> Pair:
-    """Paste some instances of a donor pair over a pair, at another place.
+def paste_instances(clip: Clip, donor: Clip, scale: tuple[float, float], rng: Generator) -> Clip:
+    """Paste some instances of a donor clip over a clip, at another place.
 
-    One to all instances of the donor's key frame, in both frames where the donor has them; all with the same zoom,
+    One to all instances of the donor's key frame, in each frame where the donor has them; all with the same zoom,
     shift and mirroring: half of the time anywhere horizontally, half of the time within a width of an object of the
-    pair, since who hides whom is hardest to learn; at most an eighth of the height up or down, since most objects
+    clip, since who hides whom is hardest to learn; at most an eighth of the height up or down, since most objects
     keep to the ground. Pasted tracks get ids of their own.
 
-    Source: Simple Copy-Paste (arXiv 2012.07177), for pairs; without blending, as there.
+    Source: Simple Copy-Paste (arXiv 2012.07177), for clips; without blending, as there.
     """
-    size = pair[0].image.shape[1:]
+    size = clip[0].image.shape[1:]
     chosen = rng.permutation(donor[0].track_ids)[: rng.integers(1, len(donor[0].track_ids) + 1)].tolist()
     factor, is_mirrored = _draw_factor(scale, rng), rng.random() < 0.5
-    donor = rescale(donor[0], factor, is_mirrored), rescale(donor[1], factor, is_mirrored)
+    donor = tuple(rescale(frame, factor, is_mirrored) for frame in donor)
     left, right = _extent(_visible(donor[0], chosen))
     if rng.random() < 0.5:
         to = int(rng.integers(size[1]))
     else:
-        first, last = _extent(pair[0].masks[rng.integers(len(pair[0].masks))] > 0)
+        first, last = _extent(clip[0].masks[rng.integers(len(clip[0].masks))] > 0)
         to = int(rng.integers(first - (last - first) // 2, last + (last - first) // 2 + 1))
     reach = int(_MAX_VERTICAL_SHIFT * size[0])
     # Smaller or larger copies keep their feet where the donor's were, by its share of the height.
     ground = size[0] - donor[0].image.shape[1]
     shift = int(rng.integers(-reach, reach + 1)) + ground, to - (left + right) // 2
-    first_id = max([0, *pair[0].track_ids, *pair[1].track_ids]) + 1
+    first_id = 1 + max([0, *(track_id for frame in clip for track_id in frame.track_ids)])
     new_ids = {track_id: first_id + number for number, track_id in enumerate(chosen)}
-    return paste(pair[0], donor[0], new_ids, shift), paste(pair[1], donor[1], new_ids, shift)
+    return tuple(paste(frame, other, new_ids, shift) for frame, other in zip(clip, donor, strict=True))
 
 
-def zoom(pair: Pair, scale: tuple[float, float], rng: Generator) -> Pair:
-    """Zoom both frames by one factor and cut them, or pad them with grey, at one place, to the size they had."""
-    height, width = pair[0].image.shape[1:]
+def zoom(clip: Clip, scale: tuple[float, float], rng: Generator) -> Clip:
+    """Zoom all frames by one factor and cut them, or pad them with grey, at one place, to the size they had."""
+    height, width = clip[0].image.shape[1:]
     factor = _draw_factor(scale, rng)
     if factor == 1:
-        return pair
+        return clip
     spare = height - max(1, round(height * factor)), width - max(1, round(width * factor))
     shift = tuple(int(rng.integers(min(0, free), max(0, free) + 1)) for free in spare)
     blank = np.full((3, height, width), 128, np.uint8)
     frames = []
-    for frame in pair:
+    for frame in clip:
         resized = rescale(frame, factor, is_mirrored=False)
         masks = np.zeros((len(frame.masks), height, width), np.uint8)
         target, source = _overlap((height, width), resized.image.shape[1:], shift)
@@ -106,16 +107,16 @@ def zoom(pair: Pair, scale: tuple[float, float], rng: Generator) -> Pair:
         image[:, *target] = resized.image[:, *source]
         masks[:, *target] = resized.masks[:, *source]
         frames.append(frame._replace(image=image, masks=masks))
-    return frames[0], frames[1]
+    return tuple(frames)
 
 
-def recolour(pair: Pair, strength: float, rng: Generator) -> Pair:
-    """Change brightness, contrast and saturation of both frames by the same random factors in 1 ± strength."""
+def recolour(clip: Clip, strength: float, rng: Generator) -> Clip:
+    """Change brightness, contrast and saturation of all frames by the same random factors in 1 ± strength."""
     if strength == 0:
-        return pair
+        return clip
     brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3).astype(np.float32)
-    frames = [frame._replace(image=change_colors(frame.image, brightness, contrast, saturation)) for frame in pair]
-    return frames[0], frames[1]
+    frames = [frame._replace(image=change_colors(frame.image, brightness, contrast, saturation)) for frame in clip]
+    return tuple(frames)
 
 
 def change_colors(
@@ -175,10 +176,9 @@ def paste(
     )
 
 
-def flip_pair(pair: Pair) -> Pair:
-    """Mirror both frames left to right."""
-    key, reference = (mirror(frame) for frame in pair)
-    return key, reference
+def flip_clip(clip: Clip) -> Clip:
+    """Mirror all frames left to right."""
+    return tuple(mirror(frame) for frame in clip)
 
 
 def mirror(frame: LabelledFrame) -> LabelledFrame:
@@ -226,13 +226,13 @@ def _overlap(
     return (target[0], target[1]), (source[0], source[1])
 
 
-def _in_sight(pair: Pair) -> Pair:
+def _in_sight(clip: Clip) -> Clip:
     frames = []
-    for frame in pair:
+    for frame in clip:
         kept = np.flatnonzero(frame.masks.sum(axis=(1, 2)) >= MIN_AREA_PX).tolist()
         frames.append(
             LabelledFrame(
                 frame.image, frame.masks[kept], [frame.track_ids[i] for i in kept], [frame.labels[i] for i in kept]
             )
         )
-    return frames[0], frames[1]
+    return tuple(frames)

@@ -1,4 +1,6 @@
-"""Frame pairs and their batches for training. A batch is a function of (seed, iteration) and nothing else."""
+"""Key frames with their reference frames, and batches of them for training.
+
+A batch is a function of (seed, iteration) and nothing else."""
 
 import signal
 import threading
@@ -17,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from vistrials.data.augmentation import LabelledFrame, augment, flip_pair, tight_boxes
+from vistrials.data.augmentation import Clip, LabelledFrame, augment, flip_clip, tight_boxes
 from vistrials.data.frames import read_frame
 from vistrials.data.sampling import (
     KeyFrame,
     annotated_frames,
-    choose_reference,
+    choose_references,
     count_batches,
     group_key_frames,
     is_usable,
@@ -100,74 +102,94 @@ class FramePairDataset:
         """(height, width) of a key frame after the resize."""
         return self._resized[self.key_frames[index].video][0]
 
-    def pair(self, index: int, epoch: int, position: int, progress: float = 0.0) -> FramePair:
-        """Build one training sample.
+    def clip(self, index: int, epoch: int, position: int, progress: float = 0.0) -> list[FramePair]:
+        """Build one training sample: a key frame paired with each of its reference frames.
 
         Args:
             index: of the key frame.
             epoch, position: its place in the training, counted in samples within the epoch; with the seed,
-                they decide on the flip and the reference frame.
+                they decide on the flip and the reference frames.
             progress: part of the training that is behind, 0 to 1.
+
+        Returns:
+            `data.num_references` pairs, as `choose_references` orders them; they share what is of the key frame.
         """
         rng = default_rng((_PAIR_STREAM, self.seed, epoch, position))
         # The flip first: it is then the same under every choice of reference frames.
         is_flipped = rng.random() < self.data.flip_probability
         key = self.key_frames[index]
-        reference = self._reference(key, rng, progress)
+        references = self._references(key, rng, progress)
         if self.data.augmentation is not None:
-            return self._augmented_pair(key, reference, is_flipped, self.data.augmentation, rng, progress)
-        instances, reference_instances = self._instances(key), self._instances(reference)
+            return self._augmented_clip(key, references, is_flipped, self.data.augmentation, rng, progress)
+        instances, *of_references = (self._instances(frame) for frame in (key, *references))
         # Clones, since the originals may live in the cache.
-        boxes, reference_boxes = instances.boxes.clone(), reference_instances.boxes.clone()
-        images = [self._image(frame).clone() for frame in (key, reference)]
+        boxes, *reference_boxes = (of_frame.boxes.clone() for of_frame in (instances, *of_references))
+        image, *images = (self._image(frame).clone() for frame in (key, *references))
         masks = self._masks(key)
         if is_flipped:
             width = self.size(index)[1]
-            boxes, reference_boxes = flip_boxes(boxes, width), flip_boxes(reference_boxes, width)
-            images, masks = [flip_image(image) for image in images], flip_image(masks)
-        match = match_instances(instances.track_ids, reference_instances.track_ids)
-        return FramePair(
-            key_image=images[0],
-            reference_image=images[1],
-            boxes=boxes,
-            labels=instances.labels.clone(),
-            masks=masks,
-            reference_boxes=reference_boxes,
-            reference_labels=reference_instances.labels.clone(),
-            instance_match=torch.tensor(match, dtype=torch.int64),
-        )
+            boxes, *reference_boxes = (flip_boxes(of_frame, width) for of_frame in (boxes, *reference_boxes))
+            image, *images, masks = (flip_image(image) for image in (image, *images, masks))
+        labels = instances.labels.clone()
+        objects = _number_objects([of_frame.track_ids for of_frame in of_references])
+        return [
+            FramePair(
+                key_image=image,
+                reference_image=images[i],
+                boxes=boxes,
+                labels=labels,
+                masks=masks,
+                reference_boxes=reference_boxes[i],
+                reference_labels=of_frame.labels.clone(),
+                reference_objects=objects[i],
+                instance_match=_match(instances.track_ids, of_frame.track_ids),
+            )
+            for i, of_frame in enumerate(of_references)
+        ]
 
-    def _reference(self, key: KeyFrame, rng: Generator, progress: float) -> KeyFrame:
-        frames = self.annotated[key.video]
-        return key._replace(frame=choose_reference(frames, key.frame, self.data.sampling, rng, progress))
+    def _references(self, key: KeyFrame, rng: Generator, progress: float) -> list[KeyFrame]:
+        frames, data = self.annotated[key.video], self.data
+        chosen = choose_references(frames, key.frame, data.sampling, data.num_references, rng, progress)
+        return [key._replace(frame=frame) for frame in chosen]
 
-    def _augmented_pair(
+    def _augmented_clip(
         self,
         key: KeyFrame,
-        reference: KeyFrame,
+        references: list[KeyFrame],
         is_flipped: bool,
         spec: AugmentationSpec,
         rng: Generator,
         progress: float,
-    ) -> FramePair:
+    ) -> list[FramePair]:
         donor = None
         if rng.random() < spec.copy_paste:
             donor_key = self.key_frames[rng.integers(len(self.key_frames))]
-            donor = self._labelled(donor_key), self._labelled(self._reference(donor_key, rng, progress))
-        frames = augment((self._labelled(key), self._labelled(reference)), donor, spec, rng)
+            donor = self._labelled_clip(donor_key, self._references(donor_key, rng, progress))
+        frames = augment(self._labelled_clip(key, references), donor, spec, rng)
         if is_flipped:
-            frames = flip_pair(frames)
-        (image, masks, ids, labels), reference_frame = frames
-        return FramePair(
-            key_image=torch.from_numpy(np.ascontiguousarray(image)),
-            reference_image=torch.from_numpy(np.ascontiguousarray(reference_frame.image)),
-            boxes=torch.from_numpy(tight_boxes(masks)),
-            labels=torch.tensor(labels, dtype=torch.int64),
-            masks=torch.from_numpy(np.ascontiguousarray(masks)),
-            reference_boxes=torch.from_numpy(tight_boxes(reference_frame.masks)),
-            reference_labels=torch.tensor(reference_frame.labels, dtype=torch.int64),
-            instance_match=torch.tensor(match_instances(ids, reference_frame.track_ids), dtype=torch.int64),
-        )
+            frames = flip_clip(frames)
+        image, masks, ids, labels = frames[0]
+        objects = _number_objects([frame.track_ids for frame in frames[1:]])
+        of_key = {
+            "key_image": torch.from_numpy(np.ascontiguousarray(image)),
+            "boxes": torch.from_numpy(tight_boxes(masks)),
+            "labels": torch.tensor(labels, dtype=torch.int64),
+            "masks": torch.from_numpy(np.ascontiguousarray(masks)),
+        }
+        return [
+            FramePair(
+                **of_key,
+                reference_image=torch.from_numpy(np.ascontiguousarray(frame.image)),
+                reference_boxes=torch.from_numpy(tight_boxes(frame.masks)),
+                reference_labels=torch.tensor(frame.labels, dtype=torch.int64),
+                reference_objects=of_frame,
+                instance_match=_match(ids, frame.track_ids),
+            )
+            for frame, of_frame in zip(frames[1:], objects, strict=True)
+        ]
+
+    def _labelled_clip(self, key: KeyFrame, references: list[KeyFrame]) -> Clip:
+        return self._labelled(key), *(self._labelled(frame) for frame in references)
 
     def _labelled(self, key: KeyFrame) -> LabelledFrame:
         instances = self._instances(key)
@@ -211,24 +233,36 @@ class FramePairDataset:
         return torch.from_numpy(np.unpackbits(self._packed_masks(key), axis=-1, count=width))
 
 
-def collate(pairs: list[FramePair], size: tuple[int, int] | None = None) -> FramePairBatch:
-    """Join pairs, padded right and bottom.
+def _match(key_track_ids: list[int], reference_track_ids: list[int]) -> Tensor:
+    return torch.tensor(match_instances(key_track_ids, reference_track_ids), dtype=torch.int64)
+
+
+def _number_objects(track_ids: list[list[int]]) -> list[Tensor]:
+    """Of frames with so many instances each, the numbers 0, 1, ... of their tracks by first appearance; int64."""
+    numbers: dict[int, int] = {}
+    return [torch.tensor([numbers.setdefault(i, len(numbers)) for i in ids], dtype=torch.int64) for ids in track_ids]
+
+
+def collate(clips: list[list[FramePair]], size: tuple[int, int] | None = None) -> FramePairBatch:
+    """Join samples, padded right and bottom.
 
     Args:
-        pairs: B of them.
-        size: (height, width) to pad to; by default the largest of the pairs, up to a multiple of 32.
+        clips: B samples of equally many pairs.
+        size: (height, width) to pad to; by default the largest of them, up to a multiple of 32.
     """
-    image_sizes = [(pair.key_image.shape[1], pair.key_image.shape[2]) for pair in pairs]
+    keys, pairs = [clip[0] for clip in clips], [pair for pairs in zip(*clips, strict=True) for pair in pairs]
+    image_sizes = [(key.key_image.shape[1], key.key_image.shape[2]) for key in keys]
     size = size or padded_size(image_sizes)
     return FramePairBatch(
-        key_images=_stack([pair.key_image for pair in pairs], size),
+        key_images=_stack([key.key_image for key in keys], size),
         reference_images=_stack([pair.reference_image for pair in pairs], size),
         image_sizes=image_sizes,
-        boxes=[pair.boxes for pair in pairs],
-        labels=[pair.labels for pair in pairs],
-        masks=[_stack([pair.masks], size)[0] for pair in pairs],
+        boxes=[key.boxes for key in keys],
+        labels=[key.labels for key in keys],
+        masks=[_stack([key.masks], size)[0] for key in keys],
         reference_boxes=[pair.reference_boxes for pair in pairs],
         reference_labels=[pair.reference_labels for pair in pairs],
+        reference_objects=[pair.reference_objects for pair in pairs],
         instance_match=[pair.instance_match for pair in pairs],
     )
 
@@ -286,9 +320,9 @@ class PairBatches(Dataset[FramePairBatch]):
         indices = self._plan[number].tolist()
         first = number * self.batch_size
         progress = iteration / self._total_iters if self._total_iters else 0.0
-        pairs = [self.dataset.pair(indices[slot], epoch, first + slot, progress) for slot in self._own]
+        clips = [self.dataset.clip(indices[slot], epoch, first + slot, progress) for slot in self._own]
         # Padding, too, is that of the batch over all ranks: attention runs over padded cells.
-        return collate(pairs, padded_size([self.dataset.size(index) for index in indices]))
+        return collate(clips, padded_size([self.dataset.size(index) for index in indices]))
 
 
 class PairLoader(Iterable[FramePairBatch]):

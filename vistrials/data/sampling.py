@@ -1,4 +1,4 @@
-"""Which frames train, which reference each one gets, and how they form batches. No torch, no files."""
+"""Which frames train, which references each one gets, and how they form batches. No torch, no files."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -33,34 +33,52 @@ def annotated_frames(video: Video) -> list[int]:
     return [frame for frame in range(len(video)) if any(is_usable(track, frame) for track in video.tracks)]
 
 
-def choose_reference(annotated: Sequence[int], key: int, sampling: str, rng: Generator, progress: float = 0.0) -> int:
-    """Choose the reference frame of a key frame.
+def choose_references(
+    annotated: Sequence[int], key: int, sampling: str, num: int, rng: Generator, progress: float = 0.0
+) -> list[int]:
+    """Choose the reference frames of a key frame.
 
     Args:
         annotated: the video's annotated frames, ascending; `key` is one of them.
         key: index of the key frame.
-        sampling: random (uniform over the others), ordered (the nearest earlier; the first takes the next),
-            window:K (uniform over the others at most K frames away; the nearest where there is none),
+        sampling: random (any others), ordered (the nearest earlier; the first takes the next),
+            window:K (others at most K frames away; the nearest where there is none),
             widening:K (window:1 in the first K-th part of the training, window:2 in the second, and so on).
-        rng: drawn from unless there is only one choice.
+        num: of references.
+        rng: drawn from unless there is only one choice; what is drawn first does not depend on `num`.
         progress: part of the training that is behind, 0 to 1; widening reads it.
 
     Returns:
-        One of `annotated`; the key frame itself where it is the only one.
+        `num` of `annotated`, the farthest first: the nearest comes last, as the newest does in a video. They are
+        distinct where there are as many to choose from, and each again as often as the others where there are not; the
+        key frame itself where it is the only one.
     """
     others = [frame for frame in annotated if frame != key]
     if not others:
-        return key
-    if sampling == "ordered":
-        return max((frame for frame in others if frame < key), default=others[0])
+        return [key] * num
     kind, _, width = sampling.partition(":")
-    if kind in ("window", "widening"):
-        reach = int(width) if kind == "window" else 1 + min(int(progress * int(width)), int(width) - 1)
-        nearest = min(others, key=lambda frame: abs(frame - key))
-        others = [frame for frame in others if abs(frame - key) <= reach] or [nearest]
-    elif sampling != "random":
+    if sampling == "ordered":
+        candidates = [frame for frame in reversed(others) if frame < key] or others
+        chosen = [candidates[i % len(candidates)] for i in range(num)]
+    elif kind in ("random", "window", "widening"):
+        if kind != "random":
+            reach = int(width) if kind == "window" else 1 + min(int(progress * int(width)), int(width) - 1)
+            nearest = min(others, key=lambda frame: abs(frame - key))
+            others = [frame for frame in others if abs(frame - key) <= reach] or [nearest]
+        chosen = _draw(others, num, rng)
+    else:
         raise ValueError(f"sampling {sampling!r}")
-    return others[rng.integers(len(others))]
+    return sorted(chosen, key=lambda frame: -abs(frame - key))
+
+
+def _draw(frames: Sequence[int], num: int, rng: Generator) -> list[int]:
+    """Uniformly and without replacement; all frames anew whenever none is left."""
+    chosen: list[int] = []
+    left: list[int] = []
+    for _ in range(num):
+        left = left or list(frames)
+        chosen.append(left.pop(rng.integers(len(left))))
+    return chosen
 
 
 def match_instances(key_track_ids: Sequence[int], reference_track_ids: Sequence[int]) -> list[int]:

@@ -8,14 +8,16 @@ from vistrials.errors import SpecError
 from vistrials.models.backbone import build_backbone
 from vistrials.models.box_head import BoxHead, Detections
 from vistrials.models.fpn import FPN
+from vistrials.models.losses import mean_losses
 from vistrials.models.mask_head import MaskHead
 from vistrials.models.propagation_head import PropagationHead
 from vistrials.models.roi_features import roi_features
 from vistrials.models.rpn import RPN
 from vistrials.models.track_head import TrackHead, match_scores
+from vistrials.models.track_memory import remember
 from vistrials.models.variants import build_head, build_neck
 from vistrials.specs.inference import InferenceSpec
-from vistrials.specs.model import ConvolutionNeckSpec, ModelSpec, NeckSpec
+from vistrials.specs.model import ConvolutionNeckSpec, ModelSpec, NeckSpec, TrackHeadSpec, TrackMemorySpec
 from vistrials.structures.frames import FramePairBatch
 
 
@@ -34,6 +36,8 @@ class ObjProp(nn.Module):
         self.fpn = FPN(spec.fpn, self.backbone.out_channels)
         self.neck = build_neck(spec.neck, channels, spec.fpn.num_levels) if spec.neck else None
         self._attends_to = spec.neck.reference if isinstance(spec.neck, NeckSpec) else "other_frame"
+        if isinstance(spec.neck, ConvolutionNeckSpec):
+            self._attends_to = "same_frame"
         self._neck_at_inference = isinstance(spec.neck, ConvolutionNeckSpec) or bool(
             spec.neck and spec.neck.at_inference
         )
@@ -49,14 +53,21 @@ class ObjProp(nn.Module):
             self.propagation = build_head(PropagationHead, spec.propagation, "model.propagation", **of_propagation)
 
     def forward(self, batch: FramePairBatch) -> dict[str, Tensor]:
-        """Losses (keys loss_*) and accuracies of a batch of frame pairs, scalars each."""
-        both = self.pyramid(batch.network_images().to(next(self.parameters()).dtype))
-        key, reference = ([level.chunk(2)[i] for level in both] for i in (0, 1))
+        """Losses (keys loss_*) and accuracies of a batch of frame pairs, scalars each.
 
-        rpn_input = self.neck(key, self._neck_reference(key, reference)) if self.neck else key
-        sizes = _sizes(rpn_input)
-        logits, deltas = self.rpn(rpn_input)
-        losses = self.rpn.loss(logits, deltas, sizes, batch)
+        What looks at a reference frame is the mean over those of a key frame.
+        """
+        pairs = batch.by_reference()
+        levels = self.pyramid(batch.network_images().to(next(self.parameters()).dtype))
+        key, *references = ([level.chunk(1 + len(pairs))[i] for level in levels] for i in range(1 + len(pairs)))
+
+        attended = self._attended(key, references)
+        rpn_inputs = [self.neck(key, of_frame) for of_frame in attended] if self.neck else [key]
+        sizes = _sizes(key)
+        rpn_outputs = [self.rpn(rpn_input) for rpn_input in rpn_inputs]
+        losses = mean_losses([self.rpn.loss(logits, deltas, sizes, batch) for logits, deltas in rpn_outputs])
+        # Of several references the last, which is the nearest: at inference it is the previous frame.
+        logits, deltas = rpn_outputs[-1]
         proposals = [boxes for boxes, _ in self.rpn.propose(logits, deltas, sizes, batch.image_sizes)]
 
         rois = self.box_head.sample(proposals, batch)
@@ -65,8 +76,13 @@ class ObjProp(nn.Module):
         losses |= self.box_head.loss(logits, deltas, rois, batch)
 
         embeddings = self.track_head(features)
-        references = self.track_head(self.box_features(reference, batch.reference_boxes))
-        losses |= self.track_head.loss(embeddings, references, rois, batch)
+        seen = [
+            (self.track_head(self.box_features(reference, pair.reference_boxes)), pair)
+            for reference, pair in zip(references, pairs, strict=True)
+        ]
+        if self.spec.track_head.memory is not None:
+            seen = [self._remember(seen, self.spec.track_head)]
+        losses |= mean_losses([self.track_head.loss(embeddings, of_boxes, rois, pair) for of_boxes, pair in seen])
 
         rois = self.mask_head.rois(rois)
         labels = torch.cat([of_image[r.truth_index] for r, of_image in zip(rois, batch.labels, strict=True)])
@@ -74,24 +90,37 @@ class ObjProp(nn.Module):
         losses |= self.mask_head.loss(mask_logits, rois, batch)
 
         if self.propagation is not None:
-            features, references = self.propagation.extract(key), self.propagation.extract(reference)
-            losses |= self.propagation.loss(features, references, batch)
+            features = self.propagation.extract(key)
+            losses |= mean_losses(
+                [
+                    self.propagation.loss(features, self.propagation.extract(reference), pair)
+                    for reference, pair in zip(references, pairs, strict=True)
+                ]
+            )
         return losses
 
-    def _neck_reference(self, key: list[Tensor], reference: list[Tensor]) -> list[Tensor]:
-        """What the neck attends to in training; levels (B, C, H, W)."""
+    def _attended(self, key: list[Tensor], references: list[list[Tensor]]) -> list[list[Tensor]]:
+        """What the neck attends to in training, in turn; levels (B, C, H, W)."""
         match self._attends_to:
             case "same_frame":
-                return key
+                return [key]
             case "other_video":
-                # Pairs of a batch are of videos at random: now and then of one, as two in a row of 400 videos are.
+                # Samples of a batch are of videos at random: now and then of one, as two in a row of 400 videos are.
                 if len(key[0]) < 2:
                     raise SpecError(
                         "model.neck.reference: other_video takes the frame of another pair of the batch; expected two "
                         "pairs or more on a device, found 1: raise train.batch_size"
                     )
-                return [level.roll(1, dims=0) for level in reference]
-        return reference
+                return [[level.roll(1, dims=0) for level in reference] for reference in references]
+        return references
+
+    @staticmethod
+    def _remember(seen: list[tuple[Tensor, FramePairBatch]], spec: TrackHeadSpec) -> tuple[Tensor, FramePairBatch]:
+        """In the place of all reference frames what a tracker would remember of them."""
+        assert spec.memory is not None
+        # At inference all embeddings have length 1 before they are remembered.
+        of_boxes = [normalize(x, dim=1) if spec.normalised else x for x, _ in seen]
+        return remember(of_boxes, [pair for _, pair in seen], spec.memory.momentum)
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W), padded to a multiple of 32 -> pyramid levels P2.. (B, C, H / 4, W / 4), ..."""
@@ -147,6 +176,12 @@ class ObjProp(nn.Module):
     def wants_other_video(self) -> bool:
         """Whether `detect` wants the pyramid of another video's frame in the place of the previous one's."""
         return self._neck_at_inference and self._attends_to == "other_video"
+
+    @property
+    def memory_at_inference(self) -> TrackMemorySpec | None:
+        """How a tracker makes an object's embedding of all it found; None: it takes the last one."""
+        memory = self.spec.track_head.memory
+        return memory if memory is not None and memory.at_inference else None
 
     def match_scores(self, embeddings: Tensor, memory: Tensor) -> Tensor:
         """Test-time match scores (n, 1 + m) of normalised embeddings (n, D) against memory (m, D)."""

@@ -8,6 +8,9 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from vistrials.specs.base import Fraction, PlainName, Spec
 from vistrials.specs.truths import Truth
 
+MAX_REFERENCES = 7
+"""Of a key frame: a clip of 8 frames, as short as the videos that are drawn."""
+
 
 class SyntheticSource(Spec):
     """The embedded synthetic data set, generated once and cached."""
@@ -70,14 +73,14 @@ class FileSource(Spec):
 
 
 class AugmentationSpec(Spec):
-    """Random changes of training pairs beyond the flip, the same in both frames; the published settings have none."""
+    """Random changes of training samples beyond the flip, alike in all frames; the published settings have none."""
 
     scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
-    """Least and greatest factor by which a pair is zoomed, then cut or padded at a random place."""
+    """Least and greatest factor by which a sample is zoomed, then cut or padded at a random place."""
     color: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Brightness, contrast and saturation change by factors within 1 ± this."""
     copy_paste: Fraction = 0.0
-    """Probability that instances of another pair are pasted over a pair, zoomed, mirrored and shifted."""
+    """Probability that instances of another sample are pasted over a sample, zoomed, mirrored and shifted."""
 
     @model_validator(mode="after")
     def _least_first(self) -> Self:
@@ -87,7 +90,7 @@ class AugmentationSpec(Spec):
 
 
 class DataSpec(Spec):
-    """Data set, frame pairs and transform."""
+    """Data set, training samples and transform."""
 
     source: SyntheticSource | FileSource = Field(default=FileSource(), discriminator="kind")
     """Data set."""
@@ -98,11 +101,13 @@ class DataSpec(Spec):
     image_size_px: tuple[PositiveInt, PositiveInt] = (640, 360)
     """Long and short edge that a frame is fitted into."""
     flip_probability: Fraction = 0.5
-    """Horizontal flip of a whole pair in training."""
+    """Horizontal flip of all frames of a sample in training."""
     augmentation: AugmentationSpec | None = None
-    """Further random changes of training pairs, for small data sets; null for none."""
+    """Further random changes of training samples, for small data sets; null for none."""
     sampling: str = "random"
-    """Reference frame: random (any other), ordered (nearest earlier), window:K, widening:K (windows 1 to K)."""
+    """Reference frames: random (any other), ordered (nearest earlier), window:K, widening:K (windows 1 to K)."""
+    num_references: Annotated[int, Field(ge=1, le=MAX_REFERENCES)] = 1
+    """Reference frames of a key frame, distinct where the video has enough; the published settings have 1."""
     batching: Literal["orientation", "video_chunks"] = "orientation"
     """Shuffled frames of one orientation, or consecutive frames of one video (released, in one process)."""
 
@@ -112,6 +117,16 @@ class DataSpec(Spec):
         if value in ("random", "ordered") or re.fullmatch(r"(window|widening):[1-9]\d*", value):
             return value
         raise ValueError(f"expected random, ordered, window:K or widening:K with K of at least 1, found {value!r}")
+
+    @model_validator(mode="after")
+    def _references_fit_into_window(self) -> Self:
+        kind, _, reach = self.sampling.partition(":")
+        if reach and self.num_references > 2 * int(reach):
+            raise ValueError(
+                f"num_references is {self.num_references}, but at most {2 * int(reach)} lie within {reach} frames of a "
+                f"key frame (sampling {self.sampling}); lower it or raise {kind}:K"
+            )
+        return self
 
     @model_validator(mode="after")
     def _long_edge_first(self) -> Self:

@@ -231,6 +231,15 @@ class CustomBoxHeadSpec(CustomSpec, BoxHeadSpec):
     """A class in a file of your own."""
 
 
+class TrackMemorySpec(Spec):
+    """Objects as a tracker remembers them over a clip, for key RoIs to be matched against (trial consistent_memory)."""
+
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """What an object's embedding keeps when one is added; null: 1 - that one's mean cosine to those before (CTVIS)."""
+    at_inference: bool = True
+    """The tracker's memory does the same; false: it keeps the last embedding of each object."""
+
+
 class TrackHeadSpec(Spec):
     """Embedding whose dot products match RoIs to reference objects."""
 
@@ -246,8 +255,16 @@ class TrackHeadSpec(Spec):
     """Factor on the match scores in training (published 1; smaller tames dot products of a network from scratch)."""
     normalised: bool = False
     """Train on cosines, which is what scores at test time, in the place of dot products; wants a logit_scale of 10."""
+    memory: TrackMemorySpec | None = None
+    """Match against a memory of all reference frames, not against each; null for none (published)."""
     skip_single_positive_match: bool = False
     """Released accident: an image with exactly one positive RoI adds 0 to loss_match but counts in the divisor."""
+
+    @model_validator(mode="after")
+    def _memory_is_trained(self) -> Self:
+        if self.memory is not None and self.loss_weight == 0:
+            raise ValueError("memory beside loss_weight 0: nothing is matched in training; drop one of them")
+        return self
 
 
 class CustomTrackHeadSpec(CustomSpec, TrackHeadSpec):

@@ -42,6 +42,15 @@ class TrialSpec(Spec):
         return self
 
     @model_validator(mode="after")
+    def _frames_to_remember(self) -> Self:
+        if self.model.track_head.memory is not None and self.data.num_references < 2:
+            raise ValueError(
+                "model.track_head.memory remembers objects over several reference frames: expected "
+                f"data.num_references of 2 or more, found {self.data.num_references}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _not_its_own_start(self) -> Self:
         if self.init.from_trial == self.name:
             raise ValueError(f"init.from names the trial itself ({self.name}); name another trial or null")

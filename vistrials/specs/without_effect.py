@@ -82,6 +82,12 @@ def _validation(spec: TrialSpec, together: bool) -> str | None:
     return "train.max_iters is 0, so there is no training to score; leave it out"
 
 
+def _num_references(spec: TrialSpec, together: bool) -> str | None:
+    if spec.train.max_iters != 0 or spec.data.num_references == 1:
+        return None
+    return "train.max_iters is 0, so there is no training to take samples for; leave it out"
+
+
 def _start(spec: TrialSpec, together: bool) -> str | None:
     if spec.init.source[0] != "weights":
         return None
@@ -106,6 +112,7 @@ def _rules() -> Iterator[_Rule]:
     yield _Rule("train.epochs", "train.max_iters", _epochs)
     yield _Rule("train.num_workers", "train.cache_frames", _num_workers)
     yield _Rule("train.validation", "train.max_iters", _validation)
+    yield _Rule("data.num_references", "train.max_iters", _num_references)
     yield _Rule("model.propagation.affinity.num_samples", "model.propagation.affinity.scope", _num_samples)
     for field in _OF_PROPAGATION_AT_INFERENCE:
         yield _Rule(f"model.propagation.{field}", "model.propagation.at_inference", _propagation_at_inference)

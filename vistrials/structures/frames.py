@@ -1,7 +1,7 @@
 """Tensors that travel from the data room to the model."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,11 +27,15 @@ class Frame:
 
 @dataclass(slots=True)
 class FramePair:
-    """A training sample. Boxes are x1, y1, x2, y2 with inclusive corners, in pixels of the resized frame.
+    """A key frame with one of its reference frames.
+
+    Boxes are x1, y1, x2, y2 with inclusive corners, in pixels of the resized frame.
+
 
     key_image, reference_image: (3, h, w) uint8 RGB.
     boxes: (N, 4) float32; labels: (N,) int64 in 1..K; masks: (N, h, w) uint8, of the key frame.
     reference_boxes: (R, 4) float32; reference_labels: (R,) int64 in 1..K, of the reference frame.
+    reference_objects: (R,) int64, which of the objects 0, 1, ... that the reference frames of a key frame show.
     instance_match: (N,) int64; 0 where the object is absent from the reference frame, else 1 + its reference row.
     """
 
@@ -42,17 +46,19 @@ class FramePair:
     masks: Tensor
     reference_boxes: Tensor
     reference_labels: Tensor
+    reference_objects: Tensor
     instance_match: Tensor
 
 
 @dataclass(slots=True)
 class FramePairBatch:
-    """Frame pairs padded right and bottom to one size (a multiple of 32).
+    """Key frames with M reference frames each, padded right and bottom to one size (a multiple of 32).
 
-    key_images, reference_images: (B, 3, H, W) uint8 as they were loaded, a quarter of the bytes on the way to a device;
-        floating-point ones are normalised already, with padding of 0.
+    key_images (B, 3, H, W), reference_images (M B, 3, H, W): uint8 as they were loaded, a quarter of the bytes on the
+        way to a device; floating-point ones are normalised already, with padding of 0.
     image_sizes: B times (height, width) before padding.
-    The lists have one entry per image, as in `FramePair`; masks are padded to (N, H, W).
+    The lists have one entry per image, as in `FramePair`; masks are padded to (N, H, W). What is of reference frames,
+    instance_match too, has M B entries: those of the first one of every key frame, then those of the second, and so on.
     """
 
     key_images: Tensor
@@ -63,10 +69,31 @@ class FramePairBatch:
     masks: list[Tensor]
     reference_boxes: list[Tensor]
     reference_labels: list[Tensor]
+    reference_objects: list[Tensor]
     instance_match: list[Tensor]
 
+    @property
+    def num_references(self) -> int:
+        """M, reference frames of each key frame."""
+        return len(self.reference_images) // len(self.key_images)
+
+    def by_reference(self) -> "list[FramePairBatch]":
+        """M batches, in each of which the key frames have one reference frame."""
+        count = len(self.key_images)
+        return [
+            replace(
+                self,
+                reference_images=self.reference_images[first : first + count],
+                reference_boxes=self.reference_boxes[first : first + count],
+                reference_labels=self.reference_labels[first : first + count],
+                reference_objects=self.reference_objects[first : first + count],
+                instance_match=self.instance_match[first : first + count],
+            )
+            for first in range(0, len(self.reference_images), count)
+        ]
+
     def network_images(self) -> Tensor:
-        """Key images, then reference images, (2 B, 3, H, W), as the network takes them: normalised, padding 0."""
+        """Key, then reference images, ((1 + M) B, 3, H, W), as the network takes them: normalised, padding 0."""
         images = torch.cat([self.key_images, self.reference_images])
         if images.is_floating_point():
             return images
@@ -74,7 +101,7 @@ class FramePairBatch:
         for channel, mean, std in zip(images.unbind(1), MEAN, STD, strict=True):
             # By a tensor: a number, a GPU would multiply by its reciprocal.
             channel.sub_(mean).div_(torch.full((), std, device=images.device))
-        for image, (height, width) in zip(images, self.image_sizes * 2, strict=True):
+        for image, (height, width) in zip(images, self.image_sizes * (1 + self.num_references), strict=True):
             image[:, height:] = 0
             image[:, :, width:] = 0
         return images
@@ -107,5 +134,6 @@ class FramePairBatch:
             change(self.reference_images),
             self.image_sizes,
             *([change(t) for t in ts] for ts in (self.boxes, self.labels, self.masks)),
-            *([change(t) for t in ts] for ts in (self.reference_boxes, self.reference_labels, self.instance_match)),
+            *([change(t) for t in ts] for ts in (self.reference_boxes, self.reference_labels)),
+            *([change(t) for t in ts] for ts in (self.reference_objects, self.instance_match)),
         )

@@ -2,6 +2,10 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
+
+from vistrials.models.track_memory import Remembered
+from vistrials.specs.model import TrackMemorySpec
 
 
 class Memory:
@@ -44,6 +48,45 @@ class Memory:
         new = slice(self._count, end)
         self._embeddings[new], self._boxes[new], self._labels[new] = embeddings, boxes, labels
         self._count = end
+
+
+class MomentumMemory(Memory):
+    """Memory in which an object's embedding is made of all that were found of it, as in training; of length 1 each."""
+
+    def __init__(self, embeddings: Tensor, boxes: Tensor, labels: Tensor, momentum: float | None) -> None:
+        self._momentum = momentum
+        super().__init__(self._first(embeddings), boxes, labels)
+
+    @property
+    def embeddings(self) -> Tensor:
+        return normalize(_unpack(super().embeddings).embeddings, dim=1)
+
+    def update(self, ids: list[int], embeddings: Tensor, boxes: Tensor) -> None:
+        known = _unpack(super().embeddings[ids])
+        super().update(ids, _pack(known.after(embeddings, self._momentum)), boxes)
+
+    def append(self, embeddings: Tensor, boxes: Tensor, labels: Tensor) -> None:
+        super().append(self._first(embeddings), boxes, labels)
+
+    def _first(self, embeddings: Tensor) -> Tensor:
+        return _pack(Remembered.nothing(len(embeddings), embeddings).after(embeddings, self._momentum))
+
+
+def build_memory(embeddings: Tensor, boxes: Tensor, labels: Tensor, spec: TrackMemorySpec | None) -> Memory:
+    """The memory of a tracker, from the objects of its first frame; spec as of `ObjProp.memory_at_inference`."""
+    if spec is None:
+        return Memory(embeddings, boxes, labels)
+    return MomentumMemory(embeddings, boxes, labels, spec.momentum)
+
+
+def _pack(objects: Remembered) -> Tensor:
+    """Of n objects with embeddings (n, D) all there is, (n, 2 D + 1)."""
+    return torch.cat([objects.embeddings, objects.directions, objects.counts[:, None]], dim=1)
+
+
+def _unpack(rows: Tensor) -> Remembered:
+    size = rows.shape[1] // 2
+    return Remembered(rows[:, :size], rows[:, size:-1], rows[:, -1])
 
 
 def _grow(rows: Tensor, count: int) -> Tensor:

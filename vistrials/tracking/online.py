@@ -20,7 +20,7 @@ from vistrials.specs.inference import InferenceSpec
 from vistrials.structures.frames import Frame
 from vistrials.structures.tracks import TrackResult
 from vistrials.tracking.association import DROPPED, associate, association_scores
-from vistrials.tracking.memory import Memory
+from vistrials.tracking.memory import Memory, build_memory
 
 T = TypeVar("T")
 
@@ -192,7 +192,7 @@ class OnlineTracker:
     def _associate(self, embeddings: Tensor, detections: Detections) -> list[int]:
         boxes, labels = detections.boxes, detections.labels
         if self.memory is None:
-            self.memory = Memory(embeddings, boxes, labels)
+            self.memory = build_memory(embeddings, boxes, labels, self.model.memory_at_inference)
             return list(range(len(boxes)))
         memory = self.memory
         match = self.model.match_scores(embeddings, memory.embeddings)
