@@ -29,6 +29,7 @@ def shortcut(downsample: nn.Sequential | None, x: Tensor) -> Tensor:
     if downsample is None:
         return x
     conv, norm = downsample
+    assert isinstance(conv, nn.Conv2d)
     return normed_conv(conv, norm, x)
 
 
