@@ -16,7 +16,8 @@ def perfect_categories(video: VideoTracks) -> VideoTracks:
     overlaps = ious >= BACKGROUND_IOU
     categories = video.categories.copy()
     categories[overlaps] = video.truth_categories[truths[overlaps]]
-    return replace(video, categories=categories)
+    # The same video where nothing changes, of which all is known that has been looked at.
+    return video if np.array_equal(categories, video.categories) else replace(video, categories=categories)
 
 
 def perfect_identities(video: VideoTracks) -> VideoTracks:

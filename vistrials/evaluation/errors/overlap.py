@@ -139,31 +139,6 @@ def match_video(
     return matched[:, 0], ignored[:, 0], counted
 
 
-def pair_by_falling_iou(ious: Floats, candidates: Bools, preferred: Bools | None = None) -> list[tuple[int, int]]:
-    """Pair predictions and truths of one frame, each at most once: preferred pairs first, then by falling IoU.
-
-    Args:
-        ious: float64 [D, G].
-        candidates: bool [D, G], pairs that may be.
-        preferred: bool [D, G], pairs that go before others.
-
-    Returns:
-        Places of prediction and truth; of equal pairs the first prediction's goes first.
-    """
-    d_places, g_places = np.nonzero(candidates)
-    own_ious = ious[d_places, g_places]
-    is_other = np.zeros(len(own_ious)) if preferred is None else ~preferred[d_places, g_places]
-    taken_d, taken_g = set[int](), set[int]()
-    pairs = []
-    for place in np.lexsort((-own_ious, is_other)):
-        d, g = int(d_places[place]), int(g_places[place])
-        if d not in taken_d and g not in taken_g:
-            taken_d.add(d)
-            taken_g.add(g)
-            pairs.append((d, g))
-    return pairs
-
-
 def _read_video(
     video_id: int, info: VideoInfo, true: Sequence[TrueTrack], predicted: Sequence[PredictedTrack]
 ) -> VideoTracks:
