@@ -41,9 +41,7 @@ def _count_in(video: VideoTracks) -> tuple[int, int]:
     if not video.intersections.size:
         return 0, 0
     candidates = video.covers & (video.categories[:, None] == video.truth_categories)[..., None]
-    # Frame by frame, [F, D, G].
-    ious, candidates = (np.ascontiguousarray(table.transpose(2, 0, 1)) for table in (video.frame_ious, candidates))
-    switches, fragmentations = _count(ious, candidates, video.truth_areas > 0)
+    switches, fragmentations = _count(video.frame_ious, candidates, video.truth_areas > 0)
     return switches, fragmentations
 
 
@@ -65,29 +63,27 @@ def pair_by_falling_iou(ious: Floats, candidates: Bools, before: Ints) -> Ints:
         if before[g] != UNMATCHED and candidates[before[g], g]:
             now[g] = before[g]
             is_taken[before[g]] = True
-    while True:
-        highest, best_d, best_g = -1.0, UNMATCHED, UNMATCHED
-        for d in range(num_predictions):
-            if is_taken[d]:
-                continue
-            for g in range(num_truths):
-                if now[g] == UNMATCHED and candidates[d, g] and ious[d, g] > highest:
-                    highest, best_d, best_g = ious[d, g], d, g
-        if best_d == UNMATCHED:
-            return now
-        now[best_g] = best_d
-        is_taken[best_d] = True
+    ds, gs = np.nonzero(candidates)
+    falling = np.empty(len(ds))
+    for place in range(len(ds)):
+        falling[place] = -ious[ds[place], gs[place]]
+    for place in np.argsort(falling, kind="mergesort"):
+        d, g = ds[place], gs[place]
+        if now[g] == UNMATCHED and not is_taken[d]:
+            now[g] = d
+            is_taken[d] = True
+    return now
 
 
 @njit(nogil=True, cache=True)
 def _count(ious: Floats, candidates: Bools, is_present: Bools) -> tuple[int, int]:
-    """Switches and fragmentations; float64 and bool [F, D, G], and bool [G, F]."""
-    num_frames, _, num_truths = ious.shape
+    """Switches and fragmentations; float64 and bool [D, G, F], and bool [G, F]."""
+    _, num_truths, num_frames = ious.shape
     before, last = np.full(num_truths, UNMATCHED), np.full(num_truths, UNMATCHED)
     is_interrupted = np.zeros(num_truths, dtype=np.bool_)
     switches, fragmentations = 0, 0
     for frame in range(num_frames):
-        now = pair_by_falling_iou(ious[frame], candidates[frame], before)
+        now = pair_by_falling_iou(ious[..., frame], candidates[..., frame], before)
         for g in range(num_truths):
             is_covered, was_covered = now[g] != UNMATCHED, last[g] != UNMATCHED
             switches += is_covered and was_covered and now[g] != last[g]
