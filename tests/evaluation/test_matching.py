@@ -1,8 +1,9 @@
 """Greedy matching: who takes which truth, and who is ignored."""
 
 import numpy as np
+import pytest
 
-from vistrials.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, UNMATCHED, match_tracks
+from vistrials.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, UNMATCHED, match_in_ranges, match_tracks
 
 AT_50, AT_75 = 0, 5
 WHOLE, SMALL, MEDIUM, LARGE = range(4)
@@ -89,3 +90,31 @@ def test_without_predictions_the_truths_still_count():
     matched, ignored, counted = match(np.zeros((0, 2)), crowd=[0, 1])
     assert matched.shape == ignored.shape == (10, 4, 0)
     assert counted[WHOLE].tolist() == [True, False]
+
+
+def match_plainly(ious, threshold, inside, counted, crowd):
+    """As `match_in_ranges` at one threshold and in one range, a sorted list for each prediction."""
+    free, matched, ignored = [True] * len(counted), [], []
+    for d, row in enumerate(ious):
+        candidates = [(counted[g], iou, g) for g, iou in enumerate(row) if free[g] and iou >= threshold]
+        best = max(candidates)[2] if candidates else UNMATCHED
+        matched.append(best)
+        ignored.append(not inside[d] if best == UNMATCHED else not counted[best])
+        if best != UNMATCHED:
+            free[best] = crowd[best]
+    return matched, ignored
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_matches_are_those_of_a_plain_loop(seed):
+    rng = np.random.default_rng(seed)
+    D, G = rng.integers(0, 6, size=2)
+    # On thresholds, and few values, so that many tie.
+    ious = rng.choice([0.0, 0.5, 0.6, 0.75, 1.0], size=(D, G))
+    inside, crowd = rng.random((3, D)) < 0.5, rng.random(G) < 0.3
+    counted = (rng.random((3, G)) < 0.6) & ~crowd
+    matched, ignored = match_in_ranges(ious, inside, counted, crowd)
+    for t, threshold in enumerate(IOU_THRESHOLDS):
+        for a in range(3):
+            expected = match_plainly(ious.tolist(), threshold, inside[a], counted[a], crowd)
+            assert (matched[t, a].tolist(), ignored[t, a].tolist()) == expected

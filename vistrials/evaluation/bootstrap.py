@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from vistrials.evaluation.average_precision import MAX_TRACKS, RECALL_POINTS
-from vistrials.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, UNMATCHED
+from vistrials.evaluation.draw_precision import LANES, add_precision, count_in_draws, find_reached
+from vistrials.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, UNMATCHED, Matches
 from vistrials.evaluation.stored_matches import StoredMatches
 
-_SPACING = float(np.spacing(1))
 _ALL_AREAS = list(AREA_RANGES).index("all")
 
 
@@ -31,7 +30,7 @@ def draw_videos(num_videos: int, num_draws: int, seed: int = 0) -> NDArray[np.in
     return np.bincount(places.ravel(), minlength=num_draws * num_videos).reshape(num_draws, num_videos)
 
 
-def resample_ap(matches: StoredMatches, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+def resample_ap(matches: StoredMatches, weights: NDArray[np.integer]) -> NDArray[np.float64]:
     """Compute AP of sets of videos in which each video occurs as often as its weight says.
 
     It is the AP that `accumulate` and `compute_figures` give for the repeated records. Predictions are sorted once; a
@@ -42,17 +41,22 @@ def resample_ap(matches: StoredMatches, weights: NDArray[np.int64]) -> NDArray[n
 
     Args:
         matches: of a run.
-        weights: int64 [B, V], 0 or more, in the order of `matches.video_ids`.
+        weights: int [B, V], 0 or more, in the order of `matches.video_ids`; no copy is made of int32 whose draws lie
+            side by side (Fortran order).
 
     Returns:
         float64 [B], fractions; NaN where a draw has no counted truth. Categories without one in a draw are left out
         of its mean.
     """
-    weights = np.ascontiguousarray(weights)
+    if len(weights) < LANES:
+        # Draws of nothing fill the registers.
+        filled = np.concatenate([weights, np.zeros((LANES - len(weights), weights.shape[1]), dtype=weights.dtype)])
+        return resample_ap(matches, filled)[: len(weights)]
+    by_video = np.ascontiguousarray(weights.T, dtype=np.int32)
     total, num_categories = np.zeros(len(weights)), np.zeros(len(weights), dtype=np.int64)
     for category in _categories(matches):
-        num_truths = weights @ category.num_truths
-        total += _category_ap(category, weights, num_truths)
+        num_truths = count_in_draws(by_video, category.num_truths)
+        total += _category_ap(category, by_video, num_truths)
         num_categories += num_truths > 0
     return np.divide(total, num_categories, out=np.full(len(weights), np.nan), where=num_categories > 0)
 
@@ -75,90 +79,44 @@ class _Category:
 def _categories(matches: StoredMatches) -> Iterator[_Category]:
     """Those with any counted truth."""
     place = {video_id: v for v, video_id in enumerate(matches.video_ids)}
-    for category_id in matches.category_ids:
-        records = [record for record in matches.records if record.category_id == category_id]
+    most = max(MAX_TRACKS)
+    of_category: dict[int, list[Matches]] = {category_id: [] for category_id in matches.category_ids}
+    for record in matches.records:
+        of_category[record.category_id].append(record)
+    for records in of_category.values():
         num_truths = np.zeros(len(place), dtype=np.int64)
         for record in records:
-            num_truths[place[record.video_id]] += record.counted[_ALL_AREAS].sum()
+            num_truths[place[record.video_id]] += np.count_nonzero(record.counted[_ALL_AREAS])
         if not num_truths.any():
             continue
-        most = max(MAX_TRACKS)
         scores = np.concatenate([record.scores[:most] for record in records])
         order = np.argsort(-scores, kind="stable")
-        videos = np.concatenate([np.full(len(record.scores[:most]), place[record.video_id]) for record in records])
+        places = [place[record.video_id] for record in records]
+        videos = np.repeat(places, [min(len(record.scores), most) for record in records])
         matched = np.concatenate([record.matched_truths[:, _ALL_AREAS, :most] for record in records], axis=1)
         ignored = np.concatenate([record.ignored[:, _ALL_AREAS, :most] for record in records], axis=1)
         is_right = (matched != UNMATCHED) & ~ignored
         yield _Category(videos[order], is_right[:, order], ignored[:, order], num_truths)
 
 
-def _category_ap(category: _Category, weights: NDArray[np.int64], num_truths: NDArray[np.int64]) -> NDArray[np.float64]:
+def _category_ap(
+    category: _Category, by_video: NDArray[np.int32], num_truths: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """AP float64 [B] of one category in each draw; 0 where the draw has no truth of it."""
-    sums = np.zeros(len(weights))
+    sums = np.zeros(len(num_truths))
+    reached, rows = find_reached(num_truths, RECALL_POINTS)
     # Crowds aside nothing is ignored, and one running sum serves all thresholds.
-    patterns, pattern_of = np.unique(category.is_ignored, axis=0, return_inverse=True)
-    for p, is_ignored in enumerate(patterns):
-        right = [np.flatnonzero(category.is_right[t]) for t in np.flatnonzero(pattern_of.ravel() == p)]
-        ends = np.cumsum([len(places) for places in right])
-        _add_precision(
-            weights, num_truths, category.videos, ~is_ignored, np.concatenate(right), ends, RECALL_POINTS, sums
-        )
+    for is_ignored, thresholds in _by_ignored(category.is_ignored):
+        is_right = category.is_right[thresholds]
+        right, ends = np.nonzero(is_right)[1], np.count_nonzero(is_right, axis=1).cumsum()
+        add_precision(by_video, num_truths, reached, rows, category.videos, ~is_ignored, right, ends, sums)
     return sums / (len(IOU_THRESHOLDS) * len(RECALL_POINTS))
 
 
-@njit(nogil=True, cache=True)
-def _add_precision(
-    weights: NDArray[np.int64],
-    num_truths: NDArray[np.int64],
-    videos: NDArray[np.int64],
-    is_counted: NDArray[np.bool_],
-    right: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    recall_points: NDArray[np.float64],
-    sums: NDArray[np.float64],
-) -> None:
-    """Add to each draw its precision at the recall points, summed over thresholds.
-
-    Args:
-        weights: [B, V].
-        num_truths: [B], of the draws.
-        videos: [N], of predictions by falling score.
-        is_counted: [N].
-        right: the places of right predictions, ascending, threshold after threshold.
-        ends: [T], where those of each threshold end.
-        recall_points: [R], ascending.
-        sums: [B], changed in place.
-    """
-    drawn, per_prediction = np.empty(len(videos), dtype=np.int64), np.empty(len(videos))
-    precision, reached = np.empty(len(right)), np.empty(len(right) + 1, dtype=np.int64)
-    points = np.empty(num_truths.max() + 1, dtype=np.int64)
-    for b in range(len(weights)):
-        if num_truths[b] == 0:
-            continue
-        # A recall point reads the envelope at the first right prediction that reaches it.
-        point = 0
-        for found in range(num_truths[b] + 1):
-            while point < len(recall_points) and recall_points[point] <= found / num_truths[b]:
-                point += 1
-            points[found] = point
-        num_so_far = 0
-        for n in range(len(videos)):
-            drawn[n] = weights[b, videos[n]]
-            num_so_far += drawn[n] * is_counted[n]
-            # The official smallest step above 1 keeps 0 / 0 at 0.
-            per_prediction[n] = 1 / (num_so_far + _SPACING)
-        total, first = 0.0, 0
-        for end in ends:
-            found = 0
-            for i in range(first, end):
-                found += drawn[right[i]]
-                precision[i] = found * per_prediction[right[i]]
-                reached[i] = points[min(found, num_truths[b])]
-            envelope = 0.0
-            for i in range(end - 1, first, -1):
-                envelope = max(envelope, precision[i])
-                total += envelope * (reached[i] - reached[i - 1])
-            if end > first:
-                total += max(envelope, precision[first]) * reached[first]
-            first = end
-        sums[b] += total
+def _by_ignored(is_ignored: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.bool_], list[int]]]:
+    """Each different row of bool [T, N], sorted, with the thresholds that have it."""
+    thresholds: dict[bytes, list[int]] = {}
+    for t, row in enumerate(is_ignored):
+        thresholds.setdefault(row.tobytes(), []).append(t)
+    for _, of_row in sorted(thresholds.items()):
+        yield is_ignored[of_row[0]], of_row

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from vistrials.structures.tracks import LARGE_PX, SMALL_PX
@@ -17,6 +18,8 @@ AREA_RANGES: dict[str, tuple[float, float]] = {
     "large": (float(LARGE_PX**2), 1e5**2),
 }
 """Bounds of a track's mean area in pixels, both inclusive: on a bound it belongs to two ranges; A of them."""
+
+_THRESHOLDS = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)
 
 UNMATCHED = -1
 """In place of a truth's index: the prediction found none."""
@@ -75,37 +78,67 @@ def match_tracks(
     Source: the official YouTube-VIS program. There a track of id 0 counts as not found; places are used here,
     so no id is special.
     """
-    num_predictions, num_truths = ious.shape
     counted = _within_ranges(truth_areas) & ~truth_is_crowd
-    thresholds = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)
-    matched = np.full((len(thresholds), len(AREA_RANGES), num_predictions), UNMATCHED, dtype=np.int64)
-    free = np.ones((len(thresholds), len(AREA_RANGES), num_truths), dtype=bool)
-    for d in np.flatnonzero((ious >= thresholds[0]).any(axis=1)):
-        candidates = free & (ious[d] >= thresholds[:, None, None])
-        best_counted = _last_best(ious[d], candidates & counted)
-        best_ignored = _last_best(ious[d], candidates & ~counted)
-        best = np.where(best_counted != UNMATCHED, best_counted, best_ignored)
-        matched[:, :, d] = best
-        taken = best[:, :, None] == np.arange(num_truths)
-        free &= ~taken | truth_is_crowd
-    is_unmatched = matched == UNMATCHED
-    if num_truths:
-        # UNMATCHED reads the last truth here, which the first operand masks out.
-        took_counted = counted[np.arange(len(AREA_RANGES))[:, None], matched]
-    else:
-        took_counted = np.zeros_like(is_unmatched)
-    ignored = np.where(is_unmatched, ~_within_ranges(prediction_areas), ~took_counted)
+    matched, ignored = match_in_ranges(ious, _within_ranges(prediction_areas), counted, truth_is_crowd)
     return matched, ignored, counted
+
+
+def match_in_ranges(
+    ious: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+    truth_is_crowd: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Match as `match_tracks`, in ranges of any kind, A of them.
+
+    Args:
+        ious: float64 [D, G], predictions by falling score.
+        inside: bool [A, D], predictions that count even if they find nothing.
+        counted: bool [A, G], truths that are to be found.
+        truth_is_crowd: bool [G].
+
+    Returns:
+        matched_truths int64 [T, A, D] (UNMATCHED for none), ignored bool [T, A, D].
+    """
+    shape = (len(_THRESHOLDS), *inside.shape)
+    matched, ignored = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.bool_)
+    _match(np.ascontiguousarray(ious), _THRESHOLDS, inside, counted, truth_is_crowd, matched, ignored)
+    return matched, ignored
+
+
+@njit(nogil=True, cache=True)
+def _match(
+    ious: NDArray[np.float64],
+    thresholds: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+    is_crowd: NDArray[np.bool_],
+    matched: NDArray[np.int64],
+    ignored: NDArray[np.bool_],
+) -> None:
+    """Fill the last two; the others as in `match_in_ranges`."""
+    num_predictions, num_truths = ious.shape
+    for t in range(len(thresholds)):
+        for a in range(len(counted)):
+            is_free = np.ones(num_truths, dtype=np.bool_)
+            for d in range(num_predictions):
+                best = UNMATCHED
+                for g in range(num_truths):
+                    if not is_free[g] or ious[d, g] < thresholds[t]:
+                        continue
+                    if best != UNMATCHED and counted[a, g] == counted[a, best]:
+                        is_better = ious[d, g] >= ious[d, best]
+                    else:
+                        is_better = best == UNMATCHED or counted[a, g]
+                    if is_better:
+                        best = g
+                matched[t, a, d] = best
+                ignored[t, a, d] = not inside[a, d] if best == UNMATCHED else not counted[a, best]
+                if best != UNMATCHED:
+                    is_free[best] = is_crowd[best]
 
 
 def _within_ranges(areas: NDArray[np.float64]) -> NDArray[np.bool_]:
     """bool [A, N]."""
     bounds = np.array(list(AREA_RANGES.values()))
     return (areas >= bounds[:, :1]) & (areas <= bounds[:, 1:])
-
-
-def _last_best(ious: NDArray[np.float64], candidates: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Place of the candidates' highest IoU along the last axis, of equals the last; UNMATCHED for none."""
-    reversed_ious = np.where(candidates, ious, -1.0)[..., ::-1]
-    best = ious.shape[-1] - 1 - reversed_ious.argmax(axis=-1)
-    return np.where(candidates.any(axis=-1), best, UNMATCHED)

@@ -108,9 +108,11 @@ def compute_superiority(runs: Sequence[RunDraws], base: Sequence[RunDraws]) -> f
 
 
 @lru_cache(maxsize=1)
-def _weights(num_videos: int, num_draws: int) -> NDArray[np.int64]:
-    """Of all videos once, then of the draws, int64 [1 + B, V]: the same for hundreds of runs on one split."""
+def _weights(num_videos: int, num_draws: int) -> NDArray[np.int32]:
+    """Of all videos once, then of the draws, int32 [1 + B, V]: the same for hundreds of runs on one split."""
     weights = np.concatenate([np.ones((1, num_videos), dtype=np.int64), draw_videos(num_videos, num_draws)])
+    # As `resample_ap` reads them, so that it makes no copy for each run.
+    weights = np.asfortranarray(weights, dtype=np.int32)
     weights.flags.writeable = False
     return weights
 

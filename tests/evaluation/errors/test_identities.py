@@ -1,9 +1,11 @@
 """Identity switches and fragmentations, drawn by hand."""
 
+import numpy as np
 import pytest
 
 from tests.evaluation.drawn import A, B, along, at, scene, tracks_of
-from vistrials.evaluation.errors.identities import IdentityCounts, count_identities
+from vistrials.evaluation.errors.identities import IdentityCounts, count_identities, pair_by_falling_iou
+from vistrials.evaluation.matching import UNMATCHED
 
 EVERYWHERE = range(10)
 
@@ -57,3 +59,34 @@ def test_another_category_does_not_take_over():
 
 def test_nothing_to_count():
     assert count_identities([]) == IdentityCounts(0, 0)
+
+
+def test_pairs_are_one_to_one_those_of_before_first_then_by_falling_iou():
+    ious, everything = np.array([[0.9, 0.8], [0.7, 0.6]]), np.ones((2, 2), dtype=bool)
+    nothing = np.full(2, UNMATCHED)
+    assert pair_by_falling_iou(ious, everything, nothing).tolist() == [0, 1]
+    assert pair_by_falling_iou(ious, everything, np.array([UNMATCHED, 0])).tolist() == [1, 0]
+    assert pair_by_falling_iou(ious, np.array([[True, False], [True, False]]), nothing).tolist() == [0, UNMATCHED]
+
+
+def pair_plainly(ious, candidates, before):
+    """As `pair_by_falling_iou`, all pairs sorted."""
+    pairs = [(before[g] != d, -ious[d, g], d, g) for d, g in zip(*np.nonzero(candidates), strict=True)]
+    now = np.full(ious.shape[1], UNMATCHED)
+    for _, _, d, g in sorted(pairs):
+        if now[g] == UNMATCHED and d not in now:
+            now[g] = d
+    return now
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_pairs_are_those_of_a_sorted_list(seed):
+    rng = np.random.default_rng(seed)
+    D, G = rng.integers(1, 7, size=2)
+    before = np.full(G, UNMATCHED)
+    for _ in range(5):
+        # Few values, so that many tie.
+        ious, candidates = rng.integers(1, 4, size=(D, G)) / 4, rng.random((D, G)) < 0.7
+        now = pair_by_falling_iou(ious, candidates, before)
+        assert np.array_equal(now, pair_plainly(ious, candidates, before))
+        before = now

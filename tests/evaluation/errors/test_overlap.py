@@ -7,7 +7,7 @@ import pytest
 
 from tests.evaluation.building import ground_truth, prediction, strip, truth
 from tests.evaluation.drawn import A, along, random_scenes, scene, tracks_of
-from vistrials.evaluation.errors.overlap import match_video, pair_by_falling_iou
+from vistrials.evaluation.errors.overlap import match_video
 from vistrials.evaluation.frame_overlap import frame_overlaps
 from vistrials.evaluation.matching import UNMATCHED
 from vistrials.evaluation.track_iou import decode_tracks, track_iou
@@ -97,11 +97,3 @@ def test_videos_come_by_id_and_predictions_by_score_ties_in_file_order():
     assert (first.video_id, second.video_id) == (1, 2)
     assert first.areas.tolist() == [[2], [1], [3]]
     assert second.intersections.shape == (0, 0, 0)
-
-
-def test_pairs_are_one_to_one_preferred_first_then_by_falling_iou():
-    ious = np.array([[0.9, 0.8], [0.7, 0.6]])
-    everything = np.ones((2, 2), dtype=bool)
-    assert pair_by_falling_iou(ious, everything) == [(0, 0), (1, 1)]
-    assert pair_by_falling_iou(ious, everything, np.array([[False, True], [False, False]])) == [(0, 1), (1, 0)]
-    assert pair_by_falling_iou(ious, np.array([[True, False], [True, False]])) == [(0, 0)]

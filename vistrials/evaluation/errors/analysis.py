@@ -119,7 +119,6 @@ def diagnose(ground_truth: Any, predictions: Any) -> Diagnosis:
     videos = read_videos(truth, predictions)
     ids, names = list(truth.category_names), truth.category_names
     errors = find_errors(videos)
-    relabelled = [perfect_categories(video) for video in videos]
     return Diagnosis(
         num_videos=len(videos),
         num_tracks=len(truth.tracks),
@@ -127,11 +126,7 @@ def diagnose(ground_truth: Any, predictions: Any) -> Diagnosis:
         score=score_videos(videos, ids),
         errors=_by_kind(errors, ids),
         temporal=_by_cause(errors, ids),
-        ladders={
-            "perfect categories": score_videos(relabelled, ids),
-            "perfect identities": score_videos([perfect_identities(video) for video in videos], ids),
-            "both": score_videos([perfect_identities(video) for video in relabelled], ids),
-        },
+        ladders=_score_ladders(videos, ids),
         frames=count_fates(videos),
         by_length=score_by_length(videos, ids),
         by_size=score_by_size(videos, ids),
@@ -143,6 +138,17 @@ def diagnose(ground_truth: Any, predictions: Any) -> Diagnosis:
         identities=count_identities(videos),
         warnings=_warnings(truth, videos),
     )
+
+
+def _score_ladders(videos: Sequence[VideoTracks], category_ids: Sequence[int]) -> dict[str, Score]:
+    relabelled = [perfect_categories(video) for video in videos]
+    linked = [perfect_identities(video) for video in videos]
+    both = [
+        own if changed is video else perfect_identities(changed)
+        for video, own, changed in zip(videos, linked, relabelled, strict=True)
+    ]
+    ladders = {"perfect categories": relabelled, "perfect identities": linked, "both": both}
+    return {name: score_videos(changed, category_ids) for name, changed in ladders.items()}
 
 
 def _warnings(truth: GroundTruth, videos: Sequence[VideoTracks]) -> tuple[str, ...]:

@@ -92,7 +92,9 @@ def score_videos(
     """
     videos = list(videos)
     flags = inside or [(None, None)] * len(videos)
-    matches = [match_video(video, *of_video) for video, of_video in zip(videos, flags, strict=True)]
+    looked_at = [pair for pair in zip(videos, flags, strict=True) if not _is_outside(*pair[1])]
+    videos = [video for video, _ in looked_at]
+    matches = [match_video(video, *of_video) for video, of_video in looked_at]
     ids = np.array(category_ids, dtype=np.int64)
     truth_categories = concatenate(
         [video.truth_categories[counted] for video, (_, _, counted) in zip(videos, matches, strict=True)], np.int64
@@ -112,6 +114,11 @@ def score_videos(
         counted=num_truths > 0,
     )
     return Score.of(compute_ap(ranking))
+
+
+def _is_outside(predictions: Bools | None, truths: Bools | None) -> bool:
+    """Whether nothing of a video is looked at, so that all its predictions would be ignored."""
+    return predictions is not None and truths is not None and not predictions.any() and not truths.any()
 
 
 def concatenate(parts: Sequence[NDArray[Any]], dtype: type[np.generic], empty: tuple[int, ...] = (0,)) -> NDArray[Any]:

@@ -3,9 +3,10 @@
 from enum import IntEnum
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from vistrials.evaluation.errors.overlap import VideoTracks
+from vistrials.evaluation.errors.overlap import Bools, Floats, Ints, VideoTracks
 
 ON_IOU = 0.1
 """IoU in a frame above which a predicted mask is on its true object."""
@@ -48,25 +49,40 @@ def frame_fates(video: VideoTracks, d: int, g: int) -> NDArray[np.int8]:
     Returns:
         `Fate` by number, int8 [F]. A pair that is on in no frame starts late in all of them.
     """
-    is_on = video.frame_ious[d, g] > ON_IOU
+    return _fates(video.frame_ious, video.covers, video.num_covering, video.unions, video.truth_areas, d, g)
+
+
+@njit(nogil=True, cache=True)
+def _fates(
+    frame_ious: Floats, covers: Bools, num_covering: Ints, unions: Ints, truth_areas: Ints, d: int, g: int
+) -> NDArray[np.int8]:
+    """As `frame_fates`; the arrays as in `VideoTracks`."""
+    is_on = frame_ious[d, g] > ON_IOU
     on_frames = np.flatnonzero(is_on)
-    num_frames = len(is_on)
-    first, last = (on_frames[0], on_frames[-1]) if len(on_frames) else (num_frames, num_frames)
-    covered_by_another = video.num_covering[g] - video.covers[d, g] > 0
-    alone_on_another = (video.covers[d] & (video.num_covering == 1)).any(axis=0)
-    frames = np.arange(num_frames)
-    return np.select(
-        [
-            video.unions[d, g] == 0,
-            is_on,
-            covered_by_another | alone_on_another,
-            video.truth_areas[g] == 0,
-            frames < first,
-            frames > last,
-        ],
-        [Fate.NEITHER, Fate.ON, Fate.IDENTITY, Fate.LEAK, Fate.LATE_START, Fate.EARLY_END],
-        Fate.GAP,
-    ).astype(np.int8)
+    num_truths, num_frames = truth_areas.shape
+    first, last = num_frames, num_frames
+    if len(on_frames):
+        first, last = on_frames[0], on_frames[-1]
+    fates = np.empty(num_frames, dtype=np.int8)
+    for frame in range(num_frames):
+        is_elsewhere = num_covering[g, frame] > covers[d, g, frame]
+        for other in range(num_truths):
+            is_elsewhere |= covers[d, other, frame] and num_covering[other, frame] == 1
+        if unions[d, g, frame] == 0:
+            fates[frame] = Fate.NEITHER
+        elif is_on[frame]:
+            fates[frame] = Fate.ON
+        elif is_elsewhere:
+            fates[frame] = Fate.IDENTITY
+        elif truth_areas[g, frame] == 0:
+            fates[frame] = Fate.LEAK
+        elif frame < first:
+            fates[frame] = Fate.LATE_START
+        elif frame > last:
+            fates[frame] = Fate.EARLY_END
+        else:
+            fates[frame] = Fate.GAP
+    return fates
 
 
 def is_spatial(fates: NDArray[np.int8]) -> bool:

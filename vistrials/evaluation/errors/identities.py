@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
-from vistrials.evaluation.errors.overlap import VideoTracks, pair_by_falling_iou
+from vistrials.evaluation.errors.overlap import Bools, Floats, Ints, VideoTracks
 from vistrials.evaluation.matching import UNMATCHED
 
 
@@ -32,25 +33,64 @@ def count_identities(videos: Iterable[VideoTracks]) -> IdentityCounts:
     Source: the CLEAR MOT metrics (Bernardin and Stiefelhagen, 2008), with mask IoU for distance and pairing by
     falling IoU for the assignment of least total distance.
     """
-    counts = [_count(video) for video in videos]
+    counts = [_count_in(video) for video in videos]
     return IdentityCounts(sum(switches for switches, _ in counts), sum(breaks for _, breaks in counts))
 
 
-def _count(video: VideoTracks) -> tuple[int, int]:
-    D, G, F = video.intersections.shape
+def _count_in(video: VideoTracks) -> tuple[int, int]:
+    if not video.intersections.size:
+        return 0, 0
     candidates = video.covers & (video.categories[:, None] == video.truth_categories)[..., None]
-    before, last = np.full(G, UNMATCHED), np.full(G, UNMATCHED)
-    is_interrupted = np.zeros(G, dtype=bool)
-    switches = fragmentations = 0
-    for frame in range(F):
-        were_pairs = np.arange(D)[:, None] == before
-        now = np.full(G, UNMATCHED)
-        for d, g in pair_by_falling_iou(video.frame_ious[..., frame], candidates[..., frame], were_pairs):
+    switches, fragmentations = _count(video.frame_ious, candidates, video.truth_areas > 0)
+    return switches, fragmentations
+
+
+@njit(nogil=True, cache=True)
+def pair_by_falling_iou(ious: Floats, candidates: Bools, before: Ints) -> Ints:
+    """Pair predictions and truths of one frame, each at most once: pairs of before first, then by falling IoU.
+
+    Args:
+        ious: float64 [D, G].
+        candidates: bool [D, G], pairs that may be.
+        before: int64 [G], the prediction that each truth was paired with in the frame before, or UNMATCHED.
+
+    Returns:
+        int64 [G], the prediction of each truth, or UNMATCHED; of equal pairs the first prediction's goes first.
+    """
+    num_predictions, num_truths = ious.shape
+    now, is_taken = np.full(num_truths, UNMATCHED), np.zeros(num_predictions, dtype=np.bool_)
+    for g in range(num_truths):
+        if before[g] != UNMATCHED and candidates[before[g], g]:
+            now[g] = before[g]
+            is_taken[before[g]] = True
+    ds, gs = np.nonzero(candidates)
+    falling = np.empty(len(ds))
+    for place in range(len(ds)):
+        falling[place] = -ious[ds[place], gs[place]]
+    for place in np.argsort(falling, kind="mergesort"):
+        d, g = ds[place], gs[place]
+        if now[g] == UNMATCHED and not is_taken[d]:
             now[g] = d
-        is_covered, was_covered = now != UNMATCHED, last != UNMATCHED
-        switches += int((is_covered & was_covered & (now != last)).sum())
-        fragmentations += int((is_covered & is_interrupted).sum())
-        is_present = video.truth_areas[:, frame] > 0
-        is_interrupted = np.where(is_present, was_covered & ~is_covered, is_interrupted)
-        before, last = now, np.where(is_covered, now, last)
+            is_taken[d] = True
+    return now
+
+
+@njit(nogil=True, cache=True)
+def _count(ious: Floats, candidates: Bools, is_present: Bools) -> tuple[int, int]:
+    """Switches and fragmentations; float64 and bool [D, G, F], and bool [G, F]."""
+    _, num_truths, num_frames = ious.shape
+    before, last = np.full(num_truths, UNMATCHED), np.full(num_truths, UNMATCHED)
+    is_interrupted = np.zeros(num_truths, dtype=np.bool_)
+    switches, fragmentations = 0, 0
+    for frame in range(num_frames):
+        now = pair_by_falling_iou(ious[..., frame], candidates[..., frame], before)
+        for g in range(num_truths):
+            is_covered, was_covered = now[g] != UNMATCHED, last[g] != UNMATCHED
+            switches += is_covered and was_covered and now[g] != last[g]
+            fragmentations += is_covered and is_interrupted[g]
+            if is_present[g, frame]:
+                is_interrupted[g] = was_covered and not is_covered
+            if is_covered:
+                last[g] = now[g]
+        before = now
     return switches, fragmentations

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,22 +77,56 @@ def find_errors(videos: Sequence[VideoTracks]) -> Errors:
     Source: TIDE (arXiv 2008.08115), section 2, for the kinds; TIVE (arXiv 2210.08856) for tracks. TIDE fixes t at
     .5; here it moves with the threshold of AP, and .1 stays.
     """
-    parts = [_find_in_video(video) for video in videos]
-    first_truths = np.cumsum([0, *(len(part.truth_categories) for part in parts)])
+    parts = [_look_at(video) for video in videos]
     T = len(IOU_THRESHOLDS)
-    targets = [
-        np.where(part.targets == UNMATCHED, UNMATCHED, part.targets + first)
-        for part, first in zip(parts, first_truths[:-1], strict=True)
-    ]
+    first_truths = np.cumsum([0, *(len(part.is_counted) for part in parts)]).tolist()[:-1]
+
+    def truths(name: str, empty: tuple[int, ...] = (0,)) -> Ints:
+        """Of all videos the places of truths, among those of all videos."""
+        places = [getattr(part, name) for part in parts]
+        numbered = [
+            np.where(own == UNMATCHED, UNMATCHED, own + first) for own, first in zip(places, first_truths, strict=True)
+        ]
+        return concatenate(numbered, np.int64, empty)
+
+    def joined(name: str, dtype: type[np.generic], empty: tuple[int, ...] = (0,)) -> NDArray[Any]:
+        return concatenate([getattr(part, name) for part in parts], dtype, empty)
+
+    matched, ignored = truths("matched", (T, 0)), joined("ignored", np.bool_, (T, 0))
+    own_truth, own_iou = truths("own_truth"), joined("own_iou", np.float64)
+    other_truth, other_iou = truths("other_truth"), joined("other_iou", np.float64)
+    localisation, is_counted = joined("localisation", np.int8), joined("is_counted", np.bool_)
+    kinds, targets = np.empty(matched.shape, dtype=np.int8), np.empty(matched.shape, dtype=np.int64)
+    is_aimed_at = np.zeros((T, len(is_counted)), dtype=bool)
+    for t, threshold in enumerate(IOU_THRESHOLDS):
+        kinds[t] = np.select(
+            [
+                ignored[t],
+                matched[t] != UNMATCHED,
+                own_iou >= threshold,
+                own_iou >= BACKGROUND_IOU,
+                other_iou >= threshold,
+                other_iou >= BACKGROUND_IOU,
+            ],
+            [Kind.IGNORED, Kind.RIGHT, Kind.DUPLICATE, localisation, Kind.CLASSIFICATION, Kind.BOTH],
+            Kind.BACKGROUND,
+        )
+        is_localisation = (kinds[t] == Kind.SPATIAL) | (kinds[t] == Kind.TEMPORAL)
+        targets[t] = np.select(
+            [kinds[t] == Kind.RIGHT, is_localisation, kinds[t] == Kind.CLASSIFICATION],
+            [matched[t], own_truth, other_truth],
+            UNMATCHED,
+        )
+        is_aimed_at[t, targets[t, targets[t] != UNMATCHED]] = True
     return Errors(
-        scores=concatenate([part.scores for part in parts], np.float64),
-        categories=concatenate([part.categories for part in parts], np.int64),
-        kinds=concatenate([part.kinds for part in parts], np.int8, (T, 0)),
-        targets=concatenate(targets, np.int64, (T, 0)),
-        causes=concatenate([part.causes for part in parts], np.int8),
-        truth_categories=concatenate([part.truth_categories for part in parts], np.int64),
-        is_counted=concatenate([part.is_counted for part in parts], np.bool_),
-        is_missed=concatenate([part.is_missed for part in parts], np.bool_, (T, 0)),
+        scores=concatenate([video.scores for video in videos], np.float64),
+        categories=concatenate([video.categories for video in videos], np.int64),
+        kinds=kinds,
+        targets=targets,
+        causes=joined("causes", np.int8),
+        truth_categories=concatenate([video.truth_categories for video in videos], np.int64),
+        is_counted=is_counted,
+        is_missed=is_counted & ~is_aimed_at,
     )
 
 
@@ -112,42 +147,36 @@ def best_truths(ious: Floats, candidates: Bools) -> tuple[Ints, Floats]:
     return np.where(has_any, places, UNMATCHED), np.where(has_any, ious[np.arange(len(ious)), places], 0.0)
 
 
-def _find_in_video(video: VideoTracks) -> Errors:
+@dataclass(frozen=True, eq=False)
+class _Looks:
+    """What the kinds of one video's D predictions follow from; truths by their place among its own G.
+
+    Attributes:
+        matched, ignored: as of `match_video`, [T, D].
+        is_counted: bool [G].
+        own_truth, own_iou: the best truth of the own category, [D], as of `best_truths`.
+        other_truth, other_iou: the best of another category.
+        localisation: int8 [D], `Kind` by number of those that can be localisation errors.
+        causes: int8 [D], as in `Errors`.
+    """
+
+    matched: Ints
+    ignored: Bools
+    is_counted: Bools
+    own_truth: Ints
+    own_iou: Floats
+    other_truth: Ints
+    other_iou: Floats
+    localisation: NDArray[np.int8]
+    causes: NDArray[np.int8]
+
+
+def _look_at(video: VideoTracks) -> _Looks:
     matched, ignored, counted = match_video(video)
     is_own = video.categories[:, None] == video.truth_categories
-    own_truth, own_iou = best_truths(video.ious, is_own & counted)
-    other_truth, other_iou = best_truths(video.ious, ~is_own & counted)
-    localisation, causes = _localisation_errors(video, own_truth, own_iou)
-    t = IOU_THRESHOLDS[:, None]
-    kinds = np.select(
-        [
-            ignored,
-            matched != UNMATCHED,
-            own_iou >= t,
-            own_iou >= BACKGROUND_IOU,
-            other_iou >= t,
-            other_iou >= BACKGROUND_IOU,
-        ],
-        [Kind.IGNORED, Kind.RIGHT, Kind.DUPLICATE, localisation, Kind.CLASSIFICATION, Kind.BOTH],
-        Kind.BACKGROUND,
-    ).astype(np.int8)
-    is_localisation = (kinds == Kind.SPATIAL) | (kinds == Kind.TEMPORAL)
-    targets = np.select(
-        [kinds == Kind.RIGHT, is_localisation, kinds == Kind.CLASSIFICATION],
-        [matched, own_truth, other_truth],
-        UNMATCHED,
-    )
-    is_aimed_at = (targets[..., None] == np.arange(len(counted))).any(axis=1)
-    return Errors(
-        scores=video.scores,
-        categories=video.categories,
-        kinds=kinds,
-        targets=targets,
-        causes=causes,
-        truth_categories=video.truth_categories,
-        is_counted=counted,
-        is_missed=counted & ~is_aimed_at,
-    )
+    own = best_truths(video.ious, is_own & counted)
+    other = best_truths(video.ious, ~is_own & counted)
+    return _Looks(matched, ignored, counted, *own, *other, *_localisation_errors(video, *own))
 
 
 def _localisation_errors(video: VideoTracks, truths: Ints, ious: Floats) -> tuple[NDArray[np.int8], NDArray[np.int8]]:

@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+from numba import njit
 
 from vistrials.evaluation.errors.causes import ON_IOU
 from vistrials.evaluation.errors.kinds import BACKGROUND_IOU, best_truths
-from vistrials.evaluation.errors.overlap import COVER_IOU, Bools, Ints, VideoTracks
+from vistrials.evaluation.errors.overlap import COVER_IOU, Bools, Floats, Ints, VideoTracks
 from vistrials.evaluation.matching import UNMATCHED
 
 
@@ -16,7 +17,8 @@ def perfect_categories(video: VideoTracks) -> VideoTracks:
     overlaps = ious >= BACKGROUND_IOU
     categories = video.categories.copy()
     categories[overlaps] = video.truth_categories[truths[overlaps]]
-    return replace(video, categories=categories)
+    # The same video where nothing changes, of which all is known that has been looked at.
+    return video if np.array_equal(categories, video.categories) else replace(video, categories=categories)
 
 
 def perfect_identities(video: VideoTracks) -> VideoTracks:
@@ -56,26 +58,57 @@ def _link(video: VideoTracks, category: np.int64) -> Ints:
     """New tracks of one category: the predicted track that each mask comes from, int64 [tracks, F], or UNMATCHED."""
     members = np.flatnonzero(video.categories == category)
     truths = np.flatnonzero((video.truth_categories == category) & ~video.is_crowd)
-    is_left: Bools = video.areas[members] > 0
-    places = np.arange(len(members))
-    of_truth = np.full((len(truths), is_left.shape[1]), UNMATCHED)
-    if len(truths):
-        own_pairs = np.ix_(members, truths)
-        ious = video.frame_ious[own_pairs]
-        lies_on = (ious > ON_IOU) & (ious.argmax(axis=1)[:, None] == np.arange(len(truths))[:, None])
-        track_ious = video.ious[own_pairs]
-        own, own_ious = best_truths(track_ious.T, np.ones(track_ious.T.shape, dtype=bool))
-        is_own = (own == places[:, None]) & (own_ious >= BACKGROUND_IOU)
-        # Lower goes first. Predictions come by falling score.
-        by_score, nobody = 1 + places[:, None, None], len(members) + 1
-        turns = np.where(lies_on & is_own[..., None], 0, np.where(lies_on & (ious >= COVER_IOU), by_score, nobody))
-        of_truth = np.where(turns.min(axis=0) < nobody, turns.argmin(axis=0), UNMATCHED)
-        is_left &= ~(of_truth == by_score - 1).any(axis=1)
-        for d in np.flatnonzero(is_own.any(axis=1)).tolist():
-            home = of_truth[np.where(is_own[d], track_ious[d], -1.0).argmax()]
-            goes_along = is_left[d] & (home == UNMATCHED)
-            home[goes_along] = d
-            is_left[d, goes_along] = False
-    tracks = np.concatenate([of_truth, np.where(is_left, places[:, None], UNMATCHED)])
-    tracks = tracks[(tracks != UNMATCHED).any(axis=1)]
-    return np.where(tracks == UNMATCHED, UNMATCHED, members[tracks])
+    tracks = link_masks(members, truths, video.frame_ious, video.ious, video.areas > 0)
+    return tracks[(tracks != UNMATCHED).any(axis=1)]
+
+
+@njit(nogil=True, cache=True)
+def link_masks(members: Ints, truths: Ints, frame_ious: Floats, ious: Floats, exists: Bools) -> Ints:
+    """Give the masks of M predictions to K truths as `perfect_identities` says.
+
+    Args:
+        members: int64 [M], places of the predictions, by falling score.
+        truths: int64 [K], places of the truths.
+        frame_ious: float64 [D, G, F].
+        ious: float64 [D, G], of whole tracks.
+        exists: bool [D, F], the predicted masks.
+
+    Returns:
+        int64 [K + M, F], the predicted track that each mask comes from, or UNMATCHED: of the truths, then what stays
+        behind of each prediction.
+    """
+    K, F = len(truths), exists.shape[1]
+    tracks = np.full((K + len(members), F), UNMATCHED)
+    is_left = exists.copy()
+    own = np.full(K, UNMATCHED)
+    for k in range(K):
+        # Of equals the last, as in matching.
+        for d in members:
+            if ious[d, truths[k]] >= BACKGROUND_IOU and (
+                own[k] == UNMATCHED or ious[d, truths[k]] >= ious[own[k], truths[k]]
+            ):
+                own[k] = d
+    for f in range(F):
+        for d in members:
+            on = -1
+            for k in range(K):
+                if frame_ious[d, truths[k], f] > (ON_IOU if on < 0 else frame_ious[d, truths[on], f]):
+                    on = k
+            if on < 0:
+                continue
+            covers = tracks[on, f] == UNMATCHED and frame_ious[d, truths[on], f] >= COVER_IOU
+            if own[on] == d or covers:
+                tracks[on, f] = d
+        for k in range(K):
+            if tracks[k, f] != UNMATCHED:
+                is_left[tracks[k, f], f] = False
+    for m in range(len(members)):
+        d, home = members[m], -1
+        for k in range(K):
+            if own[k] == d and (home < 0 or ious[d, truths[k]] > ious[d, truths[home]]):
+                home = k
+        for f in range(F):
+            if is_left[d, f]:
+                row = home if home >= 0 and tracks[home, f] == UNMATCHED else K + m
+                tracks[row, f] = d
+    return tracks

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vistrials.evaluation.average_precision import MAX_TRACKS
 from vistrials.evaluation.frame_overlap import by_frame, frame_overlaps, ratio
-from vistrials.evaluation.matching import AREA_RANGES, match_tracks
+from vistrials.evaluation.matching import match_in_ranges
 from vistrials.evaluation.oddities import FOUND_IOU, VideoSummary, summarise_video
 from vistrials.evaluation.reading import (
     GroundTruth,
@@ -27,8 +27,6 @@ from vistrials.evaluation.reading import (
 
 COVER_IOU = 0.5
 """IoU in a frame from which a predicted mask covers a true one, as in multi-object tracking."""
-
-_ALL_AREAS = list(AREA_RANGES).index("all")
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -76,6 +74,19 @@ class VideoTracks:
         return ratio(self.intersections.sum(axis=2), self.unions.sum(axis=2))
 
     @cached_property
+    def is_looked_at(self) -> Bools:
+        """Whether a prediction is among the 100 best of its category, bool [D]."""
+        if len(self.categories) <= max(MAX_TRACKS):
+            return np.ones(len(self.categories), dtype=bool)
+        return np.tril(self.categories[:, None] == self.categories).sum(axis=1) <= max(MAX_TRACKS)
+
+    @cached_property
+    def own_ious(self) -> Floats:
+        """`ious` within a category, float64 [D, G]; 0 elsewhere, and for predictions that are not looked at."""
+        can_match = (self.categories[:, None] == self.truth_categories) & self.is_looked_at[:, None]
+        return np.where(can_match, self.ious, 0.0)
+
+    @cached_property
     def covers(self) -> Bools:
         """Whether the predicted mask covers the true one, bool [D, G, F]; crowds are not covered."""
         return (self.frame_ious >= COVER_IOU) & ~self.is_crowd[:, None]
@@ -121,45 +132,11 @@ def match_video(
         The place of the truth that each prediction takes, int64 [T, D] (UNMATCHED for none); which
         predictions are neither right nor wrong, bool [T, D]; and which truths count, bool [G].
     """
-    inside = np.ones(len(video.scores), dtype=bool) if inside is None else inside
-    truth_inside = np.ones(len(video.is_crowd), dtype=bool) if truth_inside is None else truth_inside
-    is_same: Bools = video.categories[:, None] == video.categories
-    is_looked_at = np.tril(is_same).sum(axis=1) <= max(MAX_TRACKS)
-    can_match = (video.categories[:, None] == video.truth_categories) & is_looked_at[:, None]
-    matched, ignored, counted = match_tracks(
-        # Without overlap categories do not meet, so that one matching serves all of them.
-        np.where(can_match, video.ious, 0.0),
-        # No area is too small for the range of all areas, and infinity is outside it.
-        prediction_areas=np.where(inside & is_looked_at, 0.0, np.inf),
-        truth_areas=np.where(truth_inside, 0.0, np.inf),
-        truth_is_crowd=video.is_crowd,
-    )
-    return matched[:, _ALL_AREAS], ignored[:, _ALL_AREAS], counted[_ALL_AREAS]
-
-
-def pair_by_falling_iou(ious: Floats, candidates: Bools, preferred: Bools | None = None) -> list[tuple[int, int]]:
-    """Pair predictions and truths of one frame, each at most once: preferred pairs first, then by falling IoU.
-
-    Args:
-        ious: float64 [D, G].
-        candidates: bool [D, G], pairs that may be.
-        preferred: bool [D, G], pairs that go before others.
-
-    Returns:
-        Places of prediction and truth; of equal pairs the first prediction's goes first.
-    """
-    d_places, g_places = np.nonzero(candidates)
-    own_ious = ious[d_places, g_places]
-    is_other = np.zeros(len(own_ious)) if preferred is None else ~preferred[d_places, g_places]
-    taken_d, taken_g = set[int](), set[int]()
-    pairs = []
-    for place in np.lexsort((-own_ious, is_other)):
-        d, g = int(d_places[place]), int(g_places[place])
-        if d not in taken_d and g not in taken_g:
-            taken_d.add(d)
-            taken_g.add(g)
-            pairs.append((d, g))
-    return pairs
+    counted = ~video.is_crowd if truth_inside is None else truth_inside & ~video.is_crowd
+    is_looked_at = video.is_looked_at if inside is None else video.is_looked_at & inside
+    # Without overlap categories do not meet, so that one matching serves all of them.
+    matched, ignored = match_in_ranges(video.own_ious, is_looked_at[None], counted[None], video.is_crowd)
+    return matched[:, 0], ignored[:, 0], counted
 
 
 def _read_video(
