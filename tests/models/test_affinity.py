@@ -154,6 +154,39 @@ def test_mass_from_nearby_is_that_of_the_whole_matrix(
             assert torch.allclose(ours, theirs, rtol=0, atol=1e-12)
 
 
+LEFT_OUT = {"nothing": {}, "outside a window": {"window_cells": 1}, "all but three": {"top_k": 3}}
+
+
+@pytest.mark.parametrize("entries", [1, 200, 10**9], ids=["row by row", "two rows", "at once"])
+@pytest.mark.parametrize("left_out", LEFT_OUT.values(), ids=LEFT_OUT)
+def test_mass_in_training_and_its_gradients_are_those_of_the_whole_matrix(
+    monkeypatch: pytest.MonkeyPatch, entries: int, left_out: dict
+) -> None:
+    monkeypatch.setattr(affinity_module, "_ENTRIES_AT_ONCE", entries)
+    torch.manual_seed(0)
+    inside = (torch.rand(3, 20) < 0.4).double()
+    features = torch.randn(2, 4, 5, 4, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(3, 20, dtype=torch.float64)
+    head = weighted("per_category", init="random").double()
+    head.weight = torch.nn.Parameter(torch.randn(2, 4, 4, dtype=torch.float64))
+    head.spec = head.spec.model_copy(update=left_out)
+    found = head.mass(*features, inside, label=2)
+    expected = inside @ head(*features, label=2)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-12)
+    gradients = (torch.autograd.grad(mass, (features, head.weight), upstream) for mass in (found, expected))
+    for ours, theirs in zip(*gradients, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-12) and theirs.abs().max() > 0
+
+
+def test_mass_in_training_keeps_no_matrix_of_all_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(affinity_module, "_ENTRIES_AT_ONCE", 200)
+    kept: list[int] = []
+    features = torch.randn(2, 4, 5, 4, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        plain().mass(*features, torch.ones(3, 20))
+    assert kept and max(kept) < 20 * 20
+
+
 def test_mass_from_far_away_counts_less_after_the_softmax() -> None:
     key = reference = torch.zeros(1, 1, 3)  # affinity 1/3 everywhere
     inside = torch.tensor([[1.0, 0.0, 0.0]])

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+from torch.utils.checkpoint import checkpoint
 
 from vistrials.specs.model import PlainAffinitySpec, WeightedAffinitySpec
 
@@ -48,10 +49,39 @@ class Affinity(nn.Module):
         Returns: (S, S), reference cells x key cells; columns sum to 1.
         """
         x, r = self._factors(key, reference, sample, label)
-        logits = r.T @ x
+        return self._shares(x.T, r, 0, (key.shape[-2], key.shape[-1])).T
+
+    def mass(
+        self, key: Tensor, reference: Tensor, inside: Tensor, sample: int | None = None, label: int | None = None
+    ) -> Tensor:
+        """Affinity that key cells get from inside of regions, `inside @ forward(...)`; for training.
+
+        Args: inside (n, S), 1 on the reference cells of each region, else 0; the others as in `forward`.
+        Returns: (n, S). A few rows of key cells at a time, computed once more for their gradients, so that the S x S
+            matrix never exists.
+        """
+        height, width = key.shape[-2:]
+        x, r = self._factors(key, reference, sample, label)
+        x, regions = x.T, inside.T.contiguous()
+        rows_at_once = max(1, _ENTRIES_AT_ONCE // (width * len(x)))
+
+        def of_rows(x_rows: Tensor, r: Tensor, first: int) -> Tensor:
+            return self._shares(x_rows, r, first, (height, width)) @ regions
+
+        if rows_at_once >= height:
+            return of_rows(x, r, 0).T
+        masses = [
+            checkpoint(of_rows, cells, r, part * rows_at_once, use_reentrant=False, preserve_rng_state=False)
+            for part, cells in enumerate(x.split(rows_at_once * width))
+        ]
+        return torch.cat(masses).T
+
+    def _shares(self, x: Tensor, r: Tensor, first_row: int, size: tuple[int, int]) -> Tensor:
+        """Affinity (n, S) of whole rows of key cells, the first of them `first_row`; factors x (n, C'), r (C', S)."""
+        logits = x @ r
         if self._leaves_out:
-            logits = self._without_left_out(logits.T, 0, (key.shape[-2], key.shape[-1])).T
-        return logits.softmax(dim=0)
+            logits = self._without_left_out(logits, first_row, size)
+        return logits.softmax(dim=1)
 
     def nearby_mass(
         self, key: Tensor, reference: Tensor, inside: Tensor, sigma: float, label: int | None = None

@@ -127,9 +127,7 @@ class PropagationHead(nn.Module):
             inside = box_cells(boxes, height, width, self.spec.stride).flatten(1).to(key)
             foreground, background = torch.empty_like(inside), torch.empty_like(inside)
             for rows, label in self._sharing_affinity(labels):
-                affinity = self.affinity(key, reference, sample, label)
-                foreground[rows] = inside[rows] @ affinity
-                background[rows] = (1 - inside[rows]) @ affinity
+                foreground[rows], background[rows] = self._mass(key, reference, inside[rows], sample, label)
         return foreground.reshape(-1, height, width), background.reshape(-1, height, width)
 
     def attend_nearby(self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,6 +139,16 @@ class PropagationHead(nn.Module):
             for rows, label in self._sharing_affinity(labels):
                 foreground[rows], background[rows] = self._nearby_mass(key, reference, inside[rows], label)
         return foreground.reshape(-1, height, width), background.reshape(-1, height, width)
+
+    def _mass(
+        self, key: Tensor, reference: Tensor, inside: Tensor, sample: int | None, label: int | None
+    ) -> tuple[Tensor, Tensor]:
+        """From inside and outside of regions (n, S); of an affinity of the user's own from its whole matrix."""
+        if isinstance(self.affinity, Affinity):
+            foreground = self.affinity.mass(key, reference, inside, sample, label)
+            return foreground, 1 - foreground
+        affinity = self.affinity(key, reference, sample, label)
+        return inside @ affinity, (1 - inside) @ affinity
 
     def _nearby_mass(self, key: Tensor, reference: Tensor, inside: Tensor, label: int | None) -> tuple[Tensor, Tensor]:
         """As `Affinity.nearby_mass`; of an affinity of the user's own from its whole matrix."""
