@@ -46,7 +46,7 @@ SPIED = [
     (propagation_head, "binary_cross_entropy_with_logits"),
     (propagation_head, "softplus"),
 ]
-MULTIPLYING = {"scaled_dot_product_attention", "_interpolation", "forward of affinity", "nearby_mass of affinity"}
+MULTIPLYING = {"scaled_dot_product_attention", "_interpolation", "mass of affinity", "nearby_mass of affinity"}
 """What multiplies large matrices, which autocast would round on the way in."""
 
 Seen = dict[str, set[torch.dtype]]
@@ -72,7 +72,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
     for module, name in SPIED:
         monkeypatch.setattr(module, name, watch(name, getattr(module, name)))
-    for name in ("forward", "nearby_mass"):
+    for name in ("mass", "nearby_mass"):
         method = getattr(propagation_head.Affinity, name)
         monkeypatch.setattr(propagation_head.Affinity, name, watch(f"{name} of affinity", method))
     return types
@@ -110,7 +110,7 @@ def test_no_box_attention_or_loss_has_16_bits(
     assert any(o.propagated for objects in found for o in objects.values())
     left_out = {"embedding_bag", "_taps"} if separable else {"_interpolation", "align"}
     assert set(seen) == {name for _, name in SPIED if name not in left_out} | {
-        "forward of affinity",
+        "mass of affinity",
         "nearby_mass of affinity",
     }
     assert {name: types for name, types in seen.items() if types != {torch.float32}} == {}
