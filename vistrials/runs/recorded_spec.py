@@ -40,6 +40,10 @@ class RecordedSpec:
     digest: str
 
 
+_known: dict[str, RecordedSpec] = {}
+"""What whole files say, by their text: the seeds of a trial share it, and parsing it is most of reading a run."""
+
+
 def read_recorded_spec(path: Path) -> RecordedSpec:
     """Read the spec.yaml of a run, of this version or another.
 
@@ -49,6 +53,8 @@ def read_recorded_spec(path: Path) -> RecordedSpec:
     try:
         refuse_special(path)
         text = path.read_text(encoding="utf-8")
+        if text in _known:
+            return _known[text]
         document = parse_yaml(text, str(path))
     except (DataError, SpecError) as error:
         raise RunError(f"{error}; {_REMEDY}") from None
@@ -68,7 +74,10 @@ def read_recorded_spec(path: Path) -> RecordedSpec:
         raise RunError(f"{problem}; {_REMEDY}")
     written = {key: value for key, value in document.items() if key != "description"}
     digest = hashlib.sha256(json.dumps(written, sort_keys=True, default=str).encode()).hexdigest()
-    return RecordedSpec(*labels, spec, problem, digest)
+    recorded = RecordedSpec(*labels, spec, problem, digest)
+    if problem is None:  # which names the file
+        _known[text] = recorded
+    return recorded
 
 
 def read_whole_spec(path: Path) -> TrialSpec:
