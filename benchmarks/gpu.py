@@ -249,7 +249,8 @@ def as_record(found: dict[str, Any]) -> dict[str, Any]:
             "share": mode["share_of_limit"],
             "of the limit": mode["limit_tflops"],
             "frame": mode["frame_seconds"],
-            "frame of 4 together": mode.get("frame_seconds_together"),
+            # Not there in records of before.
+            **({"frame of 4 together": mode[together]} if (together := "frame_seconds_together") in mode else {}),
             "waits of the host, step": mode["profile"]["host_waits"],
             "frame's": mode["frame_profile"]["host_waits"],
         }

@@ -128,7 +128,7 @@ def test_show_prints_yaml_that_loads_the_differences_and_the_parameters() -> Non
 def test_show_doc_explains_each_field_and_still_loads() -> None:
     result = vistrials("show", "baseline", "--doc")
     text = result.stdout.partition("\n\n")[0]
-    assert "flip_probability: 0.5  # Horizontal flip of a whole pair in training." in text
+    assert "flip_probability: 0.5  # Horizontal flip of all frames of a sample in training." in text
     assert yaml.safe_load(text)["data"]["flip_probability"] == 0.5
     assert "no setting differs from baseline under demo" in result.stdout
 

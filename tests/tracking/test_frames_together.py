@@ -27,13 +27,13 @@ def network(neck: NeckSpec | ConvolutionNeckSpec | None) -> ObjProp:
 
 
 def frames(count: int, seed: int = 3) -> list[Frame]:
-    """Of two sizes; the black one loses objects, which are then propagated."""
+    """Of two sizes and two scales; the black one loses objects, which are then propagated."""
     generator = torch.Generator().manual_seed(seed)
     made = []
     for number in range(count):
         size = (64, 96) if number < 5 else (60, 90)
         image = torch.randn(3, *size, generator=generator)
-        made.append(Frame(image * (number != 3), 1.0 if number < 5 else 0.5, (size[0], size[1])))
+        made.append(Frame(image * (number != 3), 1.0 if number < 4 else 0.5, (size[0], size[1])))
     return made
 
 

@@ -36,13 +36,13 @@ def test_a_file_of_torchvisions_names_loads_whole(tmp_path: Path) -> None:
 
 
 def test_our_backbone_computes_what_torchvisions_does() -> None:
-    reference = resnet18().eval()
-    model = small_model(backbone=STANDARD).eval()
+    reference = resnet18().double().eval()
+    model = small_model(backbone=STANDARD).double().eval()
     model.backbone.load_state_dict({n: v for n, v in reference.state_dict().items() if not n.startswith("fc.")})
-    images = torch.randn(1, 3, 64, 64)
+    images = torch.randn(1, 3, 64, 64, dtype=torch.float64)
     with torch.inference_mode():
         expected = reference.layer1(reference.maxpool(reference.relu(reference.bn1(reference.conv1(images)))))
-        assert torch.equal(model.backbone(images)[0], expected)
+        assert torch.allclose(model.backbone(images)[0], expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("block", [".0.", "."], ids=["current names", "names of the published file"])

@@ -1,7 +1,7 @@
 """What the losses of several heads share.
 
-Not torch.nn.functional.smooth_l1_loss: its gradients differ in the last bit where beta is no power of two, so the runs
-that ship could not be trained again to the bit.
+Not torch.nn.functional.smooth_l1_loss: its gradients differ in the last bit where beta is no power of two, and a
+change would alter every training for nothing.
 """
 
 import torch
