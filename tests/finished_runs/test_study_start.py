@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vistrials.api import load_results
+from vistrials import load_results
 from vistrials.data.synthetic.dataset import SyntheticSizes, synthesize
 from vistrials.finished_runs.one_frame_ahead import propagate_one_frame, summarise
 from vistrials.formats.annotations import load_video_set
