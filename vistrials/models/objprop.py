@@ -35,9 +35,7 @@ class ObjProp(nn.Module):
         self.backbone = build_backbone(spec.backbone)
         self.fpn = FPN(spec.fpn, self.backbone.out_channels)
         self.neck = build_neck(spec.neck, channels, spec.fpn.num_levels) if spec.neck else None
-        self._attends_to = spec.neck.reference if isinstance(spec.neck, NeckSpec) else "other_frame"
-        if isinstance(spec.neck, ConvolutionNeckSpec):
-            self._attends_to = "same_frame"
+        self._attends_to = spec.neck.reference if isinstance(spec.neck, NeckSpec) else "same_frame"
         self._neck_at_inference = isinstance(spec.neck, ConvolutionNeckSpec) or bool(
             spec.neck and spec.neck.at_inference
         )
