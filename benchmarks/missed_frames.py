@@ -45,7 +45,7 @@ def detect_masks(model: ObjProp, frame: Frame, spec: TrialSpec) -> list[torch.Te
     levels = model.pyramid(pad_alone(frame.image))
     height, width = frame.image.shape[-2:]
     (found,) = model.detect(levels, (height, width), frame.scale, spec.inference)
-    probs = model.mask_probs(levels, found.boxes * frame.scale, found.labels)
+    probs = model.mask_probs(levels, [found.boxes * frame.scale], found.labels)
     size, threshold = frame.original_size, spec.inference.mask_threshold
     return [
         paste(*crop_mask(prob, (int(x1), int(y1), int(x2), int(y2)), size, threshold), size)

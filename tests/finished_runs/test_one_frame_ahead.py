@@ -80,8 +80,8 @@ class ScriptedNetwork(torch.nn.Module):
     def pyramid(self, images: Tensor) -> list[Tensor]:
         return [images]
 
-    def mask_probs(self, levels: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
-        return torch.ones(len(boxes), 4, 4)
+    def mask_probs(self, levels: list[Tensor], boxes: list[Tensor], labels: Tensor) -> Tensor:
+        return torch.ones(len(labels), 4, 4)
 
 
 def test_a_moving_square_is_compared_with_where_it_was(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ import torch
 from torch import nn
 
 from tests.models.small import small_model
-from vistrials.models import folding
 from vistrials.models.folding import for_inference
 from vistrials.specs.model import ResNetSpec, TimmSpec
 
@@ -42,12 +41,10 @@ def test_the_model_itself_stays_as_it_is() -> None:
     assert not any(p.requires_grad for p in folded.parameters())
 
 
-@pytest.mark.parametrize("limit", [0, 10**9])
-def test_convolutions_of_large_networks_have_channels_last(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    monkeypatch.setattr(folding, "_MIN_LARGE", limit)
+def test_convolutions_have_channels_last() -> None:
     folded, image = for_inference(small_model()), torch.randn(1, 3, 64, 96)
-    assert folded.backbone.conv1.weight.is_contiguous(memory_format=torch.channels_last) == (limit == 0)
-    assert folded.pyramid(image)[0].is_contiguous(memory_format=torch.channels_last) == (limit == 0)
+    assert folded.backbone.conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    assert folded.pyramid(image)[0].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_backbone_of_timm_gives_the_same_features() -> None:

@@ -38,7 +38,7 @@ def _total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
 def test_masks_are_twice_as_large_as_the_features_of_their_rois() -> None:
     model = small_model(mask_head=MaskHeadSpec(num_convs=1, channels=8, roi_size=5)).eval()
     levels = model.pyramid(torch.zeros(1, 3, 64, 96))
-    probs = model.mask_probs(levels, torch.tensor([[0.0, 0.0, 31.0, 31.0]]), torch.tensor([1]))
+    probs = model.mask_probs(levels, [torch.tensor([[0.0, 0.0, 31.0, 31.0]])], torch.tensor([1]))
     assert probs.shape == (1, 10, 10)
 
 
@@ -254,7 +254,7 @@ def test_masks_at_inference_are_probabilities_of_the_labels_maps() -> None:
     model = small_model().eval()
     levels = model.pyramid(torch.randn(1, 3, 64, 96))
     boxes = torch.tensor([[3.0, 4.0, 40.0, 30.0]]).repeat(2, 1)
-    probs = model.mask_probs(levels, boxes, torch.tensor([1, 3]))
+    probs = model.mask_probs(levels, [boxes], torch.tensor([1, 3]))
     logits = model.mask_head(model.mask_features(levels, [boxes]), torch.tensor([1, 3]))
     assert torch.allclose(probs, 1 / (1 + torch.exp(-logits)))
     assert not torch.allclose(probs[0], probs[1])

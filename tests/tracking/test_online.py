@@ -49,7 +49,7 @@ class ScriptedNetwork(torch.nn.Module):
         return match_scores(normalize(embeddings, dim=1), normalize(memory, dim=1))
 
     def mask_probs(self, levels, boxes, labels) -> Tensor:
-        return torch.ones(len(boxes), 4, 4)
+        return torch.ones(len(labels), 4, 4)
 
 
 def constant_propagation(history_frames: int = 24) -> SimpleNamespace:
@@ -99,7 +99,7 @@ def test_masks_fill_the_box_at_the_size_of_the_frame() -> None:
 @pytest.mark.parametrize(("threshold", "area"), [(0.2, 100), (0.9, 0)])
 def test_a_mask_holds_what_is_above_the_threshold(threshold: float, area: int) -> None:
     network = ScriptedNetwork([[(5, 1, 0.9)]])
-    network.mask_probs = lambda levels, boxes, labels: torch.full((len(boxes), 4, 4), 0.7)
+    network.mask_probs = lambda levels, boxes, labels: torch.full((len(labels), 4, 4), 0.7)
     (objects,) = steps(network, InferenceSpec(mask_threshold=threshold))
     assert objects[0].mask.sum() == area
 
@@ -179,7 +179,7 @@ class RecordingNetwork(ScriptedNetwork):
         return [torch.stack([radians.cos(), radians.sin()], dim=1)]
 
     def mask_probs(self, levels, boxes, labels) -> Tensor:
-        self.boxes["mask_probs"].append(boxes.tolist())
+        self.boxes["mask_probs"] += [of_frame.tolist() for of_frame in boxes]
         self.labels.append(labels.tolist())
         return super().mask_probs(levels, boxes, labels)
 

@@ -180,7 +180,7 @@ def _draw(
             frame.original_size,
         )
         for probs, (x1, y1, x2, y2) in zip(
-            model.mask_probs(levels, boxes * frame.scale, labels), boxes.tolist(), strict=True
+            model.mask_probs(levels, [boxes * frame.scale], labels), boxes.tolist(), strict=True
         )
     ]
     carried, decoded = (to_frame(probs, frame) >= head.spec.mask_threshold for probs in (carried, decoded))

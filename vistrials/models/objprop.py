@@ -186,9 +186,12 @@ class ObjProp(nn.Module):
         return match_scores(embeddings, memory)
 
     @torch.no_grad()
-    def mask_probs(self, levels: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
-        """Mask probabilities (n, m, m) of boxes (n, 4) in network pixels with labels (n,) in 1..K of one frame."""
-        return self.mask_head(self.mask_features(levels, [boxes]), labels).sigmoid()
+    def mask_probs(self, levels: list[Tensor], boxes: list[Tensor], labels: Tensor) -> Tensor:
+        """Mask probabilities (sum of n, m, m) of boxes (n, 4) in network pixels of each of B frames, frames in order.
+
+        labels: (sum of n,) in 1..K.
+        """
+        return self.mask_head(self.mask_features(levels, boxes), labels).sigmoid()
 
 
 def _sizes(levels: list[Tensor]) -> list[tuple[int, int]]:

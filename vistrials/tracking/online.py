@@ -120,9 +120,9 @@ class OnlineTracker:
         embeddings = self.model.embed(levels, boxes) if any(map(len, boxes)) else boxes
         features = self.propagation.extract(levels) if self.propagation is not None else None
         found = []
-        for i, frame in enumerate(frames):
-            alone = [level[i : i + 1] for level in levels]
-            objects = self._track(alone, detections[i], embeddings[i], frame)
+        for i, (objects, frame) in enumerate(
+            zip(self._track(levels, detections, embeddings, frames), frames, strict=True)
+        ):
             if features is not None:
                 objects |= self._propagated(features[i], objects, frame)
             found.append(objects)
@@ -170,27 +170,37 @@ class OnlineTracker:
         return replace(tracked, score=tracked.score * decay ** self._frames_since_detected(object_id))
 
     def _track(
-        self, levels: list[Tensor], detections: Detections, embeddings: Tensor, frame: Frame
-    ) -> dict[int, TrackedObject]:
-        if len(detections) == 0:
-            return {}
-        network_boxes = detections.boxes * frame.scale
-        ids = self._associate(embeddings, detections)
-        kept = [i for i, object_id in enumerate(ids) if object_id != DROPPED]
-        probs = self.model.mask_probs(levels, network_boxes[kept], detections.labels[kept])
-        objects: dict[int, TrackedObject] = {}
-        columns = (detections.boxes, detections.scores[:, None], detections.labels[:, None])
-        on_host = torch.cat([column[kept].double() for column in columns], dim=1).tolist()
-        for i, prob, (x1, y1, x2, y2, score, label) in zip(kept, probs, on_host, strict=True):
-            corners = (int(x1), int(y1), int(x2), int(y2))
-            crop, top, left = crop_mask(prob, corners, frame.original_size, self.spec.mask_threshold)
-            objects[ids[i]] = TrackedObject(
-                detections.boxes[i], int(label), score, crop, top, left, frame.original_size
-            )
-        return objects
+        self, levels: list[Tensor], detections: list[Detections], embeddings: list[Tensor], frames: Sequence[Frame]
+    ) -> list[dict[int, TrackedObject]]:
+        """What was detected in each of the frames, by object id, with masks."""
+        kept, kept_ids = [], []
+        for of_frame, embedded in zip(detections, embeddings, strict=True):
+            ids = self._associate(embedded, of_frame)
+            rows = [row for row, object_id in enumerate(ids) if object_id != DROPPED]
+            kept.append(Detections(of_frame.boxes[rows], of_frame.scores[rows], of_frame.labels[rows]))
+            kept_ids.append([ids[row] for row in rows])
+        if not any(kept_ids):
+            return [{} for _ in frames]
+        boxes = [of_frame.boxes * frame.scale for of_frame, frame in zip(kept, frames, strict=True)]
+        labels = torch.cat([of_frame.labels for of_frame in kept])
+        probs = iter(self.model.mask_probs(levels, boxes, labels))
+        columns = (torch.cat([d.boxes for d in kept]), torch.cat([d.scores for d in kept])[:, None], labels[:, None])
+        on_host = iter(torch.cat([column.double() for column in columns], dim=1).tolist())
+        found = []
+        for frame, of_frame, ids in zip(frames, kept, kept_ids, strict=True):
+            objects: dict[int, TrackedObject] = {}
+            for object_id, box in zip(ids, of_frame.boxes, strict=True):
+                x1, y1, x2, y2, score, label = next(on_host)
+                corners = (int(x1), int(y1), int(x2), int(y2))
+                crop, top, left = crop_mask(next(probs), corners, frame.original_size, self.spec.mask_threshold)
+                objects[object_id] = TrackedObject(box, int(label), score, crop, top, left, frame.original_size)
+            found.append(objects)
+        return found
 
     def _associate(self, embeddings: Tensor, detections: Detections) -> list[int]:
         boxes, labels = detections.boxes, detections.labels
+        if len(boxes) == 0:
+            return []
         if self.memory is None:
             self.memory = build_memory(embeddings, boxes, labels, self.model.memory_at_inference)
             return list(range(len(boxes)))
