@@ -202,15 +202,15 @@ def measure_propagation(rounds: int, stored: int, objects: int) -> Row:
     key, references, boxes, labels = _stored(stored, objects)
     with torch.inference_mode():
         difference = plain_propagate(head, key, references[0], boxes, labels) - fast.propagate(
-            key, references[0], boxes, labels
+            key, references[:1], [boxes], [labels]
         )
 
         def plain() -> None:
             plain_propagate(head, key, references[0], boxes, labels)
 
         def ours() -> None:
-            for i in range(stored):
-                fast.propagate(key, references[i % len(references)], boxes, labels)
+            lost = [references[i % len(references)] for i in range(stored)]
+            fast.propagate(key, lost, [boxes] * stored, [labels] * stored, [list(range(objects))] * stored)
 
         seconds = alternate({"plain": plain, "ours": ours}, rounds)
     seconds["plain"] = Seconds(*(stored * value for value in seconds["plain"]))
@@ -311,8 +311,8 @@ def measure_scaling(rounds: int) -> list[Row]:
 
     def propagate(stored: int, objects: int) -> None:
         with torch.inference_mode():
-            for reference in references[:stored]:
-                head.propagate(key, reference, boxes[:objects], labels[:objects])
+            of_each = ([boxes[:objects]] * stored, [labels[:objects]] * stored, [list(range(objects))] * stored)
+            head.propagate(key, references[:stored], *of_each)
 
     def track(size: tuple[int, int], num_frames: int, max_detections: int) -> None:
         limited = spec.model_copy(update={"max_detections": max_detections})

@@ -36,7 +36,7 @@ def test_propagation_is_that_of_explicit_matrices(monkeypatch: pytest.MonkeyPatc
     key, reference = torch.randn(2, 6, 12, 14, dtype=torch.float64)
     boxes = torch.tensor([[8.0, 8.0, 40.0, 32.0], [56.0, 40.0, 111.0, 95.0]], dtype=torch.float64)
     with torch.no_grad():
-        found = head.propagate(key, reference, boxes, torch.tensor([1, 3]))
+        found = head.propagate(key, [reference], [boxes], [torch.tensor([1, 3])])
         expected = plain_propagate(head, key, reference, boxes, torch.tensor([1, 3]))
     assert torch.allclose(found, expected, rtol=0, atol=1e-4 if limit == 0 else 1e-12)
 

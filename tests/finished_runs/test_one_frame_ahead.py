@@ -59,9 +59,9 @@ class ScriptedHead(torch.nn.Module):
         inside[:, 1, 2] = 1  # the pixels at rows 8..15, columns 16..23
         return inside, 1 - inside
 
-    def propagate(self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
-        masks = torch.zeros(len(boxes), HEIGHT, WIDTH)
-        for mask, (x1, y1, x2, y2) in zip(masks, boxes.int().tolist(), strict=True):
+    def propagate(self, key: Tensor, references: list, boxes: list[Tensor], labels: list[Tensor]) -> Tensor:
+        masks = torch.zeros(len(boxes[0]), HEIGHT, WIDTH)
+        for mask, (x1, y1, x2, y2) in zip(masks, boxes[0].int().tolist(), strict=True):
             mask[y1 : y2 + 1, x1 : x2 + 1] = 1
         return masks
 

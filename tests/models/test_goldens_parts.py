@@ -149,7 +149,7 @@ def test_propagation_at_inference(golden: Golden, recordings: Path) -> None:
     labels = golden["labels"] + 1
     rescaled = golden["boxes_rescaled"][:, :4] * golden["scale_factor"]
     for i, boxes in enumerate((golden["boxes"][:, :4], rescaled)):
-        assert golden.error(f"pred_rescale{i}", head.propagate(key[0], reference[0], boxes, labels)) < TOLERANCE
+        assert golden.error(f"pred_rescale{i}", head.propagate(key[0], [reference[0]], [boxes], [labels])) < TOLERANCE
 
 
 @using("rpn")

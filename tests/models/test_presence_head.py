@@ -57,8 +57,8 @@ def test_propagated_probabilities_are_by_presence() -> None:
     ).propagation.eval()
     key, reference = torch.randn(2, 8, 4, 6)
     boxes, labels = torch.tensor([[0.0, 0.0, 16.0, 16.0], [8.0, 8.0, 40.0, 24.0]]), torch.tensor([1, 2])
-    probs = head.propagate(key, reference, boxes, labels)
+    probs = head.propagate(key, [reference], [boxes], [labels])
     presence = head._presence(key, reference, *head.attend_nearby(key, reference, boxes, labels), boxes).sigmoid()
     head.presence = None
-    assert torch.allclose(probs, head.propagate(key, reference, boxes, labels) * presence[:, None, None])
+    assert torch.allclose(probs, head.propagate(key, [reference], [boxes], [labels]) * presence[:, None, None])
     assert (presence < 1).all() and (presence > 0).all()

@@ -155,7 +155,7 @@ def test_propagation_by_hand() -> None:
     # Even features: each of four cells gives 1/4, near ones more: exp(-d^2 / 2^2) for d^2 = 0, 1, 1, 2.
     head = hand_head(sigma_cells=2.0)
     key = torch.full((1, 2, 2), 3.0)
-    probs = head.propagate(key, key, torch.tensor([[0.0, 0.0, 16.0, 16.0], [0.0, 0.0, 7.0, 7.0]]), labels(2, 1))
+    probs = head.propagate(key, [key], [torch.tensor([[0.0, 0.0, 16.0, 16.0], [0.0, 0.0, 7.0, 7.0]])], [labels(2, 1)])
     near = (1 + 2 * math.exp(-1 / 4) + math.exp(-2 / 4)) / 4
     assert probs.shape == (2, 16, 16)
     # The first box covers all cells, the second none: fg - bg = +near and -near, everywhere the same.
@@ -168,7 +168,7 @@ def test_an_object_is_found_where_the_key_frame_resembles_it() -> None:
     # sigmoid(0 - 1), but for exp(-40).
     key, reference = torch.tensor([[[5.0, 4.0]]]), torch.tensor([[[-5.0, 5.0]]])
     boxes = torch.tensor([[0.0, 0.0, 8.0, 8.0], [8.0, 0.0, 16.0, 8.0]])
-    left, right = hand_head(sigma_cells=1e6).propagate(key, reference, boxes, labels(1, 1))
+    left, right = hand_head(sigma_cells=1e6).propagate(key, [reference], [boxes], [labels(1, 1)])
     assert [left[4, x].item() for x in (0, 15)] == pytest.approx([sigmoid(5 * sigmoid(-1)), sigmoid(4 * sigmoid(-1))])
     assert [right[4, x].item() for x in (0, 15)] == pytest.approx([sigmoid(5 * sigmoid(1)), sigmoid(4 * sigmoid(1))])
 
@@ -179,8 +179,10 @@ def test_many_objects_are_propagated_like_each_alone() -> None:
     key, reference = torch.randn(2, 4, 3, 4)
     low = torch.rand(20, 2) * 10
     boxes, kinds = torch.cat([low, low + 14], dim=1), torch.arange(20) % 3 + 1
-    together = head.propagate(key, reference, boxes, kinds)
-    alone = torch.cat([head.propagate(key, reference, b[None], k[None]) for b, k in zip(boxes, kinds, strict=True)])
+    together = head.propagate(key, [reference], [boxes], [kinds])
+    alone = torch.cat(
+        [head.propagate(key, [reference], [b[None]], [k[None]]) for b, k in zip(boxes, kinds, strict=True)]
+    )
     assert torch.allclose(together, alone, atol=1e-6)
 
 
@@ -235,7 +237,7 @@ def test_at_stride_4_a_cell_is_4_pixels_wide_in_losses_and_propagation() -> None
     logit = 2 * 3 * sigmoid(-1 / 2)
     assert losses["loss_propmask"].item() == pytest.approx((softplus(logit) * 48 + softplus(-logit) * 16) / 64)
     key = torch.full((1, 2, 2), 3.0)
-    probs = head.propagate(key, key, torch.tensor([[0.0, 0.0, 8.0, 8.0], [0.0, 0.0, 3.0, 3.0]]), labels(2, 2))
+    probs = head.propagate(key, [key], [torch.tensor([[0.0, 0.0, 8.0, 8.0], [0.0, 0.0, 3.0, 3.0]])], [labels(2, 2)])
     assert probs.shape == (2, 8, 8) and (probs[0] > probs[1]).all()  # the second box covers no cell
 
 
@@ -399,6 +401,6 @@ def test_an_affinity_of_ones_own_propagates_as_the_same_one_of_ours() -> None:
     )
     key, reference = torch.randn(2, 4, 6, 8, dtype=torch.float64)
     boxes, labels = torch.tensor([[8.0, 8.0, 31.0, 23.0], [24.0, 0.0, 63.0, 47.0]]).double(), torch.tensor([1, 2])
-    ours = head.propagate(key, reference, boxes, labels)
+    ours = head.propagate(key, [reference], [boxes], [labels])
     head.affinity = PlainCopy()
-    assert torch.allclose(head.propagate(key, reference, boxes, labels), ours, rtol=0, atol=1e-9)
+    assert torch.allclose(head.propagate(key, [reference], [boxes], [labels]), ours, rtol=0, atol=1e-9)

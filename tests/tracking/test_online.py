@@ -55,8 +55,8 @@ class ScriptedNetwork(torch.nn.Module):
 def constant_propagation(history_frames: int = 24) -> SimpleNamespace:
     """A head that finds every lost object, with probability 1 in the left half of the padded frame."""
 
-    def propagate(key, reference, boxes, labels) -> Tensor:
-        probs = torch.zeros(len(boxes), 32, 64)
+    def propagate(key, references, boxes, labels, objects) -> Tensor:
+        probs = torch.zeros(1 + max(map(max, objects)), 32, 64)
         probs[:, :, :32] = 1
         return probs
 
@@ -118,7 +118,9 @@ def test_lost_objects_are_propagated_with_the_mean_of_their_scores_and_their_las
 
 def test_an_object_lapses_with_the_history() -> None:
     network = ScriptedNetwork([[(0, 1, 0.9)], [], []], constant_propagation(history_frames=1))
-    network.propagation.propagate = lambda key, reference, boxes, labels: torch.zeros(len(boxes), 32, 64)
+    network.propagation.propagate = lambda key, references, boxes, labels, objects: torch.zeros(
+        1 + max(map(max, objects)), 32, 64
+    )
     assert [list(objects) for objects in steps(network)] == [[0], [], []]
 
 
@@ -190,10 +192,14 @@ def recording_propagation(answer, **spec) -> SimpleNamespace:
     Its features of a frame are the frame's number."""
     calls: list[tuple] = []
 
-    def propagate(key, reference, boxes, labels) -> Tensor:
-        now, stored = (int(features[0, 0, 0]) for features in (key, reference))
-        calls.append((now, stored, boxes.tolist(), labels.tolist()))
-        return answer(stored).expand(len(boxes), 32, 64)
+    def propagate(key, references, boxes, labels, objects) -> Tensor:
+        of_object: dict[int, list[Tensor]] = {}
+        for reference, in_frame, of_boxes, rows in zip(references, boxes, labels, objects, strict=True):
+            now, stored = (int(features[0, 0, 0]) for features in (key, reference))
+            calls.append((now, stored, in_frame.tolist(), of_boxes.tolist()))
+            for row in rows:
+                of_object.setdefault(row, []).append(answer(stored))
+        return torch.stack([torch.stack(of_object[row]).mean(dim=0) for row in sorted(of_object)])
 
     extract = lambda levels: levels[0][:, :, :4, :8]  # noqa: E731
     return SimpleNamespace(spec=PropagationSpec(**spec), extract=extract, propagate=propagate, calls=calls)

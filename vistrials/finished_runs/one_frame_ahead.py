@@ -171,7 +171,7 @@ def _draw(
     key = head.extract(levels)[0]
     height, width = key.shape[-2:]
     inside, outside = head.attend_nearby(key, reference, old_boxes * frame.scale, labels)
-    carried = head.propagate(key, reference, old_boxes * frame.scale, labels)
+    carried = head.propagate(key, [reference], [old_boxes * frame.scale], [labels])
     best = best_attention(boxes * frame.scale, head.spec.stride * height, head.spec.stride * width)
     decoded = head.mask_logits(head.attended_features(key, best), labels).sigmoid()
     own = [

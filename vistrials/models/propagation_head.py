@@ -1,6 +1,8 @@
 """Propagation head: objects of a reference frame carried to the key frame by inter-frame attention."""
 
-from itertools import accumulate
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate, chain
 from typing import cast
 
 import torch
@@ -19,7 +21,9 @@ from vistrials.models.variants import build_affinity
 from vistrials.specs.model import PropagationSpec
 from vistrials.structures.frames import FramePairBatch
 
-_MIN_WINDOWED = 10**8  # cells x channels^2: below, in the embedded data's network, windows cost more than they save
+_MIN_WINDOWED = 10**6  # cells x channels^2: below, on 20 x 12 cells of 48 channels, windows cost more than they save
+
+_CELLS_AT_ONCE = 4096  # of reference frames that are propagated from together: bounds memory
 
 _CHUNK = 16  # objects that go through the mask convolutions at once: bounds memory, 4 MB each and layer at 640 x 384
 
@@ -173,49 +177,100 @@ class PropagationHead(nn.Module):
     def mask_logits(self, features: Tensor, labels: Tensor) -> Tensor:
         """Attended features (n, C', h, w), labels (n,) in 1..K -> logits of the labels' maps at pixels, (n, H, W) of
         H = stride * h."""
+        return self._at_pixels(self._maps(features, labels))
+
+    def _maps(self, features: Tensor, labels: Tensor) -> Tensor:
+        """`mask_logits` at twice the resolution of cells, (n, 2h, 2w)."""
         x = features
         for conv in self.mask_convs:
             x = conv(x).relu_()
-        maps = widen(map_of_label(self.logits, self.upsample(x).relu_(), labels))
+        return widen(map_of_label(self.logits, self.upsample(x).relu_(), labels))
+
+    def _at_pixels(self, maps: Tensor) -> Tensor:
         return interpolate(maps[:, None], scale_factor=self.spec.stride // 2, mode="bilinear")[:, 0]
 
     @torch.no_grad()
-    def propagate(self, key: Tensor, reference: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
-        """Mask probabilities in the key frame of objects stored with a reference frame, by presence where it is learnt.
+    def propagate(
+        self,
+        key: Tensor,
+        references: Sequence[Tensor],
+        boxes: Sequence[Tensor],
+        labels: Sequence[Tensor],
+        objects: Sequence[list[int]] | None = None,
+    ) -> Tensor:
+        """Mask probabilities in the key frame of objects stored with reference frames, by presence where it is learnt.
 
-        Args: key, reference (C', h, w); boxes (n, 4) in network pixels; labels (n,) in 1..K.
-        Returns: (n, H, W) at pixels, H = stride * h.
+        Args:
+            key: (C', h, w).
+            references, boxes, labels: per reference frame features (C', h, w), and of its objects the boxes (n, 4) in
+                network pixels and labels (n,) in 1..K.
+            objects: per reference frame which object of the result each box is, 0, 1, ..., none twice; by default each
+                box of all frames is one of its own.
+        Returns: (objects, H, W) at pixels, H = stride * h; of an object of several frames the mean.
         """
-        foreground, background = self.attend_nearby(key, reference, boxes, labels)
+        counts = [len(of_frame) for of_frame in boxes]
+        objects = _split(list(range(sum(counts))), counts) if objects is None else objects
+        height, width = key.shape[-2:]
+        num_objects = 1 + max(map(max, objects))
+        sums = key.new_zeros(num_objects, self.spec.stride * height, self.spec.stride * width)
+        at_once = max(1, _CELLS_AT_ONCE // (height * width))
+        for first in range(0, len(references), at_once):
+            part = slice(first, first + at_once)
+            probs = self._propagate_together(key, references[part], boxes[part], labels[part])
+            for rows, of_frame in zip(objects[part], probs.split(counts[part]), strict=True):
+                sums[rows] += of_frame
+        times = Counter(chain.from_iterable(objects))
+        return sums / sums.new_tensor([times[row] for row in range(num_objects)])[:, None, None]
+
+    def _propagate_together(
+        self, key: Tensor, references: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
+    ) -> Tensor:
+        """`propagate` of each box by itself, (sum of n, H, W)."""
+        masses = [self.attend_nearby(key, *of_frame) for of_frame in zip(references, boxes, labels, strict=True)]
+        foreground, background = (torch.cat(parts) for parts in zip(*masses, strict=True))
         in_windows = key.device.type == "cpu" and key.numel() * len(key) >= _MIN_WINDOWED
-        propagate = self._propagate_in_windows if in_windows else self._propagate_in_chunks
-        probs = propagate(key, foreground, background, labels)
+        maps = (self._maps_in_windows if in_windows else self._maps_in_chunks)(key, foreground, background, labels)
+        probs = self._at_pixels(maps).sigmoid()
         if self.presence is None:
             return probs
-        return probs * self._presence(key, reference, foreground, background, boxes).sigmoid()[:, None, None]
+        presence = [
+            self._presence(key, reference, *of_frame, in_frame)
+            for reference, of_frame, in_frame in zip(references, masses, boxes, strict=True)
+        ]
+        return probs * torch.cat(presence).sigmoid()[:, None, None]
 
-    def _propagate_in_chunks(self, key: Tensor, foreground: Tensor, background: Tensor, labels: Tensor) -> Tensor:
-        probs = []
-        for f, b, chunk_labels in zip(*(t.split(_CHUNK) for t in (foreground, background, labels)), strict=True):
-            features = key[None] * attention_at_cells(f - b, self.spec.stride)[:, None]
-            probs.append(self.mask_logits(features, chunk_labels).sigmoid())
-        return torch.cat(probs)
+    def _maps_in_chunks(self, key: Tensor, foreground: Tensor, background: Tensor, labels: Sequence[Tensor]) -> Tensor:
+        maps = []
+        for f, b, of_labels in zip(
+            *(t.split(_CHUNK) for t in (foreground, background, torch.cat(list(labels)))), strict=True
+        ):
+            maps.append(self._maps(key[None] * attention_at_cells(f - b, self.spec.stride)[:, None], of_labels))
+        return torch.cat(maps)
 
-    def _propagate_in_windows(self, key: Tensor, foreground: Tensor, background: Tensor, labels: Tensor) -> Tensor:
-        maps = foreground.new_empty(len(labels), *(2 * side for side in key.shape[-2:]))
-        for rows, _ in self._sharing_affinity(labels):
-            inside, outside = foreground[rows], background[rows]
-            maps[rows] = logits_in_windows(
-                cast(list[nn.Conv2d], list(self.mask_convs)),
-                self.upsample,
-                self.logits,
-                key,
-                attention_at_cells(inside - outside, self.spec.stride),
-                attention_at_cells(-(inside[:1] + outside[:1]), self.spec.stride)[0],
-                inside,
-                labels[rows],
-            ).to(maps)
-        return interpolate(maps[:, None], scale_factor=self.spec.stride // 2, mode="bilinear")[:, 0].sigmoid()
+    def _maps_in_windows(self, key: Tensor, foreground: Tensor, background: Tensor, labels: Sequence[Tensor]) -> Tensor:
+        empties: dict[tuple[int, int], int] = {}  # one for each affinity to a reference frame
+        first_rows: list[int] = []
+        empty_of: list[int] = []
+        for frame, of_frame in enumerate(labels):
+            for label in of_frame.tolist():
+                empty = (frame, label if self.affinity.per_category else 0)
+                if empty not in empties:
+                    empties[empty] = len(empties)
+                    first_rows.append(len(empty_of))
+                empty_of.append(empties[empty])
+        totals = foreground[first_rows] + background[first_rows]
+        logits = logits_in_windows(
+            cast(list[nn.Conv2d], list(self.mask_convs)),
+            self.upsample,
+            self.logits,
+            key,
+            attention_at_cells(foreground - background, self.spec.stride),
+            attention_at_cells(-totals, self.spec.stride),
+            empty_of,
+            foreground,
+            torch.cat(list(labels)),
+        )
+        return widen(logits)
 
 
 def attention_at_cells(logits: Tensor, stride: int) -> Tensor:

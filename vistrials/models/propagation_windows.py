@@ -2,11 +2,15 @@
 
 Far from an object its foreground mass f is next to nothing, and its attention, sigmoid(f - b) with b = t - f of the
 total mass t, is that of a frame without objects, sigmoid(-t). One pass over such a frame serves all objects of a stored
-frame; an object's own convolutions run in the window around the cells where f exceeds `NEGLIGIBLE`.
+frame; an object's own convolutions run in the window around the cells where f exceeds `NEGLIGIBLE`, those of windows of
+one size together.
 
 Bound: the slope of the sigmoid is at most 1/4 and f - b differs from -t by 2 f. So outside of its window an object's
 attention is taken as at most NEGLIGIBLE / 2 = 1.5e-4 too small; nothing else is approximated.
 """
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +21,13 @@ from vistrials.models.layers import map_of_label
 NEGLIGIBLE = 3e-4
 """Foreground mass of a cell that counts as none. In the trained demo no pixel of 3,368 masks changes; 2 do at 1e-3."""
 
-Window = tuple[slice, slice]
-"""Rows and columns of cells."""
+_STEP = 4  # sides of windows are multiples of it, so that many have one size
+_CELLS_AT_ONCE = 4096  # of windows that go through the convolutions together: bounds memory
+
+Place = tuple[int, int]
+"""Row and column of a window's first cell."""
+Size = tuple[int, int]
+"""Height and width of a window in cells; it may reach beyond the frame below and on the right."""
 
 
 def logits_in_windows(
@@ -28,6 +37,7 @@ def logits_in_windows(
     key: Tensor,
     attention: Tensor,
     empty_attention: Tensor,
+    empty_of: list[int],
     foreground: Tensor,
     labels: Tensor,
 ) -> Tensor:
@@ -36,63 +46,99 @@ def logits_in_windows(
     Args:
         convs, upsample, maps: 3x3 convolutions and the transposed one, with ReLU behind each, and the maps of labels.
         key: features (C, h, w) of the key frame.
-        attention: (n, h, w) of the objects; empty_attention: (h, w), of no object.
+        attention: (n, h, w) of the objects.
+        empty_attention: (m, h, w), of no object; empty_of: which of them is each object's, n.
         foreground: (n, h, w), the mass that decides on the windows.
         labels: (n,).
     Returns: (n, 2h, 2w).
     """
     key = key[None].contiguous(memory_format=torch.channels_last)
-    surroundings, x = [], key * empty_attention
+    margin = len(convs) + 1 + _STEP  # the most that is read beside a frame
+    surroundings, x = [], key * empty_attention[:, None]
     for conv in convs:
-        surroundings.append(pad(x, (1, 1, 1, 1)))
+        surroundings.append(pad(x, [margin] * 4).split(1))
         x = conv(x).relu_()
-    x = upsample(x).relu_()
-    kinds, kind_of = labels.unique(return_inverse=True)
-    logits = map_of_label(maps, x.expand(len(kinds), -1, -1, -1), kinds)[kind_of]
-    for i, window in enumerate(windows(foreground > NEGLIGIBLE)):
-        if window is None:
-            continue
-        x = key[..., window[0], window[1]] * attention[i][window]
-        for conv, around in zip(convs, surroundings, strict=True):
-            grown = _grow(window, 1, foreground.shape[1:])
-            x = conv2d(_within(around, grown, x, window), conv.weight, conv.bias).relu_()
-            window = grown
-        rows, columns = (slice(2 * side.start, 2 * side.stop) for side in window)
-        logits[i, rows, columns] = map_of_label(maps, upsample(x).relu_(), labels[i : i + 1])[0].to(logits)
+    logits = _of_empty_frames(maps, upsample(x).relu_(), empty_of, labels)
+
+    in_frame = pad(torch.ones_like(key[:, :1]), [margin] * 4)
+    key, attention = pad(key, [margin] * 4), pad(attention, [margin] * 4)
+    for rows, places, size in alike(windows(foreground > NEGLIGIBLE)):
+        corners = [(top + margin, left + margin) for top, left in places]
+        x = _cut([key] * len(rows), corners, size) * _cut(attention[rows, None, None].unbind(), corners, size)
+        for grown, (conv, around) in enumerate(zip(convs, surroundings, strict=True), start=1):
+            whole = _cut([around[empty_of[row]] for row in rows], corners, size, beside=grown + 1)
+            whole[..., 2:-2, 2:-2] = x
+            x = conv2d(whole, conv.weight, conv.bias).relu_()
+            # What lies beyond the frame is 0 for each convolution.
+            x *= _cut([in_frame] * len(rows), corners, size, beside=grown)
+        blocks = map_of_label(maps, upsample(x).relu_(), labels[rows]).to(logits)
+        for row, (top, left), block in zip(rows, places, blocks, strict=True):
+            _put(block, logits[row], 2 * (top - len(convs)), 2 * (left - len(convs)))
     return logits
 
 
-def windows(cells: Tensor) -> list[Window | None]:
+def _of_empty_frames(maps: nn.Conv2d, x: Tensor, empty_of: list[int], labels: Tensor) -> Tensor:
+    """The maps of labels (n,) of the frames (m, C, H, W) that are the objects': (n, H, W)."""
+    rows_of: dict[int, list[int]] = defaultdict(list)
+    for row, frame in enumerate(empty_of):
+        rows_of[frame].append(row)
+    logits = x.new_empty(len(labels), *x.shape[2:])
+    for frame, rows in rows_of.items():
+        kinds, kind_of = labels[rows].unique(return_inverse=True)
+        logits[rows] = map_of_label(maps, x[frame].expand(len(kinds), -1, -1, -1), kinds)[kind_of]
+    return logits
+
+
+def windows(cells: Tensor) -> list[tuple[Place, Size] | None]:
     """Per object the rectangle around its cells (n, h, w) and one further on each side, None without any cell.
 
-    One further: attention is read half a pixel beside the centres.
+    One further: attention is read half a pixel beside the centres. Its sides are rounded up.
     """
-    found: list[Window | None] = []
+    found: list[tuple[Place, Size] | None] = []
     in_rows, in_columns = cells.any(dim=2), cells.any(dim=1)
     for flags in torch.cat([in_rows, in_columns], dim=1).tolist():
         rows, columns = flags[: cells.shape[1]], flags[cells.shape[1] :]
-        found.append(_grow((_span(rows), _span(columns)), 1, cells.shape[1:]) if any(rows) else None)
+        if any(rows):
+            (top, height), (left, width) = _span(rows), _span(columns)
+            found.append(((top, left), (height, width)))
+        else:
+            found.append(None)
     return found
 
 
-def _span(flags: list[bool]) -> slice:
-    return slice(flags.index(True), len(flags) - flags[::-1].index(True))
+def _span(flags: list[bool]) -> tuple[int, int]:
+    first, end = max(flags.index(True) - 1, 0), min(len(flags) - flags[::-1].index(True) + 1, len(flags))
+    return first, -(-(end - first) // _STEP) * _STEP
 
 
-def _grow(window: Window, by: int, size: tuple[int, ...]) -> Window:
-    rows, columns = (
-        slice(max(side.start - by, 0), min(side.stop + by, cells)) for side, cells in zip(window, size, strict=True)
+def alike(found: Sequence[tuple[Place, Size] | None]) -> Iterator[tuple[list[int], list[Place], Size]]:
+    """Objects whose windows have one size, as many as go together: their rows, places, and the size."""
+    of_size: dict[Size, list[tuple[int, Place]]] = defaultdict(list)
+    for row, window in enumerate(found):
+        if window is not None:
+            of_size[window[1]].append((row, window[0]))
+    for size, members in of_size.items():
+        at_once = max(1, _CELLS_AT_ONCE // (size[0] * size[1]))
+        for first in range(0, len(members), at_once):
+            rows, places = zip(*members[first : first + at_once], strict=True)
+            yield list(rows), list(places), size
+
+
+def _cut(maps: Iterable[Tensor], corners: list[Place], size: Size, beside: int = 0) -> Tensor:
+    """Of each map (1, C, H, W) its window and so many cells around it: (n, C, height, width), not shared."""
+    height, width = (side + 2 * beside for side in size)
+    return torch.cat(
+        [
+            x[..., top - beside : top - beside + height, left - beside : left - beside + width]
+            for x, (top, left) in zip(maps, corners, strict=True)
+        ]
     )
-    return rows, columns
 
 
-def _within(around: Tensor, grown: Window, x: Tensor, window: Window) -> Tensor:
-    """`x` of a window with what stands around it: what a convolution needs whose output covers the grown window.
-
-    Args: around (1, C, h + 2, w + 2), padded by one cell; x (1, C, ...) of the window.
-    """
-    (rows, columns), (inner_rows, inner_columns) = grown, window
-    whole = around[..., rows.start : rows.stop + 2, columns.start : columns.stop + 2].clone()
-    top, left = inner_rows.start + 1 - rows.start, inner_columns.start + 1 - columns.start
-    whole[..., top : top + x.shape[2], left : left + x.shape[3]] = x
-    return whole
+def _put(block: Tensor, onto: Tensor, top: int, left: int) -> None:
+    """Write a block (h, w) onto a map (H, W), as far as it lies within."""
+    rows, columns = (
+        slice(max(first, 0), min(first + length, end))
+        for first, length, end in zip((top, left), block.shape, onto.shape, strict=True)
+    )
+    onto[rows, columns] = block[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]

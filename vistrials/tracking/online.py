@@ -224,21 +224,23 @@ class OnlineTracker:
         """Objects of stored frames that were not detected in this one."""
         assert self.propagation is not None
         rules = self.propagation.spec
-        totals: dict[int, Tensor] = {}
         entries: dict[int, list[_Entry]] = {}
+        references, boxes, labels, rows_of_each = [], [], [], []
         for stored in self.history:
             lost = {i: o for i, o in stored.objects.items() if i not in detected and self._is_alive(i)}
             if not lost:
                 continue
-            boxes = torch.stack([o.box for o in lost.values()]).to(features) * frame.scale
-            labels = torch.tensor([o.label for o in lost.values()], device=features.device)
-            probs = self.propagation.propagate(features, stored.features, boxes, labels)
-            for (object_id, entry), prob in zip(lost.items(), probs, strict=True):
-                totals[object_id] = totals[object_id] + prob if object_id in totals else prob
+            for object_id, entry in lost.items():
                 entries.setdefault(object_id, []).append(entry)
+            row_of = {object_id: row for row, object_id in enumerate(entries)}
+            references.append(stored.features)
+            boxes.append(torch.stack([o.box for o in lost.values()]).to(features) * frame.scale)
+            labels.append(torch.tensor([o.label for o in lost.values()], device=features.device))
+            rows_of_each.append([row_of[object_id] for object_id in lost])
+        if not entries:
+            return {}
         masks = []
-        for object_id, total in totals.items():
-            mean = total / len(entries[object_id])
+        for mean in self.propagation.propagate(features, references, boxes, labels, rows_of_each):
             if not rules.network_px_propagation:
                 mean = to_frame(mean[None], frame)[0]
             mask = mean >= rules.mask_threshold
