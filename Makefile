@@ -5,7 +5,7 @@
 #   make mutants  deliberate bugs, each of which the tests must notice (minutes; WORD=... for some)
 #   make chaos  kills, damaged files and full disks, and whether runs survive them (CHAOS_MINUTES, 15)
 #   make all    every trial on the embedded videos, their table and loss curves; continues where it was stopped
-#   make tables the README's tables and figure, from the runs in results/
+#   make tables the tables of README and docs/study.md and the figures, from the runs in results/
 #   make bench  what benchmarks/ measures (CLIP=DIR for the real clip)
 #   make bench-records  those of speed on the CPU, and benchmarks/README.md from all records
 #   make bench-gpu  the same of a GPU, in at most 8 minutes

@@ -1,0 +1,144 @@
+"""The study's explanations of its trials, and what the runs of this project say about each."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vistrials import load_losses
+from vistrials.evaluation.verdicts import Verdict
+from vistrials.reports.comparison import BASELINE, Comparison, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the study says of a trial.
+
+    found: its verdict on one run, as ours would name it.
+    why: its explanation, or where none is known what it found.
+    bears: what else bears on it, in words without figures.
+    beside: trials whose rows are shown below it, for that.
+    """
+
+    trial: str
+    found: Verdict
+    why: str
+    bears: str
+    beside: tuple[str, ...] = ()
+
+
+EXPLANATIONS = (
+    Explanation(
+        "baseline_tuning_1",
+        Verdict.WORSE,
+        "the deeper network overfits",
+        "An overfitted network has lower training losses and less AP. The trial begins from a deeper start, which has "
+        "another AP before it.",
+        ("masktrack_rcnn_deep",),
+    ),
+    Explanation(
+        "baseline_tuning_2",
+        Verdict.WORSE,
+        "the heavier classification loss and the higher IoU thresholds countervail each other",
+        "Higher thresholds leave fewer and better boxes to the box loss, which falls for that reason alone.",
+    ),
+    Explanation(
+        "baseline_ordered",
+        Verdict.WORSE,
+        "ordered pairs are fewer and generalise less",
+        "Objects are matched over one frame instead of several, which is the easier task: the matching loss says so.",
+        ("baseline_window",),
+    ),
+    Explanation(
+        "additional_training",
+        Verdict.BETTER,
+        "more training still adds a little",
+        "The same schedule runs once more from the baseline's last weights.",
+    ),
+    Explanation(
+        "attention_neck",
+        Verdict.WORSE,
+        "one convolution per branch is too shallow",
+        "Three per branch are `attention_neck_deep`.",
+        ("attention_neck_deep",),
+    ),
+    Explanation(
+        "attention_neck_ordered",
+        Verdict.WORSE,
+        "ordered pairs do better with the neck than random ones, if not as well as the baseline",
+        "The neck with random pairs is below it in the table; no verdict is on the difference of the two.",
+        ("attention_neck",),
+    ),
+    Explanation(
+        "weighted_affinity",
+        Verdict.WORSE,
+        "its matrices are left out at test, which compromises the result",
+        "The same matrix for all pairs, kept at test, is `weighted_affinity_shared`.",
+        ("weighted_affinity_shared", "weighted_affinity_per_category"),
+    ),
+)
+
+_LOSSES = {"loss_cls": "classification", "loss_bbox": "box", "loss_mask": "mask", "loss_match": "matching"}
+
+
+def explain(compared: Sequence[Comparison], results: Path) -> str:
+    """A section for each explanation, from comparisons over several splits and the loss logs in `results`."""
+    return "\n\n".join(_section(each, compared, results) for each in EXPLANATIONS)
+
+
+def _section(explanation: Explanation, compared: Sequence[Comparison], results: Path) -> str:
+    rows = [(c, row) for c in compared for row in c.rows if row.trial == explanation.trial and row.to_baseline]
+    lines = [
+        f"### `{explanation.trial}`: {explanation.why}",
+        f"The study: {explanation.found} than the baseline, of one run.",
+        "| trial | profile | split | ΔAP | seeds | verdict | the study's finding is |",
+        "|---|---|---|---:|---:|---|---|",
+        *(_line(c, row, explanation.found) for c, row in rows),
+        *(
+            _line(c, row)
+            for name in explanation.beside
+            for c in compared
+            for row in c.rows
+            if row.trial == name and row.to_baseline
+        ),
+    ]
+    table = "\n".join(lines[2:])
+    losses = [
+        text
+        for profile in dict.fromkeys(c.profile for c in compared)
+        if (text := _losses(results, profile, explanation.trial))
+    ]
+    return "\n\n".join([*lines[:2], table, textwrap.fill(" ".join([explanation.bears, *losses]), 120)])
+
+
+def _line(comparison: Comparison, row: Row, found: Verdict | None = None) -> str:
+    assert row.to_baseline is not None
+    interval = row.to_baseline_interval
+    shown = f"{round(row.to_baseline.mean, 1) + 0.0:+.1f}" + (
+        f" [{interval.low:.1f}, {interval.high:.1f}]" if interval else ""
+    )
+    verdict = row.judgement.verdict if row.judgement else None
+    said = "" if found is None else _said(verdict, found)
+    cells = (f"`{row.trial}`", comparison.profile, comparison.split, shown, str(len(row.seeds)), verdict or "–", said)
+    return f"| {' | '.join(cells)} |"
+
+
+def _said(verdict: Verdict | None, found: Verdict) -> str:
+    if verdict in (None, Verdict.UNDECIDED):
+        return "undecided"
+    return "supported" if verdict is found else "contradicted"
+
+
+def _losses(results: Path, profile: str, trial: str) -> str:
+    """One sentence on training losses beside the baseline's; empty where no seed has both."""
+    logs = load_losses(results, profile)
+    last = logs[logs.iter >= 0.8 * logs.groupby(["trial", "seed"]).iter.transform("max")]
+    means = last.groupby(["trial", "seed"])[list(_LOSSES)].mean()
+    trials = means.index.get_level_values("trial")
+    ours, base = (means[trials == name].droplevel("trial") for name in (trial, BASELINE))
+    seeds = ours.index.intersection(base.index)
+    if seeds.empty:
+        return ""
+    found, beside = ours.loc[seeds].mean(), base.loc[seeds].mean()
+    parts = [f"{word} {found[name]:.3f} ({beside[name]:.3f})" for name, word in _LOSSES.items()]
+    return f"Training losses under `{profile}` (the baseline's in brackets): {', '.join(parts)}."
