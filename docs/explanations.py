@@ -1,13 +1,17 @@
 """The study's explanations of its trials, and what the runs of this project say about each."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vistrials import load_losses
 from vistrials.evaluation.verdicts import Verdict
 from vistrials.reports.comparison import BASELINE, Comparison, Row
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,32 +87,31 @@ _LOSSES = {"loss_cls": "classification", "loss_bbox": "box", "loss_mask": "mask"
 
 def explain(compared: Sequence[Comparison], results: Path) -> str:
     """A section for each explanation, from comparisons over several splits and the loss logs in `results`."""
-    return "\n\n".join(_section(each, compared, results) for each in EXPLANATIONS)
+    losses = {profile: _last_losses(results, profile) for profile in dict.fromkeys(c.profile for c in compared)}
+    return "\n\n".join(_section(each, compared, losses) for each in EXPLANATIONS)
 
 
-def _section(explanation: Explanation, compared: Sequence[Comparison], results: Path) -> str:
-    rows = [(c, row) for c in compared for row in c.rows if row.trial == explanation.trial and row.to_baseline]
-    lines = [
-        f"### `{explanation.trial}`: {explanation.why}",
-        f"The study: {explanation.found} than the baseline, of one run.",
+def _section(explanation: Explanation, compared: Sequence[Comparison], losses: Mapping[str, "DataFrame"]) -> str:
+    table = [
         "| trial | profile | split | ΔAP | seeds | verdict | the study's finding is |",
         "|---|---|---|---:|---:|---|---|",
-        *(_line(c, row, explanation.found) for c, row in rows),
-        *(
-            _line(c, row)
-            for name in explanation.beside
-            for c in compared
-            for row in c.rows
-            if row.trial == name and row.to_baseline
-        ),
+        *(_line(c, row, explanation.found) for c, row in _rows(compared, explanation.trial)),
+        *(_line(c, row) for name in explanation.beside for c, row in _rows(compared, name)),
     ]
-    table = "\n".join(lines[2:])
-    losses = [
-        text
-        for profile in dict.fromkeys(c.profile for c in compared)
-        if (text := _losses(results, profile, explanation.trial))
-    ]
-    return "\n\n".join([*lines[:2], table, textwrap.fill(" ".join([explanation.bears, *losses]), 120)])
+    remarks = [explanation.bears, *(_say_losses(of, profile, explanation.trial) for profile, of in losses.items())]
+    return "\n\n".join(
+        [
+            f"### `{explanation.trial}`: {explanation.why}",
+            f"The study: {explanation.found} than the baseline, of one run.",
+            "\n".join(table),
+            textwrap.fill(" ".join(filter(None, remarks)), 120),
+        ]
+    )
+
+
+def _rows(compared: Sequence[Comparison], trial: str) -> list[tuple[Comparison, Row]]:
+    """A trial's rows that have a difference to the baseline, each with its table."""
+    return [(c, row) for c in compared for row in c.rows if row.trial == trial and row.to_baseline]
 
 
 def _line(comparison: Comparison, row: Row, found: Verdict | None = None) -> str:
@@ -129,11 +132,15 @@ def _said(verdict: Verdict | None, found: Verdict) -> str:
     return "supported" if verdict is found else "contradicted"
 
 
-def _losses(results: Path, profile: str, trial: str) -> str:
-    """One sentence on training losses beside the baseline's; empty where no seed has both."""
+def _last_losses(results: Path, profile: str) -> "DataFrame":
+    """Means over the last fifth of the steps, by trial and seed."""
     logs = load_losses(results, profile)
     last = logs[logs.iter >= 0.8 * logs.groupby(["trial", "seed"]).iter.transform("max")]
-    means = last.groupby(["trial", "seed"])[list(_LOSSES)].mean()
+    return last.groupby(["trial", "seed"])[list(_LOSSES)].mean()
+
+
+def _say_losses(means: "DataFrame", profile: str, trial: str) -> str:
+    """One sentence on training losses beside the baseline's; empty where no seed has both."""
     trials = means.index.get_level_values("trial")
     ours, base = (means[trials == name].droplevel("trial") for name in (trial, BASELINE))
     seeds = ours.index.intersection(base.index)
