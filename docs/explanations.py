@@ -111,13 +111,13 @@ def _section(explanation: Explanation, compared: Sequence[Comparison], losses: M
 
 def _rows(compared: Sequence[Comparison], trial: str) -> list[tuple[Comparison, Row]]:
     """A trial's rows that have a difference to the baseline, each with its table."""
-    return [(c, row) for c in compared for row in c.rows if row.trial == trial and row.to_baseline]
+    return [(c, row) for c in compared for row in c.rows if row.trial == trial and row.difference]
 
 
 def _line(comparison: Comparison, row: Row, found: Verdict | None = None) -> str:
-    assert row.to_baseline is not None
-    interval = row.to_baseline_interval
-    shown = f"{round(row.to_baseline.mean, 1) + 0.0:+.1f}" + (
+    assert row.difference is not None
+    interval = row.difference_interval
+    shown = f"{round(row.difference.mean, 1) + 0.0:+.1f}" + (
         f" [{interval.low:.1f}, {interval.high:.1f}]" if interval else ""
     )
     verdict = row.judgement.verdict if row.judgement else None

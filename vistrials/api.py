@@ -142,30 +142,32 @@ def compare(
     profile: str = DEFAULT_PROFILE,
     split: str | None = None,
     *,
+    against: str = "baseline",
     mix: bool = False,
     num_draws: int = 10_000,
     margin: float = 1.0,
     family: Sequence[str] = (),
 ) -> "DataFrame":
-    """Table 1: the trials of a profile side by side, a row each, with a verdict on each against baseline.
+    """Table 1: the trials of a profile side by side, a row each, with a verdict on each against one.
 
     Args:
         results_dir: holds <profile>/<trial>/seed<N>/.
         profile: whose runs.
         split: evaluated by the runs; by default the main split of most.
+        against: the trial that differences are to, and verdicts on.
         mix: compare also what is not comparable, with footnotes.
         num_draws: of videos, for intervals and verdicts; 0 leaves these out.
         margin: in AP in percent, within which trials count as equal.
         family: trials, or parts of the table (starts, study, neck, ...), that verdicts are for; all by default.
 
     Returns:
-        Means over seeds in percent, their standard deviations, intervals, differences to baseline, p and verdicts (see
+        Means over seeds in percent, their standard deviations, intervals, differences, p and verdicts (see
         `reports.comparison_text.to_frame`). `attrs["caption"]` and `attrs["remarks"]` are what stands below the table.
 
     Raises:
         RunError: no run is evaluated on the split, or they are not comparable.
-        SpecError: the number of draws is neither 0 nor enough, the margin is not positive, or a name of the family is
-            no trial of the table.
+        SpecError: the number of draws is neither 0 nor enough, the margin is not positive, or `against` or a name of
+            the family is no trial of the table.
         DataError: a file of a run cannot be used.
 
     >>> import vistrials
@@ -176,7 +178,16 @@ def compare(
     from vistrials.reports.comparison import compare_runs
     from vistrials.reports.comparison_text import caption, remarks, to_frame
 
-    comparison = compare_runs(results_dir, profile, split, mix=mix, num_draws=num_draws, margin=margin, family=family)
+    comparison = compare_runs(
+        results_dir,
+        profile,
+        split,
+        against=against,
+        mix=mix,
+        num_draws=num_draws,
+        margin=margin,
+        family=family,
+    )
     frame = to_frame(comparison)
     frame.attrs |= {"caption": caption(comparison), "remarks": remarks(comparison)}
     return frame

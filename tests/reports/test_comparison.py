@@ -49,7 +49,7 @@ def test_figures_are_means_over_seeds_with_the_deviation_of_a_sample(tmp_path: P
     # (2² + 0² + 2²) / (3 - 1) = 4, and the root of it is 2.
     assert baseline.figures["AP"] == Statistic(pytest.approx(22.0), pytest.approx(2.0))
     assert baseline.figures["AR10"] == Statistic(pytest.approx(22.0 + 40.0), pytest.approx(2.0))
-    assert (baseline.seeds, baseline.to_baseline) == ((0, 1, 2), None)
+    assert (baseline.seeds, baseline.difference) == ((0, 1, 2), None)
     assert row_of(comparison, "attention_neck").figures["AP"] == Statistic(pytest.approx(25.0), None)
     assert cells(comparison) == [
         ("baseline", "22.0 ± 2.0", "32.0 ± 2.0", "42.0 ± 2.0", "52.0 ± 2.0", "62.0 ± 2.0", "", "3"),
@@ -66,8 +66,8 @@ def test_the_difference_to_baseline_is_over_the_seeds_that_both_have(tmp_path: P
     comparison = compare_runs(tmp_path, "demo")
     # -1 and -3: mean -2, deviation the root of (1² + 1²) / (2 - 1).
     expected = Statistic(pytest.approx(-2.0), pytest.approx(2**0.5))
-    assert row_of(comparison, "attention_neck").to_baseline == expected
-    assert row_of(comparison, "weighted_affinity").to_baseline is None
+    assert row_of(comparison, "attention_neck").difference == expected
+    assert row_of(comparison, "weighted_affinity").difference is None
 
 
 def test_nothing_to_score_is_a_dash_and_no_number(tmp_path: Path) -> None:
@@ -265,8 +265,8 @@ def test_markdown(mixed: Comparison) -> None:
 def test_csv_has_numbers_only_in_its_columns_of_numbers(mixed: Comparison) -> None:
     baseline, neck = csv.DictReader(render(mixed, "csv").splitlines())
     assert (baseline["trial"], baseline["AP"], baseline["AP_sd"]) == ("baseline", "21.0", "1.4142")
-    assert (baseline["AP_to_baseline"], baseline["num_seeds"]) == ("", "2")
-    assert (neck["AP"], neck["AP_sd"], neck["AP_to_baseline"]) == ("25.0", "", "5.0")
+    assert (baseline["AP_difference"], baseline["num_seeds"]) == ("", "2")
+    assert (neck["AP"], neck["AP_sd"], neck["AP_difference"]) == ("25.0", "", "5.0")
     assert neck["footnotes"] == "attention_neck seed 0: vistrials 9, other runs have 0.1.0"
 
 
@@ -281,7 +281,7 @@ def test_json_holds_everything(mixed: Comparison) -> None:
     content = json.loads(render(mixed, "json"))
     assert (content["profile"], content["split"], content["unit"]) == ("demo", "minival", "percent")
     neck = content["rows"][1]
-    assert (neck["trial"], neck["seeds"], neck["to_baseline"]) == ("attention_neck", [0], {"mean": 5.0, "sd": None})
+    assert (neck["trial"], neck["seeds"], neck["difference"]) == ("attention_neck", [0], {"mean": 5.0, "sd": None})
     assert content["unfinished"] == ["weighted_affinity seed 0"]
 
 
@@ -330,6 +330,6 @@ def test_an_ap_of_0_is_a_figure_like_any_other(tmp_path: Path) -> None:
         write_run(tmp_path, "attention_neck", seed, ap)
         write_run(tmp_path, "baseline", seed, base_ap)
     row = row_of(compare_runs(tmp_path, "demo"), "attention_neck")
-    ap, difference = row.figures["AP"], row.to_baseline
+    ap, difference = row.figures["AP"], row.difference
     assert ap is not None and ap.mean == pytest.approx((0 + 20) / 2)
     assert difference is not None and difference.mean == pytest.approx((-10 + 20) / 2)

@@ -21,8 +21,9 @@ from vistrials.evaluation.stored_matches import StoredMatches
 from vistrials.evaluation.verdicts import Judgement, Needed, Verdict
 from vistrials.reports import comparison as whole_comparison
 from vistrials.reports.comparison import Comparison, Row, Statistic
-from vistrials.reports.comparison_text import cells, columns, remarks, render, verdict
+from vistrials.reports.comparison_text import caption, cells, columns, remarks, render, verdict
 from vistrials.reports.uncertainty import RunDraws, compute_superiority
+from vistrials.reports.verdict_sentences import say_verdicts
 from vistrials.runs.provenance import update_provenance
 from vistrials.runs.seed_plan import SeedPlan, keep_seed_plan
 
@@ -82,10 +83,10 @@ def test_one_seed_has_the_interval_of_its_videos(tmp_path: Path) -> None:
     # 15 of 20 found: recall 0.75 at precision 1, the 76 points 0.00 .. 0.75 of 101; 18 of 20: 91 points.
     ap, base_ap = 100 * 91 / 101, 100 * 76 / 101
     assert same(baseline.interval, compute_interval(expected("AP of baseline", [15])))
-    assert (baseline.to_baseline_interval, baseline.judgement, baseline.superiority) == (None, None, None)
-    assert neck.to_baseline is not None and neck.to_baseline.mean == pytest.approx(ap - base_ap)
+    assert (baseline.difference_interval, baseline.judgement, baseline.superiority) == (None, None, None)
+    assert neck.difference is not None and neck.difference.mean == pytest.approx(ap - base_ap)
     of_videos = compute_interval(expected("attention_neck", [18], [15], one_network=True))
-    assert same(neck.to_baseline_interval, of_videos)
+    assert same(neck.difference_interval, of_videos)
     assert (neck.judgement, neck.num_networks) == (None, 1)
     # 0 .. 100 is all that AP can be, 90 give or take 13 or more.
     assert neck.interval is not None and neck.interval.high == 100
@@ -97,8 +98,8 @@ def test_pairing_narrows_the_difference(tmp_path: Path) -> None:
     write_run_with_matches(tmp_path, "baseline", 0, matches(10))
     write_run_with_matches(tmp_path, "attention_neck", 0, matches(11))
     neck = row_of(compare_runs(tmp_path, "demo"), "attention_neck")
-    assert neck.interval is not None and neck.to_baseline_interval is not None
-    widths = [interval.high - interval.low for interval in (neck.interval, neck.to_baseline_interval)]
+    assert neck.interval is not None and neck.difference_interval is not None
+    widths = [interval.high - interval.low for interval in (neck.interval, neck.difference_interval)]
     assert widths[1] < widths[0] / 2
 
 
@@ -106,8 +107,8 @@ def test_equal_runs_differ_by_nothing(tmp_path: Path) -> None:
     for trial in ("baseline", "attention_neck"):
         write_run_with_matches(tmp_path, trial, 0, matches(15))
     neck = row_of(compare_runs(tmp_path, "demo"), "attention_neck")
-    assert neck.to_baseline_interval is not None
-    assert (neck.to_baseline_interval.low, neck.to_baseline_interval.high) == (0, 0)
+    assert neck.difference_interval is not None
+    assert (neck.difference_interval.low, neck.difference_interval.high) == (0, 0)
 
 
 def test_the_spread_of_the_own_networks_is_a_second_level(tmp_path: Path) -> None:
@@ -117,14 +118,14 @@ def test_the_spread_of_the_own_networks_is_a_second_level(tmp_path: Path) -> Non
             write_run_with_matches(tmp_path, trial, seed, matches(num_right))
     neck = row_of(compare_runs(tmp_path, "demo"), "attention_neck")
     difference = expected("attention_neck", found["attention_neck"], found["baseline"])
-    assert same(neck.to_baseline_interval, compute_interval(difference))
+    assert same(neck.difference_interval, compute_interval(difference))
     assert same(neck.interval, compute_interval(expected("AP of attention_neck", found["attention_neck"])))
     assert neck.judgement is not None and neck.judgement.p == neck.judgement.adjusted_p == compute_p(difference)
     # Another trial changes what is corrected, nothing else.
     for seed, num_right in enumerate((2, 18, 9)):
         write_run_with_matches(tmp_path, "weighted_affinity", seed, matches(num_right))
     with_others = row_of(compare_runs(tmp_path, "demo"), "attention_neck")
-    assert with_others.to_baseline_interval == neck.to_baseline_interval and with_others.interval == neck.interval
+    assert with_others.difference_interval == neck.difference_interval and with_others.interval == neck.interval
     assert with_others.judgement is not None and with_others.judgement.p == neck.judgement.p
     assert with_others.judgement.adjusted_p > neck.judgement.adjusted_p
 
@@ -140,10 +141,10 @@ def test_one_network_under_several_seeds_says_nothing_about_seeds(tmp_path: Path
     assert row.figures["AP"] == Statistic(pytest.approx(ap_of(11)), None)
     assert same(row.interval, compute_interval(expected("AP of masktrack_rcnn", [11])))
     # Against the mean of the baseline's three, on the same draws; what other networks would have is not in it.
-    assert row.to_baseline is not None and row.to_baseline.sd is None
-    assert row.to_baseline.mean == pytest.approx(ap_of(11) - (ap_of(8) + ap_of(10) + ap_of(12)) / 3)
+    assert row.difference is not None and row.difference.sd is None
+    assert row.difference.mean == pytest.approx(ap_of(11) - (ap_of(8) + ap_of(10) + ap_of(12)) / 3)
     of_videos = expected("masktrack_rcnn", [11] * 3, [8, 10, 12], one_network=True)
-    assert same(row.to_baseline_interval, compute_interval(of_videos))
+    assert same(row.difference_interval, compute_interval(of_videos))
     shown = next(cell for cell in cells(comparison) if cell[0] == "masktrack_rcnn")
     assert "±" not in "".join(shown) and shown[6].endswith("] videos only")
     assert shown[-3:] == ("–", "–", "3 (1 network)")
@@ -157,7 +158,7 @@ def test_a_network_is_paired_once(tmp_path: Path) -> None:
     row = row_of(compare_runs(tmp_path, "demo"), "masktrack_rcnn")
     assert row.num_networks == 2
     # The network of seeds 0 and 1 with seed 0 of the baseline, that of seed 2 with seed 2.
-    assert same(row.to_baseline_interval, compute_interval(expected("masktrack_rcnn", [9, 15], [8, 12])))
+    assert same(row.difference_interval, compute_interval(expected("masktrack_rcnn", [9, 15], [8, 12])))
     assert row.judgement is not None
 
 
@@ -212,6 +213,34 @@ def test_a_family_can_be_named(four_trials: Path) -> None:
     assert result.exit_code == 0 and "adjusted for the 2 rows" in result.stdout
 
 
+def test_differences_and_verdicts_can_be_against_any_trial(four_trials: Path) -> None:
+    plain, turned = compare_runs(four_trials, "demo"), compare_runs(four_trials, "demo", against="attention_neck")
+    assert (plain.against, turned.against) == ("baseline", "attention_neck")
+    neck, base = row_of(plain, "attention_neck"), row_of(turned, "baseline")
+    assert neck.difference is not None and base.difference is not None
+    assert base.difference.mean == pytest.approx(-neck.difference.mean)
+    assert neck.difference_interval is not None and base.difference_interval is not None
+    # The two differ by the seed of their draws alone.
+    assert base.difference_interval.low == pytest.approx(-neck.difference_interval.high, rel=0.2)
+    itself = row_of(turned, "attention_neck")
+    assert (itself.difference, itself.difference_interval, itself.judgement) == (None, None, None)
+    assert [row.trial for row in turned.rows if row.judgement] == ["baseline", "baseline_ordered", "weighted_affinity"]
+    cell = {row[0]: row for row in cells(turned)}
+    place = columns(turned).index("ΔAP")
+    assert cell["attention_neck"][place : place + 4] == ("", "", "", "") and cell["baseline"][place].startswith("-")
+    assert "ΔAP: AP minus attention_neck's" in caption(turned)
+    assert say_verdicts(turned).startswith("On `minival` (20 videos), better than `attention_neck`: ")
+
+
+def test_a_trial_to_compare_with_is_one_of_the_table(four_trials: Path) -> None:
+    result = compare(four_trials, "--against", "attention_nek")
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert "against: no trial 'attention_nek' in this table; did you mean 'attention_neck'" in result.stderr
+    result = compare(four_trials, "--against", "baseline_window", "--format", "csv", "--bootstrap", "100")
+    records = {record["trial"]: record for record in csv.DictReader(result.stdout.splitlines())}
+    assert records["baseline_window"]["AP_difference"] == "" and float(records["baseline"]["AP_difference"]) < 0
+
+
 @pytest.mark.parametrize(("margin", "verdict"), [(40.0, Verdict.EQUAL), (0.5, Verdict.UNDECIDED)])
 def test_the_margin_is_what_counts_as_equal(four_trials: Path, margin: float, verdict: Verdict) -> None:
     comparison = compare_runs(four_trials, "demo", margin=margin)
@@ -238,8 +267,11 @@ def test_a_plan_of_looks_lowers_the_error_of_rows_and_names_the_family(four_tria
     assert planned.p == plain.p
     # 0.2 % with two seeds of ten, in a family of one.
     width = planned.family_interval.high - planned.family_interval.low
-    own = row_of(named, "attention_neck").to_baseline_interval
+    own = row_of(named, "attention_neck").difference_interval
     assert own is not None and width > own.high - own.low
+    # Against another trial, the baseline is one of the rows.
+    turned = compare_runs(four_trials, "demo", against="attention_neck")
+    assert [row.trial for row in turned.rows if row.judgement] == ["baseline", "weighted_affinity"]
     assert f"{100 * find_errors(10)[2]:.1f} % with 2, " in remarks(named)[3] and "up to 10" in remarks(named)[3]
 
 
@@ -260,7 +292,7 @@ def test_the_difference_takes_the_seeds_that_both_have(tmp_path: Path) -> None:
     write_run(tmp_path, "attention_neck", 2, 0.1)
     neck = row_of(compare_runs(tmp_path, "demo"), "attention_neck")
     assert neck.interval is None
-    assert same(neck.to_baseline_interval, compute_interval(expected("attention_neck", [12], [10], one_network=True)))
+    assert same(neck.difference_interval, compute_interval(expected("attention_neck", [12], [10], one_network=True)))
 
 
 def test_the_same_comes_out_each_time(tmp_path: Path) -> None:
@@ -315,7 +347,7 @@ def test_runs_on_other_videos_are_not_paired(tmp_path: Path) -> None:
     write_run_with_matches(tmp_path, "attention_neck", 0, matches(15, first_video=2))
     neck = row_of(compare_runs(tmp_path, "demo"), "attention_neck")
     assert neck.interval is not None
-    assert (neck.to_baseline_interval, neck.judgement, neck.superiority) == (None, None, None)
+    assert (neck.difference_interval, neck.judgement, neck.superiority) == (None, None, None)
 
 
 def test_too_few_videos_are_said(tmp_path: Path) -> None:
@@ -364,10 +396,10 @@ def test_the_table_says_what_its_intervals_cover(two_trials: Path) -> None:
 def test_all_forms_carry_interval_and_verdict(two_trials: Path) -> None:
     comparison = compare_runs(two_trials, "demo")
     neck = row_of(comparison, "attention_neck")
-    assert neck.interval is not None and neck.to_baseline_interval is not None and neck.judgement is not None
+    assert neck.interval is not None and neck.difference_interval is not None and neck.judgement is not None
     judged, needed = neck.judgement, neck.judgement.needed
     assert needed is not None and needed.seeds is not None
-    shown = f"[{neck.to_baseline_interval.low:.1f}, {neck.to_baseline_interval.high:.1f}]"
+    shown = f"[{neck.difference_interval.low:.1f}, {neck.difference_interval.high:.1f}]"
     assert columns(comparison) == ("trial", "AP", "AP50", "AP75", "AR1", "AR10", "ΔAP", "P(>)", "p", "verdict", "seeds")
     for form in ("markdown", "latex"):
         text = render(comparison, form)
@@ -375,7 +407,7 @@ def test_all_forms_carry_interval_and_verdict(two_trials: Path) -> None:
         assert f"undecided: {needed.seeds} seeds" in text
     record = list(csv.DictReader(render(comparison, "csv").splitlines()))[1]
     assert float(record["AP_low"]) == pytest.approx(neck.interval.low, abs=1e-4)
-    assert float(record["AP_to_baseline_high"]) == pytest.approx(neck.to_baseline_interval.high, abs=1e-4)
+    assert float(record["AP_difference_high"]) == pytest.approx(neck.difference_interval.high, abs=1e-4)
     assert float(record["p"]) == float(record["p_adjusted"]) == pytest.approx(judged.p, abs=1e-6)
     assert float(record["p_equal"]) == pytest.approx(judged.equal_p, abs=1e-6)
     assert (record["verdict"], float(record["seeds_needed"])) == ("undecided", needed.seeds)

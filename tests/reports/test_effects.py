@@ -31,7 +31,7 @@ def row(trial: str, difference: float | None, verdict: Verdict | None, reach: fl
 
 
 def comparison(*rows: Row, split: str = "minival") -> Comparison:
-    return Comparison("demo", split, rows, 1000, 60, 1.0, None, (), ())
+    return Comparison("demo", split, "baseline", rows, 1000, 60, 1.0, None, (), ())
 
 
 ROWS = (
@@ -132,6 +132,13 @@ def test_profiles_are_differences_over_common_seeds_in_percent() -> None:
     assert found.loc["apple"].tolist() == pytest.approx([-10, 25])
 
 
+def test_profiles_can_be_against_any_trial() -> None:
+    found = category_differences(frame(baseline=[[0.4, 0.5]], apple=[[0.3, 0.75]]), "apple")
+    assert found.loc["baseline"].tolist() == pytest.approx([10, -25]) and len(found) == 1
+    with pytest.raises(RunError, match="no run of pear"):
+        category_differences(frame(apple=[[0.3, 0.75]]), "pear")
+
+
 @pytest.mark.parametrize(
     ("aps", "said"),
     [
@@ -165,6 +172,10 @@ def test_the_command_draws_both_pictures_and_keeps_files(tmp_path: Path) -> None
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 0 and result.stdout.strip() == str(out)
     assert out.read_bytes().startswith(b"\x89PNG")
+    against = tmp_path / "against.svg"
+    turned = ["plot-effects", "--results", str(tmp_path), "-o", str(against), "--against", "attention_neck"]
+    assert CliRunner().invoke(app, turned).exit_code == 0
+    assert "ΔAP against attention_neck" in against.read_text()
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
     with pytest.raises(DataError, match=r"effects\.txt: expected the name .* to end in \.png, \.pdf or \.svg"):

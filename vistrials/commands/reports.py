@@ -30,6 +30,8 @@ Family = Annotated[
     ),
 ]
 
+Against = Annotated[str, typer.Option(metavar="TRIAL", help="Trial that differences are to, and verdicts on.")]
+
 
 @app.command()
 def compare(
@@ -38,6 +40,7 @@ def compare(
         str | None, typer.Option(help="Split that the runs predicted (default: their first).", show_default=False)
     ] = None,
     truth: Truth = "visible",
+    against: Against = "baseline",
     results: Results = Path("results"),
     form: Format = None,
     mix: Annotated[
@@ -68,6 +71,7 @@ def compare(
         profile or DEFAULT_PROFILE,
         split,
         truth=truth,
+        against=against,
         mix=mix,
         num_draws=bootstrap,
         margin=margin,
@@ -112,6 +116,7 @@ def plot_effects_command(
     by_category: Annotated[
         bool, typer.Option("--by-category", help="Differences by category as colours instead of intervals.")
     ] = False,
+    against: Against = "baseline",
     margin: Margin = 1.0,
     family: Family = None,
     force: Replace = False,
@@ -128,6 +133,7 @@ def plot_effects_command(
         out,
         splits or (),
         by_category=by_category,
+        against=against,
         margin=margin,
         family=_names(family),
     )

@@ -59,9 +59,10 @@ class Row:
     figures: of `TABLE_FIGURES`; None where no category could be scored.
     interval: 95 % interval of AP; None without stored matches, or with too few videos. Of one network it covers the
         choice of videos only.
-    to_baseline: AP minus the baseline's AP of the same seed; None for the baseline and without common seeds.
-    to_baseline_interval: that of the difference; covers videos only where either side is one network.
-    superiority: P(A > B), the share of seeds and drawn videos on which it has more AP than the baseline.
+    difference: AP minus that of the trial compared with, of the same seed; None for that trial itself and without
+        common seeds.
+    difference_interval: that of the difference; covers videos only where either side is one network.
+    superiority: P(A > B), the share of seeds and drawn videos on which it has more AP than the trial compared with.
     judgement: on the difference, in its family; None outside of the family, and where either side is one network,
         since nothing says how much others vary.
     footnotes: what makes its runs not comparable with the others.
@@ -72,8 +73,8 @@ class Row:
     num_networks: int
     figures: dict[str, Statistic | None]
     interval: Interval | None
-    to_baseline: Statistic | None
-    to_baseline_interval: Interval | None
+    difference: Statistic | None
+    difference_interval: Interval | None
     superiority: float | None
     judgement: Judgement | None
     footnotes: tuple[str, ...]
@@ -83,6 +84,7 @@ class Row:
 class Comparison:
     """Table 1 of a split, the runs that it lacks, and what else to know of those that it has.
 
+    against: the trial that differences are to.
     num_draws: of videos, for the intervals; 0 without intervals.
     num_videos: how many there are to draw from, where runs have stored matches.
     margin: in AP in percent, within which trials count as equal.
@@ -91,6 +93,7 @@ class Comparison:
 
     profile: str
     split: str
+    against: str
     rows: tuple[Row, ...]
     num_draws: int
     num_videos: int | None
@@ -139,6 +142,7 @@ def compare_runs(
     split: str | None = None,
     *,
     truth: str = "visible",
+    against: str = BASELINE,
     mix: bool = False,
     num_draws: int = NUM_DRAWS,
     margin: float = MARGIN,
@@ -151,6 +155,7 @@ def compare_runs(
         profile: whose runs.
         split: evaluated by the runs; by default the main split of most.
         truth: visible, or amodal for whole objects, hidden or not.
+        against: the trial that differences are to, and verdicts on.
         mix: compare also what is not comparable, with footnotes.
         num_draws: of videos, for the intervals; 0 leaves these out.
         margin: in AP in percent, within which trials count as equal.
@@ -158,8 +163,8 @@ def compare_runs(
             are confined; by default all rows, or those of a plan by which seeds were added until they were decided.
 
     Raises:
-        SpecError: the number of draws is neither 0 nor enough, the margin is not positive, or a name of the family is
-            no trial of the table.
+        SpecError: the number of draws is neither 0 nor enough, the margin is not positive, or `against` or a name of
+            the family is no trial of the table.
         RunError: no run is evaluated on the split, or they are not comparable: their profile, annotations or
             version of this program differ, or the settings of a trial from seed to seed.
         DataError: a file of a run cannot be used.
@@ -194,14 +199,17 @@ def compare_runs(
     if num_draws:
         notes += _resample(runs, split, num_draws)
     trials = list(dict.fromkeys(run.directory.trial for run in runs))
+    if against not in trials and against != BASELINE:
+        raise SpecError(f"against: no trial {against!r} in this table{did_you_mean(against, trials)}")
     plan = read_seed_plan(results_dir, profile, split)
-    named = _members(family or (plan.trials if plan else ()), trials)
-    compared = [_row(trial, runs, split) for trial in trials]
+    named = _members(family or ((BASELINE, *plan.trials) if plan else ()), trials)
+    compared = [_row(trial, runs, split, against) for trial in trials]
     estimates = {row.trial: estimate for row, estimate in compared if estimate is not None and row.trial in named}
     judged = judge(estimates, margin, _errors(compared, plan))
     return Comparison(
         profile,
         split,
+        against,
         tuple(replace(row, judgement=judged.get(row.trial)) for row, _ in compared),
         num_draws,
         next((len(run.resampled.video_ids) for run in runs if run.resampled), None),
@@ -229,7 +237,7 @@ def estimate_differences(results_dir: Path | str, profile: str, split: str | Non
     runs = [_read(*run, split) for run in found if run[0].is_evaluated(split)]
     for _ in _resample(runs, split, NUM_DRAWS):
         pass  # runs without stored matches give no estimate
-    rows = (_row(trial, runs, split) for trial in dict.fromkeys(run.directory.trial for run in runs))
+    rows = (_row(trial, runs, split, BASELINE) for trial in dict.fromkeys(run.directory.trial for run in runs))
     return {row.trial: estimate for row, estimate in rows if estimate is not None}
 
 
@@ -345,12 +353,12 @@ def _try_to_resample(run: _Run, split: str, num_draws: int) -> RunDraws | DataEr
         return error
 
 
-def _row(trial: str, runs: Sequence[_Run], split: str) -> tuple[Row, Estimate | None]:
+def _row(trial: str, runs: Sequence[_Run], split: str, against: str) -> tuple[Row, Estimate | None]:
     """A row without its judgement, and the difference to judge, if there is one of several networks."""
     own = [run for run in runs if run.directory.trial == trial]
     networks = _one_per_network(own, split)
     values = {name: [run.figures[name] for run in networks if run.figures[name] >= 0] for name in TABLE_FIGURES}
-    pairs, one_network = _paired(trial, runs, split)
+    pairs, one_network = _paired(trial, runs, split, against)
     differences = [run.figures["AP"] - other.figures["AP"] for run, other in pairs]
     difference = Statistic.of(differences)
     resampled, base = _all_resampled([run for run, _ in pairs]), _all_resampled([run for _, run in pairs])
@@ -371,13 +379,13 @@ def _row(trial: str, runs: Sequence[_Run], split: str) -> tuple[Row, Estimate | 
     return row, None if one_network else estimate
 
 
-def _paired(trial: str, runs: Sequence[_Run], split: str) -> tuple[list[tuple[_Run, _Run]], bool]:
-    """Runs with the baseline's of the same seed, no network twice, and whether a side has one network only.
+def _paired(trial: str, runs: Sequence[_Run], split: str, against: str) -> tuple[list[tuple[_Run, _Run]], bool]:
+    """Runs with those of the same seed of the other trial, no network twice, and whether a side has one network only.
 
     Against one network stand all of the other side.
     """
-    base = {run.directory.seed: run for run in _scored(BASELINE, runs)}
-    scored = _scored(trial, runs) if trial != BASELINE else []
+    base = {run.directory.seed: run for run in _scored(against, runs)}
+    scored = _scored(trial, runs) if trial != against else []
     pairs = [(run, base[run.directory.seed]) for run in scored if run.directory.seed in base]
     distinct: list[tuple[_Run, _Run]] = []
     seen: set[str] = set()

@@ -8,7 +8,7 @@ from vistrials.evaluation.average_precision import TABLE_FIGURES
 from vistrials.evaluation.intervals import Interval
 from vistrials.evaluation.looks import find_errors
 from vistrials.evaluation.verdicts import ERROR, MAX_SEEDS, Judgement, Needed
-from vistrials.reports.comparison import BASELINE, Comparison, Row, Statistic
+from vistrials.reports.comparison import Comparison, Row, Statistic
 from vistrials.reports.frame_text import escape_latex, escape_markdown, to_csv, to_latex, to_markdown
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def caption(comparison: Comparison) -> str:
     """What the figures are, in one line."""
     return (
         f"{comparison.profile}, split {comparison.split}, in percent: mean ± standard deviation over seeds; "
-        f"ΔAP: AP minus {BASELINE}'s, over the seeds that both have"
+        f"ΔAP: AP minus {comparison.against}'s, over the seeds that both have"
     )
 
 
@@ -78,26 +78,26 @@ def cells(comparison: Comparison, separator: str = " ") -> list[tuple[str, ...]]
         comparison: what to show.
         separator: in a cell, between what can go on a line of its own to save width.
     """
-    return [_row_cells(row, bool(comparison.num_draws), separator) for row in comparison.rows]
+    return [_row_cells(row, comparison, separator) for row in comparison.rows]
 
 
-def _row_cells(row: Row, has_intervals: bool, separator: str) -> tuple[str, ...]:
-    ap, difference = _shown(row.figures["AP"]), _shown(row.to_baseline, "+")
+def _row_cells(row: Row, comparison: Comparison, separator: str) -> tuple[str, ...]:
+    ap, difference = _shown(row.figures["AP"]), _shown(row.difference, "+")
     others = [_shown(row.figures[name]) for name in TABLE_FIGURES[1:]]
     judged: list[str] = []
-    if has_intervals:
+    if comparison.num_draws:
         ap += separator + _interval(row.interval)
-        difference += separator + _interval(row.to_baseline_interval)
-        if row.to_baseline_interval and _is_of_one_network(row):
+        difference += separator + _interval(row.difference_interval)
+        if row.difference_interval and _is_of_one_network(row):
             difference += f"{separator}videos only"
         others = [other.replace(" ±", f"{separator}±") for other in others]
         judged = [_superiority(row.superiority), _p(row.judgement), verdict(row.judgement, separator)]
-        judged = [""] * 3 if row.trial == BASELINE else judged
+        judged = [""] * 3 if row.trial == comparison.against else judged
     return (
         f"{row.trial} *" if row.footnotes else row.trial,
         ap,
         *others,
-        "" if row.trial == BASELINE else difference,
+        "" if row.trial == comparison.against else difference,
         *judged,
         _seeds(row, separator),
     )
@@ -115,7 +115,7 @@ def _interval(interval: Interval | None) -> str:
 
 
 def _is_of_one_network(row: Row) -> bool:
-    return row.to_baseline is not None and row.to_baseline.sd is None
+    return row.difference is not None and row.difference.sd is None
 
 
 def _superiority(share: float | None) -> str:
@@ -161,8 +161,8 @@ def _shown(value: Statistic | None, sign: str = "") -> str:
 def to_frame(comparison: Comparison) -> "DataFrame":
     """A row for each trial, in percent to four digits; NaN where there is no such number.
 
-    Columns: trial; AP, AP50, AP75, AR1, AR10 and AP_to_baseline, each followed by its standard deviation over seeds
-    (..._sd); the bounds AP_low, AP_high, AP_to_baseline_low and AP_to_baseline_high of the intervals; superiority,
+    Columns: trial; AP, AP50, AP75, AR1, AR10 and AP_difference, each followed by its standard deviation over seeds
+    (..._sd); the bounds AP_low, AP_high, AP_difference_low and AP_difference_high of the intervals; superiority,
     P(A > B); p, p_adjusted (of no difference), p_equal, p_equal_adjusted (of one of the margin or more), verdict, and
     seeds_needed, videos_needed where it is undecided; num_seeds, num_networks; footnotes.
     """
@@ -172,11 +172,11 @@ def to_frame(comparison: Comparison) -> "DataFrame":
 
 
 def _row_numbers(row: Row) -> dict[str, str | float]:
-    statistics = {name: row.figures[name] for name in TABLE_FIGURES} | {"AP_to_baseline": row.to_baseline}
+    statistics = {name: row.figures[name] for name in TABLE_FIGURES} | {"AP_difference": row.difference}
     numbers: dict[str, float | None] = {}
     for name, value in statistics.items():
         numbers |= {name: value.mean if value else None, f"{name}_sd": value.sd if value else None}
-    for name, interval in {"AP": row.interval, "AP_to_baseline": row.to_baseline_interval}.items():
+    for name, interval in {"AP": row.interval, "AP_difference": row.difference_interval}.items():
         low, high = (interval.low, interval.high) if interval else (None, None)
         numbers |= {f"{name}_low": low, f"{name}_high": high}
     shown = {name: _to_digits(number, 4) for name, number in numbers.items()}

@@ -1,4 +1,4 @@
-"""What trials change against the baseline, as pictures: forest plots with verdicts, and profiles over categories."""
+"""What trials change against another, as pictures: forest plots with verdicts, and profiles over categories."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,6 +49,7 @@ def save_effects(
     splits: Sequence[str] = (),
     *,
     by_category: bool = False,
+    against: str = BASELINE,
     margin: float = MARGIN,
     family: Sequence[str] = (),
     num_draws: int = NUM_DRAWS,
@@ -59,9 +60,9 @@ def save_effects(
         results_dir: holds <profile>/<trial>/seed<N>/.
         profile: whose runs.
         out: a .png, .pdf or .svg file.
-        splits: one beside the other; by default all that a baseline and another trial are evaluated on.
-        by_category: AP of each category minus the baseline's, as colours, instead of intervals.
-        margin, family, num_draws: as in `compare_runs`.
+        splits: one beside the other; by default all that the trial compared with and another are evaluated on.
+        by_category: AP of each category minus that of the trial compared with, as colours, instead of intervals.
+        against, margin, family, num_draws: as in `compare_runs`.
 
     Returns:
         The file.
@@ -69,23 +70,25 @@ def save_effects(
     Raises:
         DataError: the file has another suffix.
         SpecError: as in `compare_runs`.
-        RunError: no trial can be compared with a baseline, or as in `compare_runs`.
+        RunError: no trial can be compared with it, or as in `compare_runs`.
         DataError: a file of a run cannot be used.
     """
     out = Path(out)
     check_suffix(out, SUFFIXES)
-    splits = splits or _common_splits(results_dir, profile)
+    splits = splits or _common_splits(results_dir, profile, against)
     if by_category:
         from vistrials.reports.run_frames import load_category_results
 
         frame = load_category_results(results_dir, profile)
         figure = draw_profiles(
-            {split: category_differences(frame[frame.split == split]) for split in splits},
-            f"ΔAP by category against {BASELINE}: {profile}, mean over the seeds that both have",
+            {split: category_differences(frame[frame.split == split], against) for split in splits},
+            f"ΔAP by category against {against}: {profile}, mean over the seeds that both have",
         )
     else:
         comparisons = [
-            compare_runs(results_dir, profile, split, margin=margin, family=family, num_draws=num_draws)
+            compare_runs(
+                results_dir, profile, split, against=against, margin=margin, family=family, num_draws=num_draws
+            )
             for split in splits
         ]
         figure = draw_effects(comparisons)
@@ -109,7 +112,9 @@ def draw_effects(comparisons: Sequence[Comparison]) -> "Figure":
 
     trials = list(dict.fromkeys(row.trial for comparison in comparisons for row in _differing(comparison)))
     if not trials:
-        raise RunError(f"no trial to compare with {BASELINE}: it takes one that has seeds in common with it")
+        raise RunError(
+            f"no trial to compare with {comparisons[0].against}: it takes one that has seeds in common with it"
+        )
     figure = Figure(figsize=(3.0 + 4.6 * len(comparisons), 1.7 + _ROW_INCHES * len(trials)), layout="constrained")
     panels = figure.subplots(1, len(comparisons), sharey=True, squeeze=False)[0]
     found = set()
@@ -145,7 +150,7 @@ def _draw_split(axes: "Axes", comparison: Comparison, rows: Sequence[Row | None]
     axes.axvspan(-comparison.margin, comparison.margin, color="#dfe6ee", zorder=0)
     axes.axvline(0, color="#404040", linewidth=0.8, zorder=1)
     axes.set_title(f"{comparison.profile}, split {comparison.split}", fontsize=10)
-    axes.set_xlabel(f"ΔAP against {BASELINE}", fontsize=9)
+    axes.set_xlabel(f"ΔAP against {comparison.against}", fontsize=9)
     axes.tick_params(labelsize=8)
     for place in range(1, len(rows), 2):
         axes.axhspan(place - 0.5, place + 0.5, color="#000000", alpha=0.035, linewidth=0, zorder=0)
@@ -153,16 +158,16 @@ def _draw_split(axes: "Axes", comparison: Comparison, rows: Sequence[Row | None]
     words.set_yticks(range(len(rows)), [_words(row) for row in rows], fontsize=7)
     words.tick_params(length=0)
     for place, row in enumerate(rows):
-        if row is None or row.to_baseline is None:
+        if row is None or row.difference is None:
             continue
         name = _verdict(row)
         if row.judgement:
             _draw_interval(axes, place, row.judgement.family_interval, _COLOURS[name], 0.8)
-        if row.to_baseline_interval:
+        if row.difference_interval:
             style = "-" if row.judgement else ":"
-            _draw_interval(axes, place, row.to_baseline_interval, _COLOURS[name], 2.6, style)
+            _draw_interval(axes, place, row.difference_interval, _COLOURS[name], 2.6, style)
         axes.plot(
-            row.to_baseline.mean, place, _MARKERS[name], color=_COLOURS[name], mfc=_face(name), markersize=5.5, zorder=4
+            row.difference.mean, place, _MARKERS[name], color=_COLOURS[name], mfc=_face(name), markersize=5.5, zorder=4
         )
 
 
@@ -172,9 +177,9 @@ def _draw_interval(axes: "Axes", place: int, interval: Interval, colour: str, wi
 
 def _limits(rows: Sequence[Row], margin: float) -> tuple[float, float]:
     """Wide enough for the 95 % intervals; those that are much wider than most run out of the picture."""
-    intervals = [row.to_baseline_interval for row in rows if row.to_baseline_interval]
+    intervals = [row.difference_interval for row in rows if row.difference_interval]
     ends = [abs(end) for interval in intervals for end in (interval.low, interval.high)]
-    points = [abs(row.to_baseline.mean) for row in rows if row.to_baseline]
+    points = [abs(row.difference.mean) for row in rows if row.difference]
     reach = max([1.5 * margin, *(1.1 * point for point in points), 4 * float(np.median(ends)) if ends else 0.0])
     least = min([-1.2 * margin, *(interval.low for interval in intervals)])
     most = max([1.2 * margin, *(interval.high for interval in intervals)])
@@ -182,15 +187,15 @@ def _limits(rows: Sequence[Row], margin: float) -> tuple[float, float]:
 
 
 def _words(row: Row | None) -> str:
-    if row is None or row.to_baseline is None:
+    if row is None or row.difference is None:
         return "–"
     words = verdict(row.judgement) if row.judgement else "videos only"
     # Adding 0 turns -0.0 into 0.0.
-    return f"{round(row.to_baseline.mean, 1) + 0.0:+.1f}  {words}"
+    return f"{round(row.difference.mean, 1) + 0.0:+.1f}  {words}"
 
 
 def _differing(comparison: Comparison) -> list[Row]:
-    return [row for row in comparison.rows if row.to_baseline is not None]
+    return [row for row in comparison.rows if row.difference is not None]
 
 
 def _verdict(row: Row) -> Verdict | None:
@@ -204,23 +209,24 @@ def _face(name: Verdict | None) -> str:
 # --- Profiles over categories
 
 
-def category_differences(frame: "DataFrame") -> "DataFrame":
+def category_differences(frame: "DataFrame", against: str = BASELINE) -> "DataFrame":
     """ΔAP in percent: a row for each trial, a column for each category; the mean over the seeds that both have.
 
     Args:
         frame: of `load_category_results`, of one profile and split.
+        against: the trial that differences are to.
 
     Raises:
-        RunError: no trial has seeds in common with the baseline.
+        RunError: no trial has seeds in common with it.
     """
     wide = frame.pivot_table(index=["trial", "seed"], columns="category", values="AP", sort=False)
-    if BASELINE not in wide.index.get_level_values("trial"):
-        raise RunError(f"no run of {BASELINE} to compare with")
-    base = wide.loc[BASELINE]
-    others = wide.drop(index=BASELINE, level="trial")
+    if against not in wide.index.get_level_values("trial"):
+        raise RunError(f"no run of {against} to compare with")
+    base = wide.loc[against]
+    others = wide.drop(index=against, level="trial")
     others = others[others.index.get_level_values("seed").isin(base.index)]
     if not len(others):
-        raise RunError(f"no trial to compare with {BASELINE}: it takes one that has seeds in common with it")
+        raise RunError(f"no trial to compare with {against}: it takes one that has seeds in common with it")
     seeds = others.index.get_level_values("seed")
     differences = 100 * (others - base.loc[seeds].to_numpy())
     return differences.groupby(level="trial", sort=False).mean()
@@ -258,14 +264,14 @@ def draw_profiles(differences: Mapping[str, "DataFrame"], title: str) -> "Figure
     return figure
 
 
-def _common_splits(results_dir: Path | str, profile: str) -> list[str]:
-    """Splits on which the baseline and another trial are evaluated."""
+def _common_splits(results_dir: Path | str, profile: str, against: str) -> list[str]:
+    """Splits on which the trial compared with and another trial are evaluated."""
     found, _ = find_readable_runs(results_dir, profile)
     evaluated: dict[str, set[str]] = {}
     for run, recorded in found:
         for split in filter(run.is_evaluated, recorded.splits):
             evaluated.setdefault(split, set()).add(run.trial)
-    splits = [split for split, trials in evaluated.items() if BASELINE in trials and len(trials) > 1]
+    splits = [split for split, trials in evaluated.items() if against in trials and len(trials) > 1]
     if not splits:
-        raise RunError(f"{Path(results_dir) / profile}: no split on which {BASELINE} and another trial are evaluated")
+        raise RunError(f"{Path(results_dir) / profile}: no split on which {against} and another trial are evaluated")
     return splits

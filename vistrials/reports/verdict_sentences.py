@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from vistrials.evaluation.verdicts import Verdict
-from vistrials.reports.comparison import BASELINE, Comparison, Row
+from vistrials.reports.comparison import Comparison, Row
 from vistrials.reports.comparison_text import needed
 
 
@@ -12,11 +12,11 @@ def say_verdicts(comparison: Comparison) -> str:
 
     An undecided trial comes with its difference and what would decide it; one without a verdict with its difference.
     """
-    rows = [row for row in comparison.rows if row.to_baseline is not None]
+    rows = [row for row in comparison.rows if row.difference is not None]
     of = {verdict: [row for row in rows if row.judgement and row.judgement.verdict is verdict] for verdict in Verdict}
     without = [row for row in rows if row.judgement is None]
     parts = [
-        f"better than `{BASELINE}`: {_listed(of[Verdict.BETTER], _with_interval)}",
+        f"better than `{comparison.against}`: {_listed(of[Verdict.BETTER], _with_interval)}",
         f"worse: {_listed(of[Verdict.WORSE], _with_interval)}",
         f"equal within ±{comparison.margin:g} AP: {_listed(of[Verdict.EQUAL], _with_interval)}",
         f"undecided: {_listed(of[Verdict.UNDECIDED], _with_needed)}",
@@ -31,9 +31,9 @@ def _listed(rows: Sequence[Row], show: Callable[[Row], str]) -> str:
 
 
 def _difference(row: Row) -> str:
-    assert row.to_baseline is not None
+    assert row.difference is not None
     # Adding 0 turns -0.0 into 0.0.
-    return f"{round(row.to_baseline.mean, 1) + 0.0:+.1f}"
+    return f"{round(row.difference.mean, 1) + 0.0:+.1f}"
 
 
 def _with_difference(row: Row) -> str:
@@ -41,7 +41,7 @@ def _with_difference(row: Row) -> str:
 
 
 def _with_interval(row: Row) -> str:
-    interval = row.to_baseline_interval
+    interval = row.difference_interval
     assert interval is not None
     return f"`{row.trial}` ({_difference(row)} [{interval.low:.1f}, {interval.high:.1f}])"
 
