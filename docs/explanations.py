@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vistrials import load_losses
 from vistrials.evaluation.verdicts import Verdict
 from vistrials.reports.comparison import BASELINE, Comparison, Row
+from vistrials.reports.comparison_text import say_difference
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -115,14 +116,10 @@ def _rows(compared: Sequence[Comparison], trial: str) -> list[tuple[Comparison, 
 
 
 def _line(comparison: Comparison, row: Row, found: Verdict | None = None) -> str:
-    assert row.difference is not None
-    interval = row.difference_interval
-    shown = f"{round(row.difference.mean, 1) + 0.0:+.1f}" + (
-        f" [{interval.low:.1f}, {interval.high:.1f}]" if interval else ""
-    )
     verdict = row.judgement.verdict if row.judgement else None
     said = "" if found is None else _said(verdict, found)
-    cells = (f"`{row.trial}`", comparison.profile, comparison.split, shown, str(len(row.seeds)), verdict or "–", said)
+    of = (f"`{row.trial}`", comparison.profile, comparison.split)
+    cells = (*of, say_difference(row), str(len(row.seeds)), verdict or "–", said)
     return f"| {' | '.join(cells)} |"
 
 

@@ -7,15 +7,16 @@ A block reads `<!-- begin: NAME -->` .. `<!-- end: NAME -->`.
 
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from answers import answer, tabulate
 from explanations import explain
 from PIL import Image
 
 from vistrials.reports.comparison import Comparison, compare_runs
 from vistrials.reports.comparison_text import render
-from vistrials.reports.effects import save_effects
+from vistrials.reports.effects import draw_effects
 from vistrials.reports.loss_curves import save_loss_curves
 from vistrials.reports.verdict_sentences import say_verdicts
 from vistrials.specs.loading import load_table_rows
@@ -27,20 +28,30 @@ STUDY_PROFILE = "demo_study"
 STUDY_SPLITS = ("minival", "occlusion", "gaps", "crossing")
 
 
-def readme_blocks(compared: dict[str, Comparison]) -> dict[str, str]:
-    """The text of the README's blocks, by name, from comparisons by split."""
-    found = {f"table of {split}": render(comparison, "markdown").strip() for split, comparison in compared.items()}
-    sentences = (say_verdicts(comparison) for comparison in compared.values())
+def readme_blocks(compared: Sequence[Comparison], asked: Sequence[Comparison]) -> dict[str, str]:
+    """The text of the README's blocks, by name.
+
+    compared: of PROFILE, the first split's table is shown.
+    asked: what `answers` goes by.
+    """
     return {
-        "verdicts": "\n".join(textwrap.fill(f"- {text}", 120, subsequent_indent="  ") for text in sentences),
-        **found,
+        "answers": _listed(answer(asked)),
+        "verdicts": _listed(map(say_verdicts, compared)),
+        "table": render(compared[0], "markdown").strip(),
     }
 
 
-def study_blocks(compared: Sequence[Comparison], of_study: Sequence[Comparison]) -> dict[str, str]:
+def _listed(sentences: Iterable[str]) -> str:
+    return "\n".join(textwrap.fill(f"- {text}", 120, subsequent_indent="  ") for text in sentences)
+
+
+def study_blocks(
+    compared: Sequence[Comparison], of_study: Sequence[Comparison], asked: Sequence[Comparison]
+) -> dict[str, str]:
     """The same of docs/study.md; `of_study` are the comparisons of STUDY_PROFILE."""
     return {
         "explanations": explain([*compared, *of_study], ROOT / "results"),
+        "answers": tabulate(asked),
         "part 1": "\n\n".join(
             f"### `{comparison.split}`\n\n{render(comparison, 'markdown').strip()}" for comparison in of_study
         ),
@@ -61,12 +72,17 @@ def updated(path: Path, blocks: dict[str, str]) -> str:
 
 def main() -> None:
     """Update the texts and the figures, or with --check only say whether the texts are up to date."""
-    compared = {split: compare_runs(ROOT / "results", PROFILE, split) for split in SPLITS}
-    of_study = [compare_runs(ROOT / "results", STUDY_PROFILE, split) for split in STUDY_SPLITS]
-    readme, study = ROOT / "README.md", ROOT / "docs/study.md"
+    docs, results = ROOT / "docs", ROOT / "results"
+    compared = [compare_runs(results, PROFILE, split) for split in SPLITS]
+    of_study = [compare_runs(results, STUDY_PROFILE, split) for split in STUDY_SPLITS]
+    of_neck = (
+        compare_runs(results, STUDY_PROFILE, split, against="attention_neck", family=["neck"]) for split in STUDY_SPLITS
+    )
+    asked = [*of_study, *of_neck]
+    readme, study = ROOT / "README.md", docs / "study.md"
     texts = {
-        readme: updated(readme, readme_blocks(compared)),
-        study: updated(study, study_blocks([*compared.values()], of_study)),
+        readme: updated(readme, readme_blocks(compared, asked)),
+        study: updated(study, study_blocks(compared, of_study, asked)),
     }
     old = [path.name for path, text in texts.items() if text != path.read_text(encoding="utf-8")]
     if "--check" in sys.argv[1:]:
@@ -75,12 +91,10 @@ def main() -> None:
         )
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
-    docs, results = ROOT / "docs", ROOT / "results"
-    figures = (
-        save_loss_curves(results, PROFILE, docs / "losses.png", load_table_rows()["study"]),
-        save_effects(results, PROFILE, docs / "effects.png", SPLITS),
-    )
-    for figure in figures:
+    save_loss_curves(results, PROFILE, docs / "losses.png", load_table_rows()["study"])
+    draw_effects(compared).savefig(docs / "effects.png", dpi=150)
+    draw_effects(of_study).savefig(docs / "effects_study.png", dpi=150)
+    for figure in (docs / f"{name}.png" for name in ("losses", "effects", "effects_study")):
         # 256 colours are plenty, and a third of the bytes.
         Image.open(figure).convert("RGB").quantize(256).save(figure, optimize=True)
 

@@ -89,6 +89,17 @@ def test_splits_stand_side_by_side_with_the_same_rows() -> None:
     assert second.get_title() == "demo, split occlusion"
 
 
+def test_more_than_two_splits_stand_below_each_other() -> None:
+    figure = draw_effects([comparison(*ROWS, split=split) for split in ("minival", "occlusion", "gaps")])
+    figure.draw_without_rendering()
+    left, right, below = (axes.get_window_extent() for axes in figure.axes)
+    assert left.y0 == right.y0 > below.y1 and right.x0 > left.x1 and below.x0 == left.x0
+    assert [axes.get_title() for axes in figure.axes][2] == "demo, split gaps"
+    # Both on the left name the trials.
+    named = [axes.yaxis.get_tick_params().get("labelleft", True) for axes in figure.axes]
+    assert named == [True, False, True]
+
+
 def test_one_wide_interval_does_not_flatten_the_others() -> None:
     (axes,) = draw_effects([comparison(*ROWS, row("wide", 0.0, None, reach=80.0))]).axes
     low, high = axes.get_xlim()

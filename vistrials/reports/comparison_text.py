@@ -138,6 +138,12 @@ def verdict(judgement: Judgement | None, separator: str = " ") -> str:
     return f"{judgement.verdict}:{separator}{needed(judgement.needed, separator)}"
 
 
+def say_difference(row: Row) -> str:
+    """A difference with its interval, where it has one; of a row that has a difference."""
+    shown = _rounded(row.difference.mean, "+") if row.difference else "–"
+    return f"{shown} {_interval(row.difference_interval)}" if row.difference_interval else shown
+
+
 def needed(what: Needed, separator: str = " ") -> str:
     """The seeds, and with more videos than there are the videos too, that would decide a difference, in words."""
     if what.seeds is None:

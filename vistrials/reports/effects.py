@@ -98,7 +98,7 @@ def save_effects(
 
 
 def draw_effects(comparisons: Sequence[Comparison]) -> "Figure":
-    """A forest plot: a row for each trial with a difference, a column for each split.
+    """A forest plot: a row for each trial with a difference, a panel for each split, two side by side.
 
     Thick: 95 % interval. Thin: that of the whole family, a little wider than what verdicts go by, which are one-sided
     at the margin and correct for fewer rows the more are decided.
@@ -115,10 +115,14 @@ def draw_effects(comparisons: Sequence[Comparison]) -> "Figure":
         raise RunError(
             f"no trial to compare with {comparisons[0].against}: it takes one that has seeds in common with it"
         )
-    figure = Figure(figsize=(3.0 + 4.6 * len(comparisons), 1.7 + _ROW_INCHES * len(trials)), layout="constrained")
-    panels = figure.subplots(1, len(comparisons), sharey=True, squeeze=False)[0]
+    across, down = min(2, len(comparisons)), (len(comparisons) + 1) // 2
+    inches = 3.0 + 4.6 * across, 0.8 + down * (0.9 + _ROW_INCHES * len(trials))
+    figure = Figure(figsize=inches, layout="constrained")
+    panels = list(figure.subplots(down, across, sharey=True, squeeze=False).flat)
+    for unused in panels[len(comparisons) :]:
+        unused.remove()
     found = set()
-    for axes, comparison in zip(panels, comparisons, strict=True):
+    for axes, comparison in zip(panels, comparisons, strict=False):
         rows = {row.trial: row for row in _differing(comparison)}
         found |= {_verdict(row) for row in rows.values()}
         _draw_split(axes, comparison, [rows.get(trial) for trial in trials])

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from vistrials.evaluation.verdicts import Verdict
 from vistrials.reports.comparison import Comparison, Row
-from vistrials.reports.comparison_text import needed
+from vistrials.reports.comparison_text import needed, say_difference
 
 
 def say_verdicts(comparison: Comparison) -> str:
@@ -41,9 +41,7 @@ def _with_difference(row: Row) -> str:
 
 
 def _with_interval(row: Row) -> str:
-    interval = row.difference_interval
-    assert interval is not None
-    return f"`{row.trial}` ({_difference(row)} [{interval.low:.1f}, {interval.high:.1f}])"
+    return f"`{row.trial}` ({say_difference(row)})"
 
 
 def _with_needed(row: Row) -> str:
