@@ -1,0 +1,77 @@
+"""How the README's answers follow from verdicts: docs/answers.py on comparisons made by hand."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from vistrials.evaluation.intervals import Interval
+from vistrials.evaluation.verdicts import Judgement, Verdict
+from vistrials.reports.comparison import Comparison, Row, Statistic
+
+ROOT = Path(__file__).resolve().parents[1]
+B, W, E, U = Verdict.BETTER, Verdict.WORSE, Verdict.EQUAL, Verdict.UNDECIDED
+
+
+def row(trial: str, verdict: Verdict | None) -> Row:
+    wide = Interval(-1, 2)
+    judged = Judgement(0.1, 0.1, 0.1, 0.1, wide, verdict, None) if verdict else None
+    return Row(trial, (0, 1), 2, {}, None, Statistic(0.5, 0.1), wide, 0.5, judged, ())
+
+
+def comparison(against: str, split: str, **verdicts: Verdict | None) -> Comparison:
+    rows = tuple(row(trial, verdict) for trial, verdict in verdicts.items())
+    return Comparison("demo_study", split, against, rows, 1000, 60, 1.0, None, (), ())
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, *comparisons: Comparison) -> list[str]:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    monkeypatch.delitem(sys.modules, "answers", raising=False)
+    import answers as module  # type: ignore[import-not-found,unused-ignore]
+
+    found: list[str] = module.answer(comparisons)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("itself", "shuffled", "said"),
+    [
+        (W, W, "yes"),
+        (W, U, "undecided"),
+        (W, E, "no, AP is the same"),
+        (U, U, "undecided"),
+        (None, None, "undecided"),
+        (U, B, "no, to the contrary"),
+        (E, B, "no, AP is the same"),
+    ],
+)
+def test_the_neck_uses_the_other_frame_where_it_is_worse_without(
+    itself: Verdict | None, shuffled: Verdict | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = comparison("baseline", "gaps", attention_neck=U, masktrack_rcnn_continued=U)
+    neck = comparison("attention_neck", "gaps", neck_shuffled=shuffled, neck_self=itself, neck_conv=B)
+    assert answers(monkeypatch, base, neck)[1] == (
+        "**Does the neck use the other frame?** By ΔAP of `neck_self` and `neck_shuffled` against `attention_neck`: "
+        f"{said} on `gaps` (+0.5 [-1.0, 2.0], +0.5 [-1.0, 2.0])."
+    )
+
+
+def test_the_signs_of_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A neck that is better helps; propagation helps where the network without it is worse."""
+    splits = {"minival": (B, W), "occlusion": (W, B), "gaps": (U, W)}
+    compared = [
+        made
+        for split, (neck, without) in splits.items()
+        for made in (
+            comparison("baseline", split, attention_neck=neck, masktrack_rcnn_continued=without),
+            comparison("attention_neck", split, neck_self=U, neck_shuffled=U),
+        )
+    ]
+    helps, _, propagation = answers(monkeypatch, *compared)
+    shown = "(+0.5 [-1.0, 2.0])"
+    assert helps.endswith(
+        f": yes on `minival` {shown}; no, to the contrary on `occlusion` {shown}; undecided on `gaps` {shown}."
+    )
+    assert propagation.endswith(
+        f": yes on `minival` {shown}, `gaps` {shown}; no, to the contrary on `occlusion` {shown}."
+    )
