@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "demo"
 SPLITS = ("minival", "occlusion")
 STUDY_PROFILE = "demo_study"
-STUDY_SPLITS = ("minival", "occlusion", "gaps", "crossing")
+STUDY_SPLITS = ("minival", "gaps", "occlusion", "occlusion.amodal", "crossing", "crossing.amodal")
 
 
 def readme_blocks(compared: Sequence[Comparison], asked: Sequence[Comparison]) -> dict[str, str]:
