@@ -14,15 +14,13 @@ class Question:
 
     asked: the question.
     against: the trial that differences are to.
-    trials: whose differences, and what they have or lack.
-    deciding: those of them that answer; where all of these have the verdict `yes`, the answer is yes.
+    trials: whose differences, and what they have or lack; where all have the verdict `yes`, the answer is yes.
     yes: better or worse than the trial compared with.
     """
 
     asked: str
     against: str
     trials: Mapping[str, str]
-    deciding: tuple[str, ...]
     yes: Verdict
 
 
@@ -31,24 +29,24 @@ QUESTIONS = (
         "Does the neck help?",
         "baseline",
         {"attention_neck": "has the neck"},
-        ("attention_neck",),
         Verdict.BETTER,
     ),
     Question(
         "Does the neck use the other frame?",
         "attention_neck",
         {"neck_self": "attends within the frame", "neck_shuffled": "attends to a frame of another video"},
-        ("neck_self", "neck_shuffled"),
         Verdict.WORSE,
     ),
     Question(
         "Does propagation help?",
         "baseline",
-        {
-            "masktrack_rcnn_continued": "propagation neither trained nor used",
-            "propagation_train_only": "trained, not used",
-        },
-        ("masktrack_rcnn_continued",),
+        {"masktrack_rcnn_continued": "neither trained nor used"},
+        Verdict.WORSE,
+    ),
+    Question(
+        "Does it help at inference, with the same weights?",
+        "baseline",
+        {"propagation_train_only": "trained, not used"},
         Verdict.WORSE,
     ),
 )
@@ -71,24 +69,24 @@ def _of(question: Question, comparisons: Sequence[Comparison]) -> list[tuple[str
     return [
         (comparison.split, {row.trial: row for row in comparison.rows if row.trial in question.trials})
         for comparison in comparisons
-        if comparison.against == question.against
+        if comparison.against == question.against and any(row.trial in question.trials for row in comparison.rows)
     ]
 
 
 def _say_splits(question: Question, splits: Sequence[tuple[str, Mapping[str, Row]]]) -> str:
-    """Which splits give which answer, with the differences that do, in the order of the deciding trials."""
+    """Which splits give which answer, with the differences that do, in the order of the question's trials."""
     found: dict[str, list[str]] = {}
     for split, rows in splits:
-        deciding = [rows[name] for name in question.deciding]
-        differences = ", ".join(map(say_difference, deciding))
-        found.setdefault(_say(question, deciding), []).append(f"`{split}` ({differences})")
-    of = " and ".join(f"`{name}`" for name in question.deciding)
+        asked = [rows[name] for name in question.trials]
+        differences = ", ".join(map(say_difference, asked))
+        found.setdefault(_say(question, asked), []).append(f"`{split}` ({differences})")
+    of = " and ".join(f"`{name}`" for name in question.trials)
     said = "; ".join(f"{words} on {', '.join(on)}" for words, on in found.items())
     return f"By ΔAP of {of} against `{question.against}`: {said}"
 
 
-def _say(question: Question, deciding: Sequence[Row]) -> str:
-    verdicts = {row.judgement.verdict if row.judgement else Verdict.UNDECIDED for row in deciding}
+def _say(question: Question, rows: Sequence[Row]) -> str:
+    verdicts = {row.judgement.verdict if row.judgement else Verdict.UNDECIDED for row in rows}
     if verdicts == {question.yes}:
         return "yes"
     if Verdict.EQUAL in verdicts:
@@ -104,11 +102,6 @@ def _table(question: Question, splits: Sequence[tuple[str, Mapping[str, Row]]]) 
         f"|---|{'---|' * len(splits)}",
     ]
     for trial, what in question.trials.items():
-        if any(trial in rows for _, rows in splits):
-            cells = (_cell(rows.get(trial)) for _, rows in splits)
-            lines.append(f"| `{trial}`: {what} | {' | '.join(cells)} |")
+        cells = (f"{say_difference(rows[trial])} {verdict(rows[trial].judgement)}" for _, rows in splits)
+        lines.append(f"| `{trial}`: {what} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _cell(row: Row | None) -> str:
-    return "–" if row is None or row.difference is None else f"{say_difference(row)} {verdict(row.judgement)}"

@@ -8,13 +8,14 @@ A block reads `<!-- begin: NAME -->` .. `<!-- end: NAME -->`.
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from answers import answer, tabulate
 from explanations import explain
 from PIL import Image
 
-from vistrials.reports.comparison import Comparison, compare_runs
+from vistrials.reports.comparison import BASELINE, Comparison, compare_runs
 from vistrials.reports.comparison_text import render
 from vistrials.reports.effects import draw_effects
 from vistrials.reports.loss_curves import save_loss_curves
@@ -26,6 +27,8 @@ PROFILE = "demo"
 SPLITS = ("minival", "occlusion")
 STUDY_PROFILE = "demo_study"
 STUDY_SPLITS = ("minival", "gaps", "occlusion", "occlusion.amodal", "crossing", "crossing.amodal")
+# Part 1 of docs/study_plan.md; controls of propagation, and those of the neck against it, are families of their own.
+STUDY_FAMILY = ("masktrack_rcnn", "masktrack_rcnn_continued", "attention_neck", "neck_self", "neck_shuffled")
 
 
 def readme_blocks(compared: Sequence[Comparison], asked: Sequence[Comparison]) -> dict[str, str]:
@@ -58,6 +61,15 @@ def study_blocks(
     }
 
 
+def compare_family(split: str, trials: Iterable[str], against: str = BASELINE) -> Comparison:
+    """A table of STUDY_PROFILE, of what there is of a family and, first, the trial that it is compared with."""
+    there = {path.name for path in (ROOT / "results" / STUDY_PROFILE).iterdir()}
+    family = sorted(there.intersection(trials) - {against})
+    compared = compare_runs(ROOT / "results", STUDY_PROFILE, split, against=against, family=family)
+    rows = [row for row in compared.rows if row.trial in family]
+    return replace(compared, rows=(*(row for row in compared.rows if row.trial == against), *rows))
+
+
 def updated(path: Path, blocks: dict[str, str]) -> str:
     """The text of a file with all blocks filled anew."""
     text = path.read_text(encoding="utf-8")
@@ -74,11 +86,10 @@ def main() -> None:
     """Update the texts and the figures, or with --check only say whether the texts are up to date."""
     docs, results = ROOT / "docs", ROOT / "results"
     compared = [compare_runs(results, PROFILE, split) for split in SPLITS]
-    of_study = [compare_runs(results, STUDY_PROFILE, split) for split in STUDY_SPLITS]
-    of_neck = (
-        compare_runs(results, STUDY_PROFILE, split, against="attention_neck", family=["neck"]) for split in STUDY_SPLITS
-    )
-    asked = [*of_study, *of_neck]
+    of_study = [compare_family(split, STUDY_FAMILY) for split in STUDY_SPLITS]
+    of_propagation = [compare_family(split, load_table_rows()["propagation"]) for split in STUDY_SPLITS]
+    of_neck = [compare_family(split, load_table_rows()["neck"], "attention_neck") for split in STUDY_SPLITS]
+    asked = [*of_study, *of_propagation, *of_neck]
     readme, study = ROOT / "README.md", docs / "study.md"
     texts = {
         readme: updated(readme, readme_blocks(compared, asked)),
@@ -93,7 +104,10 @@ def main() -> None:
         path.write_text(text, encoding="utf-8")
     save_loss_curves(results, PROFILE, docs / "losses.png", load_table_rows()["study"])
     draw_effects(compared).savefig(docs / "effects.png", dpi=150)
-    draw_effects(of_study).savefig(docs / "effects_study.png", dpi=150)
+    shown = [
+        replace(part, rows=(*part.rows, *more.rows[1:])) for part, more in zip(of_study, of_propagation, strict=True)
+    ]
+    draw_effects(shown).savefig(docs / "effects_study.png", dpi=150)
     for figure in (docs / f"{name}.png" for name in ("losses", "effects", "effects_study")):
         # 256 colours are plenty, and a third of the bytes.
         Image.open(figure).convert("RGB").quantize(256).save(figure, optimize=True)

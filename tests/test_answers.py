@@ -48,7 +48,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, *comparisons: Comparison) -> list[s
 def test_the_neck_uses_the_other_frame_where_it_is_worse_without(
     itself: Verdict | None, shuffled: Verdict | None, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = comparison("baseline", "gaps", attention_neck=U, masktrack_rcnn_continued=U)
+    base = comparison("baseline", "gaps", attention_neck=U, masktrack_rcnn_continued=U, propagation_train_only=U)
     neck = comparison("attention_neck", "gaps", neck_shuffled=shuffled, neck_self=itself, neck_conv=B)
     assert answers(monkeypatch, base, neck)[1] == (
         "**Does the neck use the other frame?** By ΔAP of `neck_self` and `neck_shuffled` against `attention_neck`: "
@@ -58,20 +58,29 @@ def test_the_neck_uses_the_other_frame_where_it_is_worse_without(
 
 def test_the_signs_of_help(monkeypatch: pytest.MonkeyPatch) -> None:
     """A neck that is better helps; propagation helps where the network without it is worse."""
-    splits = {"minival": (B, W), "occlusion": (W, B), "gaps": (U, W)}
+    splits = {"minival": (B, W, E), "occlusion": (W, B, W), "gaps": (U, W, W)}
     compared = [
         made
-        for split, (neck, without) in splits.items()
+        for split, (neck, without, unused) in splits.items()
         for made in (
-            comparison("baseline", split, attention_neck=neck, masktrack_rcnn_continued=without),
+            comparison(
+                "baseline",
+                split,
+                attention_neck=neck,
+                masktrack_rcnn_continued=without,
+                propagation_train_only=unused,
+            ),
             comparison("attention_neck", split, neck_self=U, neck_shuffled=U),
         )
     ]
-    helps, _, propagation = answers(monkeypatch, *compared)
+    helps, _, propagation, at_inference = answers(monkeypatch, *compared)
     shown = "(+0.5 [-1.0, 2.0])"
     assert helps.endswith(
         f": yes on `minival` {shown}; no, to the contrary on `occlusion` {shown}; undecided on `gaps` {shown}."
     )
     assert propagation.endswith(
         f": yes on `minival` {shown}, `gaps` {shown}; no, to the contrary on `occlusion` {shown}."
+    )
+    assert at_inference.endswith(
+        f": no, AP is the same on `minival` {shown}; yes on `occlusion` {shown}, `gaps` {shown}."
     )
