@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vistrials.evaluation.verdicts import Verdict
-from vistrials.reports.comparison import Comparison, Row
+from vistrials.reports.comparison import MARGIN, Comparison, Row
 from vistrials.reports.comparison_text import say_difference, verdict
 
 
@@ -90,7 +90,7 @@ def _say(question: Question, rows: Sequence[Row]) -> str:
     if verdicts == {question.yes}:
         return "yes"
     if Verdict.EQUAL in verdicts:
-        return "no, AP is the same"
+        return f"no, AP is the same within ±{MARGIN:g}"
     if verdicts - {question.yes, Verdict.UNDECIDED}:
         return "no, to the contrary"
     return "undecided"

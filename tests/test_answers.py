@@ -38,11 +38,11 @@ def answers(monkeypatch: pytest.MonkeyPatch, *comparisons: Comparison) -> list[s
     [
         (W, W, "yes"),
         (W, U, "undecided"),
-        (W, E, "no, AP is the same"),
+        (W, E, "no, AP is the same within ±1"),
         (U, U, "undecided"),
         (None, None, "undecided"),
         (U, B, "no, to the contrary"),
-        (E, B, "no, AP is the same"),
+        (E, B, "no, AP is the same within ±1"),
     ],
 )
 def test_the_neck_uses_the_other_frame_where_it_is_worse_without(
@@ -82,5 +82,5 @@ def test_the_signs_of_help(monkeypatch: pytest.MonkeyPatch) -> None:
         f": yes on `minival` {shown}, `gaps` {shown}; no, to the contrary on `occlusion` {shown}."
     )
     assert at_inference.endswith(
-        f": no, AP is the same on `minival` {shown}; yes on `occlusion` {shown}, `gaps` {shown}."
+        f": no, AP is the same within ±1 on `minival` {shown}; yes on `occlusion` {shown}, `gaps` {shown}."
     )
