@@ -138,9 +138,14 @@ def verdict(judgement: Judgement | None, separator: str = " ") -> str:
     return f"{judgement.verdict}:{separator}{needed(judgement.needed, separator)}"
 
 
+def mean_difference(row: Row) -> str:
+    """A row's difference with its sign, a dash where it has none."""
+    return _rounded(row.difference.mean, "+") if row.difference else "–"
+
+
 def say_difference(row: Row) -> str:
-    """A difference with its interval, where it has one; of a row that has a difference."""
-    shown = _rounded(row.difference.mean, "+") if row.difference else "–"
+    """The same with its interval, where it has one."""
+    shown = mean_difference(row)
     return f"{shown} {_interval(row.difference_interval)}" if row.difference_interval else shown
 
 

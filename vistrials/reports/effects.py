@@ -12,7 +12,7 @@ from vistrials.evaluation.intervals import Interval
 from vistrials.evaluation.verdicts import Verdict
 from vistrials.formats.files import check_suffix
 from vistrials.reports.comparison import BASELINE, MARGIN, NUM_DRAWS, Comparison, Row, compare_runs
-from vistrials.reports.comparison_text import verdict
+from vistrials.reports.comparison_text import mean_difference, verdict
 from vistrials.reports.found_runs import find_readable_runs
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def save_effects(
         results_dir: holds <profile>/<trial>/seed<N>/.
         profile: whose runs.
         out: a .png, .pdf or .svg file.
-        splits: one beside the other; by default all that the trial compared with and another are evaluated on.
+        splits: a panel each; by default all that the trial compared with and another are evaluated on.
         by_category: AP of each category minus that of the trial compared with, as colours, instead of intervals.
         against, margin, family, num_draws: as in `compare_runs`.
 
@@ -194,8 +194,7 @@ def _words(row: Row | None) -> str:
     if row is None or row.difference is None:
         return "–"
     words = verdict(row.judgement) if row.judgement else "videos only"
-    # Adding 0 turns -0.0 into 0.0.
-    return f"{round(row.difference.mean, 1) + 0.0:+.1f}  {words}"
+    return f"{mean_difference(row)}  {words}"
 
 
 def _differing(comparison: Comparison) -> list[Row]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from vistrials.evaluation.verdicts import Verdict
 from vistrials.reports.comparison import Comparison, Row
-from vistrials.reports.comparison_text import needed, say_difference
+from vistrials.reports.comparison_text import mean_difference, needed, say_difference
 
 
 def say_verdicts(comparison: Comparison) -> str:
@@ -30,14 +30,8 @@ def _listed(rows: Sequence[Row], show: Callable[[Row], str]) -> str:
     return ", ".join(map(show, rows)) or "none"
 
 
-def _difference(row: Row) -> str:
-    assert row.difference is not None
-    # Adding 0 turns -0.0 into 0.0.
-    return f"{round(row.difference.mean, 1) + 0.0:+.1f}"
-
-
 def _with_difference(row: Row) -> str:
-    return f"`{row.trial}` ({_difference(row)})"
+    return f"`{row.trial}` ({mean_difference(row)})"
 
 
 def _with_interval(row: Row) -> str:
@@ -46,4 +40,4 @@ def _with_interval(row: Row) -> str:
 
 def _with_needed(row: Row) -> str:
     assert row.judgement is not None and row.judgement.needed is not None
-    return f"`{row.trial}` ({_difference(row)}; {needed(row.judgement.needed)})"
+    return f"`{row.trial}` ({mean_difference(row)}; {needed(row.judgement.needed)})"
