@@ -15,10 +15,11 @@ from answers import answer, tabulate
 from explanations import explain
 from PIL import Image
 
-from vistrials.reports.comparison import BASELINE, Comparison, compare_runs
+from vistrials.reports.comparison import BASELINE, Comparison, compare_runs, compare_scored
 from vistrials.reports.comparison_text import render
 from vistrials.reports.effects import draw_effects
 from vistrials.reports.loss_curves import save_loss_curves
+from vistrials.reports.scored_runs import ScoredRuns, find_scored_runs
 from vistrials.reports.verdict_sentences import say_verdicts
 from vistrials.specs.loading import load_table_rows
 
@@ -61,11 +62,10 @@ def study_blocks(
     }
 
 
-def compare_family(split: str, trials: Iterable[str], against: str = BASELINE) -> Comparison:
-    """A table of STUDY_PROFILE, of what there is of a family and, first, the trial that it is compared with."""
-    there = {path.name for path in (ROOT / "results" / STUDY_PROFILE).iterdir()}
-    family = sorted(there.intersection(trials) - {against})
-    compared = compare_runs(ROOT / "results", STUDY_PROFILE, split, against=against, family=family)
+def compare_family(found: ScoredRuns, trials: Iterable[str], against: str = BASELINE) -> Comparison:
+    """A table of what there is of a family and, first, the trial that it is compared with."""
+    family = sorted({*found.trials}.intersection(trials) - {against})
+    compared = compare_scored(found, against=against, family=family)
     rows = [row for row in compared.rows if row.trial in family]
     return replace(compared, rows=(*(row for row in compared.rows if row.trial == against), *rows))
 
@@ -86,9 +86,10 @@ def main() -> None:
     """Update the texts and the figures, or with --check only say whether the texts are up to date."""
     docs, results = ROOT / "docs", ROOT / "results"
     compared = [compare_runs(results, PROFILE, split) for split in SPLITS]
-    of_study = [compare_family(split, STUDY_FAMILY) for split in STUDY_SPLITS]
-    of_propagation = [compare_family(split, load_table_rows()["propagation"]) for split in STUDY_SPLITS]
-    of_neck = [compare_family(split, load_table_rows()["neck"], "attention_neck") for split in STUDY_SPLITS]
+    found = [find_scored_runs(results, STUDY_PROFILE, split) for split in STUDY_SPLITS]
+    of_study = [compare_family(runs, STUDY_FAMILY) for runs in found]
+    of_propagation = [compare_family(runs, load_table_rows()["propagation"]) for runs in found]
+    of_neck = [compare_family(runs, load_table_rows()["neck"], "attention_neck") for runs in found]
     asked = [*of_study, *of_propagation, *of_neck]
     readme, study = ROOT / "README.md", docs / "study.md"
     texts = {

@@ -20,9 +20,11 @@ from vistrials.evaluation.looks import find_errors
 from vistrials.evaluation.stored_matches import StoredMatches
 from vistrials.evaluation.verdicts import Judgement, Needed, Verdict
 from vistrials.reports import comparison as whole_comparison
-from vistrials.reports.comparison import Comparison, Row, Statistic
+from vistrials.reports import scored_runs
+from vistrials.reports.comparison import Comparison, Row, Statistic, compare_scored
 from vistrials.reports.comparison_text import caption, cells, columns, remarks, render, verdict
-from vistrials.reports.uncertainty import RunDraws, compute_superiority
+from vistrials.reports.scored_runs import find_scored_runs
+from vistrials.reports.uncertainty import RunDraws, compute_superiority, resample_run
 from vistrials.reports.verdict_sentences import say_verdicts
 from vistrials.runs.provenance import update_provenance
 from vistrials.runs.seed_plan import SeedPlan, keep_seed_plan
@@ -239,6 +241,33 @@ def test_a_trial_to_compare_with_is_one_of_the_table(four_trials: Path) -> None:
     result = compare(four_trials, "--against", "baseline_window", "--format", "csv", "--bootstrap", "100")
     records = {record["trial"]: record for record in csv.DictReader(result.stdout.splitlines())}
     assert records["baseline_window"]["AP_difference"] == "" and float(records["baseline"]["AP_difference"]) < 0
+
+
+def test_runs_are_resampled_once_for_several_questions(four_trials: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resampled: list[tuple[Path, int]] = []
+
+    def count(path: Path, ap: float, num_draws: int) -> RunDraws:
+        resampled.append((path, num_draws))
+        return resample_run(path, ap, num_draws)
+
+    monkeypatch.setattr(scored_runs, "resample_run", count)
+    found = find_scored_runs(four_trials, "demo")
+    for wrong in ({"against": "attention_nek"}, {"family": ["atention_neck"]}, {"margin": 0.0}, {"num_draws": 7}):
+        with pytest.raises(SpecError):
+            compare_scored(found, **wrong)
+    assert not resampled  # what is refused costs nothing
+    plain = compare_scored(found, num_draws=1000)
+    turned = compare_scored(found, num_draws=1000, against="attention_neck")
+    assert len(resampled) == len({path for path, _ in resampled}) == len(found.runs)
+    fewer = compare_scored(found, num_draws=500)
+    assert [num for _, num in resampled] == [1000] * len(found.runs) + [500] * len(found.runs)
+    without = compare_scored(found, num_draws=0)
+    assert (plain, fewer, without, turned) == (
+        compare_runs(four_trials, "demo"),
+        compare_runs(four_trials, "demo", num_draws=500),
+        compare_runs(four_trials, "demo", num_draws=0),
+        compare_runs(four_trials, "demo", against="attention_neck"),
+    )
 
 
 @pytest.mark.parametrize(("margin", "verdict"), [(40.0, Verdict.EQUAL), (0.5, Verdict.UNDECIDED)])

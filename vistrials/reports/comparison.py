@@ -1,36 +1,22 @@
 """Table 1: the trials of a profile side by side, from the figures that their runs have written."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Self
+from typing import Self
 
-from vistrials.errors import DataError, RunError, SpecError
+from vistrials.errors import SpecError
 from vistrials.evaluation.average_precision import TABLE_FIGURES
-from vistrials.evaluation.intervals import MIN_DRAWS, MIN_VIDEOS, Estimate, Interval, compute_interval
+from vistrials.evaluation.intervals import MIN_DRAWS, Estimate, Interval, compute_interval
 from vistrials.evaluation.looks import find_errors
 from vistrials.evaluation.verdicts import Judgement, judge
-from vistrials.formats.json_file import load_json
-from vistrials.machine import num_cores
-from vistrials.reports.found_runs import find_readable_runs
-from vistrials.reports.uncertainty import (
-    RunDraws,
-    compute_ap_interval,
-    compute_superiority,
-    estimate_difference,
-    resample_run,
-)
-from vistrials.runs.directory import RunDirectory, result_digest
-from vistrials.runs.provenance import read_provenance
-from vistrials.runs.recorded_spec import RecordedSpec
+from vistrials.reports.scored_runs import ScoredRun, ScoredRuns, find_scored_runs
+from vistrials.reports.uncertainty import RunDraws, compute_ap_interval, compute_superiority, estimate_difference
 from vistrials.runs.seed_plan import SeedPlan, read_seed_plan
 from vistrials.specs.loading import load_table_rows
 from vistrials.specs.merging import did_you_mean
-from vistrials.specs.truths import scored_name, split_of
 
 BASELINE = "baseline"
 NUM_DRAWS = 10_000
@@ -103,39 +89,6 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Run:
-    directory: RunDirectory
-    recorded: RecordedSpec
-    figures: dict[str, float]  # in percent; negative where there was nothing to score
-    provenance: dict[str, Any]
-    conditions: dict[str, str]  # what has to be the same for runs to be comparable
-    footnotes: list[str] = field(default_factory=list)
-    resampled: RunDraws | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.directory.trial} seed {self.directory.seed}"
-
-    @property
-    def settings_digest(self) -> str:
-        """Tells settings that change the result apart; of a spec with unknown settings all that is written."""
-        spec = self.recorded.spec
-        return result_digest(spec) if spec else self.recorded.digest
-
-    def network(self, split: str) -> str:
-        """What tells its network from others: a digest of the weights, where the run has recorded one."""
-        stages, start = self.provenance.get("stages", {}), self.provenance.get("initial_weights", {})
-        inferred = stages.get(f"infer/{split_of(split)}", {})
-        if digest := inferred.get("network_sha256"):
-            return str(digest)
-        # Runs of earlier versions: the digest of their file covers its seed too, so one network has many.
-        untrained = stages.get("train", {}).get("iterations") == 0 and "fresh" not in (start.get("report") or "fresh")
-        if untrained and start.get("sha256"):
-            return str(start["sha256"])
-        return str(inferred.get("weights_sha256") or self.name)
-
-
 def compare_runs(
     results_dir: Path | str,
     profile: str,
@@ -169,53 +122,49 @@ def compare_runs(
             version of this program differ, or the settings of a trial from seed to seed.
         DataError: a file of a run cannot be used.
     """
-    if num_draws and num_draws < MIN_DRAWS:
-        raise SpecError(f"bootstrap: expected 0 for no intervals, or {MIN_DRAWS} draws or more, found {num_draws}")
-    check_margin(margin)
-    found, unreadable = find_readable_runs(results_dir, profile)
-    split = scored_name(split or _most_common(directory.main_split for directory, _ in found), truth)
-    runs = [_read(*run, split) for run in found if run[0].is_evaluated(split)]
-    if not runs:
-        splits = ", ".join(sorted({name for _, recorded in found for name in recorded.splits}))
-        if split_of(split) != split and any(run.is_evaluated(split_of(split)) for run, _ in found):
-            raise RunError(
-                f"{Path(results_dir) / profile}: no run has figures against amodal truth on split {split_of(split)}; "
-                "a profile that says data.truths: [visible, amodal] makes them, and "
-                f"`vistrials run TRIAL -p {profile} --set 'data.truths=[visible, amodal]'` scores runs with predictions"
-            )
-        raise RunError(
-            f"{Path(results_dir) / profile}: none of its {len(found)} runs is evaluated on split {split} yet "
-            f"(their splits: {splits}); `vistrials run-all -p {profile}` goes on with them"
-        )
-    _note_differences(runs)
-    different = [run for run in runs if run.footnotes]
-    if different and not mix:
-        more = f" (and {len(different) - 1} more runs)" if len(different) > 1 else ""
-        raise RunError(
-            f"not comparable: {different[0].footnotes[0]}{more}; "
-            "redo what differs with `vistrials run TRIAL --force`, or compare nevertheless with --mix"
-        )
-    notes = [*_notes(runs), *(f"left out: {line}" for line in unreadable)]
-    if num_draws:
-        notes += _resample(runs, split, num_draws)
-    trials = list(dict.fromkeys(run.directory.trial for run in runs))
+    _check_numbers(num_draws, margin)
+    found = find_scored_runs(results_dir, profile, split, truth=truth, mix=mix)
+    return compare_scored(found, against=against, num_draws=num_draws, margin=margin, family=family)
+
+
+def compare_scored(
+    found: ScoredRuns,
+    *,
+    against: str = BASELINE,
+    num_draws: int = NUM_DRAWS,
+    margin: float = MARGIN,
+    family: Sequence[str] = (),
+) -> Comparison:
+    """Compare runs that have been read, which may be asked several questions: draws of videos are kept between them.
+
+    Args:
+        found: runs of a profile on a split.
+        against, num_draws, margin, family: as in `compare_runs`.
+
+    Raises:
+        SpecError: as in `compare_runs`.
+        DataError: the plan by which seeds were added is damaged.
+    """
+    _check_numbers(num_draws, margin)
+    runs, trials = found.runs, found.trials
     if against not in trials and against != BASELINE:
         raise SpecError(f"against: no trial {against!r} in this table{did_you_mean(against, trials)}")
-    plan = read_seed_plan(results_dir, profile, split)
+    plan = read_seed_plan(found.results_dir, found.profile, found.split)
     named = _members(family or ((BASELINE, *plan.trials) if plan else ()), trials)
-    compared = [_row(trial, runs, split, against) for trial in trials]
+    notes = [*found.notes, *found.resample(num_draws)]
+    compared = [_row(trial, runs, found.split, against) for trial in trials]
     estimates = {row.trial: estimate for row, estimate in compared if estimate is not None and row.trial in named}
     judged = judge(estimates, margin, _errors(compared, plan))
     return Comparison(
-        profile,
-        split,
+        found.profile,
+        found.split,
         against,
         tuple(replace(row, judgement=judged.get(row.trial)) for row, _ in compared),
         num_draws,
         next((len(run.resampled.video_ids) for run in runs if run.resampled), None),
         margin,
         plan,
-        tuple(f"{run.trial} seed {run.seed}" for run, _ in found if not run.is_evaluated(split)),
+        found.unfinished,
         tuple(notes),
     )
 
@@ -232,13 +181,16 @@ def estimate_differences(results_dir: Path | str, profile: str, split: str | Non
         RunError: there are no runs.
         DataError: a file of a run cannot be used.
     """
-    found, _ = find_readable_runs(results_dir, profile)
-    split = split or _most_common(directory.main_split for directory, _ in found)
-    runs = [_read(*run, split) for run in found if run[0].is_evaluated(split)]
-    for _ in _resample(runs, split, NUM_DRAWS):
-        pass  # runs without stored matches give no estimate
-    rows = (_row(trial, runs, split, BASELINE) for trial in dict.fromkeys(run.directory.trial for run in runs))
+    found = find_scored_runs(results_dir, profile, split, mix=True)
+    found.resample(NUM_DRAWS)  # runs without stored matches give no estimate
+    rows = (_row(trial, found.runs, found.split, BASELINE) for trial in found.trials)
     return {row.trial: estimate for row, estimate in rows if estimate is not None}
+
+
+def _check_numbers(num_draws: int, margin: float) -> None:
+    if num_draws and num_draws < MIN_DRAWS:
+        raise SpecError(f"bootstrap: expected 0 for no intervals, or {MIN_DRAWS} draws or more, found {num_draws}")
+    check_margin(margin)
 
 
 def check_margin(margin: float) -> None:
@@ -274,86 +226,7 @@ def _errors(compared: Iterable[tuple[Row, Estimate | None]], plan: SeedPlan | No
     return {row.trial: of_looks[min(estimate.num_networks, plan.max_seeds)] for row, estimate in compared if estimate}
 
 
-def _read(directory: RunDirectory, recorded: RecordedSpec, split: str) -> _Run:
-    path = directory.metrics(split)
-    metrics, provenance = load_json(path), read_provenance(directory.provenance)
-    try:
-        figures = {name: 100 * float(metrics[name]) for name in TABLE_FIGURES}
-    except (KeyError, TypeError, ValueError):
-        raise DataError(f"{path}: expected the figures {', '.join(TABLE_FIGURES)}; redo the run with --force") from None
-    digests = {name: entry.get("sha256", "unknown")[:12] for name, entry in provenance.get("data", {}).items()}
-    environments = [provenance, *provenance.get("stages", {}).values()]
-    versions = {part["environment"].get("vistrials", "unknown") for part in environments if "environment" in part}
-    conditions = {
-        "profile": str(metrics.get("profile", "unknown")),
-        f"annotations of {split}": digests.get(split, "unknown"),
-        "annotations of train": digests.get("train", "unknown"),
-        "vistrials": " and ".join(sorted(versions)) or "unknown",
-    }
-    return _Run(directory, recorded, figures, provenance, conditions)
-
-
-def _note_differences(runs: Sequence[_Run]) -> None:
-    """Footnotes to runs that differ from most in a condition, or from the first seed of their trial in settings."""
-    first: dict[str, _Run] = {}
-    for run in runs:
-        other = first.setdefault(run.directory.trial, run)
-        if run.settings_digest != other.settings_digest:
-            run.footnotes.append(f"{run.name} has other settings than seed {other.directory.seed}")
-        for condition, value in run.conditions.items():
-            usual = _most_common(other.conditions[condition] for other in runs)
-            if value != usual:
-                run.footnotes.append(f"{run.name}: {condition} {value}, other runs have {usual}")
-
-
-def _notes(runs: Sequence[_Run]) -> Iterable[str]:
-    """What may matter, and does not keep runs from being compared: commits, settings by hand, unknown settings."""
-    commits: Counter[str] = Counter()
-    for run in runs:
-        environment = run.provenance.get("environment", {})
-        commits[(environment.get("commit") or "unknown")[:7] + " with changes" * bool(environment.get("dirty"))] += 1
-    if len(commits) > 1:
-        yield "runs come from several commits: " + ", ".join(f"{name} ({count})" for name, count in commits.items())
-    overrides = {run.name: " ".join(run.provenance.get("overrides", [])) for run in runs}
-    if len(set(overrides.values())) > 1:
-        yield "settings given by hand: " + "; ".join(f"{name} {text}" for name, text in overrides.items() if text)
-    unknown = ", ".join(f"{run.name} ({run.recorded.problem})" for run in runs if run.recorded.problem)
-    if unknown:
-        yield f"compared by their figures alone, since this version does not know all of their settings: {unknown}"
-
-
-def _resample(runs: Sequence[_Run], split: str, num_draws: int) -> Iterable[str]:
-    """Resample the videos of each run; lines on those where that is not possible."""
-    scored = [run for run in runs if run.figures["AP"] >= 0]
-    missing = [run for run in scored if not run.directory.matches(split).exists()]
-    stored = [run for run in scored if run not in missing]
-    with ThreadPoolExecutor(num_cores()) as threads:
-        resampled = threads.map(lambda run: _try_to_resample(run, split, num_draws), stored)
-    for run, outcome in zip(stored, resampled, strict=True):
-        if isinstance(outcome, DataError):
-            yield f"{run.name} has no interval: {outcome}"
-        else:
-            run.resampled = outcome
-    fewest = min((len(run.resampled.video_ids) for run in runs if run.resampled), default=None)
-    if missing:
-        first = missing[0].directory
-        yield (
-            f"no interval, because {first.matches(split).name} is missing: {', '.join(run.name for run in missing)}; "
-            f"where {first.predictions(split_of(split)).name} is left, delete {first.metrics(split).name} and "
-            f"`vistrials run {first.trial}` only scores it again"
-        )
-    if fewest is not None and fewest < MIN_VIDEOS:
-        yield f"no interval from {fewest} videos: it takes {MIN_VIDEOS} or more"
-
-
-def _try_to_resample(run: _Run, split: str, num_draws: int) -> RunDraws | DataError:
-    try:
-        return resample_run(run.directory.matches(split), run.figures["AP"], num_draws)
-    except DataError as error:
-        return error
-
-
-def _row(trial: str, runs: Sequence[_Run], split: str, against: str) -> tuple[Row, Estimate | None]:
+def _row(trial: str, runs: Sequence[ScoredRun], split: str, against: str) -> tuple[Row, Estimate | None]:
     """A row without its judgement, and the difference to judge, if there is one of several networks."""
     own = [run for run in runs if run.directory.trial == trial]
     networks = _one_per_network(own, split)
@@ -379,7 +252,9 @@ def _row(trial: str, runs: Sequence[_Run], split: str, against: str) -> tuple[Ro
     return row, None if one_network else estimate
 
 
-def _paired(trial: str, runs: Sequence[_Run], split: str, against: str) -> tuple[list[tuple[_Run, _Run]], bool]:
+def _paired(
+    trial: str, runs: Sequence[ScoredRun], split: str, against: str
+) -> tuple[list[tuple[ScoredRun, ScoredRun]], bool]:
     """Runs with those of the same seed of the other trial, no network twice, and whether a side has one network only.
 
     Against one network stand all of the other side.
@@ -387,7 +262,7 @@ def _paired(trial: str, runs: Sequence[_Run], split: str, against: str) -> tuple
     base = {run.directory.seed: run for run in _scored(against, runs)}
     scored = _scored(trial, runs) if trial != against else []
     pairs = [(run, base[run.directory.seed]) for run in scored if run.directory.seed in base]
-    distinct: list[tuple[_Run, _Run]] = []
+    distinct: list[tuple[ScoredRun, ScoredRun]] = []
     seen: set[str] = set()
     for pair in pairs:
         networks = {run.network(split) for run in pair}
@@ -397,20 +272,16 @@ def _paired(trial: str, runs: Sequence[_Run], split: str, against: str) -> tuple
     return (distinct, False) if len(distinct) > 1 else (pairs, True)
 
 
-def _one_per_network(runs: Sequence[_Run], split: str) -> list[_Run]:
+def _one_per_network(runs: Sequence[ScoredRun], split: str) -> list[ScoredRun]:
     """Of runs with the same network the first."""
     return list({run.network(split): run for run in reversed(runs)}.values())[::-1]
 
 
-def _scored(trial: str, runs: Sequence[_Run]) -> list[_Run]:
+def _scored(trial: str, runs: Sequence[ScoredRun]) -> list[ScoredRun]:
     return [run for run in runs if run.directory.trial == trial and run.figures["AP"] >= 0]
 
 
-def _all_resampled(runs: Sequence[_Run]) -> list[RunDraws]:
+def _all_resampled(runs: Sequence[ScoredRun]) -> list[RunDraws]:
     """None of them unless all are: the mean is over all seeds."""
     resampled = [run.resampled for run in runs if run.resampled]
     return resampled if len(resampled) == len(runs) else []
-
-
-def _most_common(values: Iterable[str]) -> str:
-    return Counter(values).most_common(1)[0][0]
