@@ -248,16 +248,16 @@ class PropagationHead(nn.Module):
         return torch.cat(maps)
 
     def _maps_in_windows(self, key: Tensor, foreground: Tensor, background: Tensor, labels: Sequence[Tensor]) -> Tensor:
-        empties: dict[tuple[int, int], int] = {}  # one for each affinity to a reference frame
+        # What a frame without objects looks like is the same for those that share an affinity to a reference frame.
+        all_labels = torch.cat(list(labels))
         first_rows: list[int] = []
-        empty_of: list[int] = []
-        for frame, of_frame in enumerate(labels):
-            for label in of_frame.tolist():
-                empty = (frame, label if self.affinity.per_category else 0)
-                if empty not in empties:
-                    empties[empty] = len(empties)
-                    first_rows.append(len(empty_of))
-                empty_of.append(empties[empty])
+        empty_of = [0] * len(all_labels)
+        for rows_of_frame in torch.arange(len(all_labels)).split([len(of_frame) for of_frame in labels]):
+            for sharing, _ in self._sharing_affinity(all_labels[rows_of_frame]):
+                rows = rows_of_frame[sharing].tolist()
+                for row in rows:
+                    empty_of[row] = len(first_rows)
+                first_rows += rows[:1]
         totals = foreground[first_rows] + background[first_rows]
         logits = logits_in_windows(
             cast(list[nn.Conv2d], list(self.mask_convs)),
@@ -268,7 +268,7 @@ class PropagationHead(nn.Module):
             attention_at_cells(-totals, self.spec.stride),
             empty_of,
             foreground,
-            torch.cat(list(labels)),
+            all_labels,
         )
         return widen(logits)
 

@@ -225,6 +225,7 @@ class OnlineTracker:
         assert self.propagation is not None
         rules = self.propagation.spec
         entries: dict[int, list[_Entry]] = {}
+        row_of: dict[int, int] = {}
         references, boxes, labels, rows_of_each = [], [], [], []
         for stored in self.history:
             lost = {i: o for i, o in stored.objects.items() if i not in detected and self._is_alive(i)}
@@ -232,7 +233,7 @@ class OnlineTracker:
                 continue
             for object_id, entry in lost.items():
                 entries.setdefault(object_id, []).append(entry)
-            row_of = {object_id: row for row, object_id in enumerate(entries)}
+                row_of.setdefault(object_id, len(row_of))
             references.append(stored.features)
             boxes.append(torch.stack([o.box for o in lost.values()]).to(features) * frame.scale)
             labels.append(torch.tensor([o.label for o in lost.values()], device=features.device))
