@@ -364,12 +364,17 @@ COLUMNS = {
 }
 SCALING_TITLE = "How the time of inference grows, seconds of the processor"
 SCALING_COLUMNS = {"what grows": "", "sizes": "", "seconds": "", "exponent": ""}
+SCALING_NOTES = [
+    "Twice the size takes 2 to the power of the exponent times as long. Heads for 1,000 proposals and 100 detections "
+    "cost the same at all sizes of a frame; a video's first 8 frames have fewer stored frames to propagate from.",
+]
 TITLE = "Each part beside the plain way, 640 × 384, ResNet-50, float32, seconds of the processor"
 NOTES = [
     "Plain is the way that the code took before, or a library's; of the plain propagation one stored frame is "
     "timed and multiplied. The longest thread is the least that the clock would show with a core for each thread. "
     "The limit is a large matrix product of the same process; convolutions can exceed it. Propagation in windows "
-    "is off by at most 1.5e-4 of attention, gathered RoI features and folded batch norms by rounding.",
+    "is off by at most 1.5e-4 of attention, gathered RoI features and folded batch norms by rounding. bfloat16 is for "
+    "processors with instructions for it (avx512_bf16 or amx_bf16 among the flags of /proc/cpuinfo).",
 ]
 
 PARTS: dict[str, Callable[[int], list[Row]]] = {
@@ -396,12 +401,7 @@ def main() -> None:
     with threads(arguments.threads), keep_freed_memory():
         if arguments.scaling:
             rows = measure_scaling(arguments.rounds)
-            title, columns, notes, name = (
-                "How the time grows: seconds of the processor",
-                SCALING_COLUMNS,
-                [],
-                "inference_scaling",
-            )
+            name, title, columns, notes = "inference_scaling", SCALING_TITLE, SCALING_COLUMNS, SCALING_NOTES
         else:
             rows = [measured for part in arguments.only for measured in PARTS[part](arguments.rounds)]
             name, title, columns, notes = "inference", TITLE, COLUMNS, NOTES
