@@ -1,11 +1,15 @@
 """The study's questions, and what the runs of this project answer: by verdicts alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from vistrials.evaluation.verdicts import Verdict
 from vistrials.reports.comparison import MARGIN, Comparison, Row
 from vistrials.reports.comparison_text import say_difference, verdict
+
+Split = tuple[str, dict[str, Row]]
+"""A split, and its rows by trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +20,14 @@ class Question:
     against: the trial that differences are to.
     trials: whose differences, and what they have or lack; where all have the verdict `yes`, the answer is yes.
     yes: better or worse than the trial compared with.
+    one_by_one: each of the trials that have run gets an answer of its own.
     """
 
     asked: str
     against: str
     trials: Mapping[str, str]
     yes: Verdict
+    one_by_one: bool = False
 
 
 QUESTIONS = (
@@ -38,6 +44,13 @@ QUESTIONS = (
         Verdict.WORSE,
     ),
     Question(
+        "Does the neck help at inference, with the same weights?",
+        "attention_neck",
+        {"neck_off_at_test": "trained, not used"},
+        Verdict.WORSE,
+        one_by_one=True,
+    ),
+    Question(
         "Does propagation help?",
         "baseline",
         {"masktrack_rcnn_continued": "neither trained nor used"},
@@ -49,40 +62,63 @@ QUESTIONS = (
         {"propagation_train_only": "trained, not used"},
         Verdict.WORSE,
     ),
+    Question(
+        "Does propagation gain by a rule for what is hidden?",
+        "baseline",
+        {
+            "visible_only": "no pixels of detected objects",
+            "min_peak": "no masks of low probability",
+            "keep_alive": "for 3 frames, with falling scores",
+            "gap_close": "only between two detections",
+        },
+        Verdict.BETTER,
+        one_by_one=True,
+    ),
 )
 
 
 def answer(comparisons: Sequence[Comparison]) -> list[str]:
     """One paragraph in Markdown for each question, from comparisons against each trial of the questions."""
-    return [f"**{question.asked}** {_say_splits(question, _of(question, comparisons))}." for question in QUESTIONS]
+    return [
+        f"**{question.asked}** {' '.join(_say_splits(question, trials, splits) for trials in of_each)}"
+        for question, of_each, splits in _answered(comparisons)
+    ]
 
 
 def tabulate(comparisons: Sequence[Comparison]) -> str:
     """For each question its differences, as a table over splits."""
     return "\n\n".join(
-        f"**{question.asked}**\n\n{_table(question, _of(question, comparisons))}" for question in QUESTIONS
+        f"**{question.asked}**\n\n{_table(question, chain.from_iterable(of_each), splits)}"
+        for question, of_each, splits in _answered(comparisons)
     )
 
 
-def _of(question: Question, comparisons: Sequence[Comparison]) -> list[tuple[str, dict[str, Row]]]:
-    """The rows of its trials, by split."""
-    return [
-        (comparison.split, {row.trial: row for row in comparison.rows if row.trial in question.trials})
-        for comparison in comparisons
-        if comparison.against == question.against and any(row.trial in question.trials for row in comparison.rows)
-    ]
+def _answered(comparisons: Sequence[Comparison]) -> Iterator[tuple[Question, list[list[str]], list[Split]]]:
+    """Questions with the trials that give an answer together, and the rows that do; those that have run."""
+    for question in QUESTIONS:
+        splits = [
+            (comparison.split, {row.trial: row for row in comparison.rows if row.trial in question.trials})
+            for comparison in comparisons
+            if comparison.against == question.against and any(row.trial in question.trials for row in comparison.rows)
+        ]
+        if question.one_by_one:
+            of_each = [[name] for name in question.trials if all(name in rows for _, rows in splits)]
+        else:
+            of_each = [list(question.trials)]
+        if splits and of_each:
+            yield question, of_each, splits
 
 
-def _say_splits(question: Question, splits: Sequence[tuple[str, Mapping[str, Row]]]) -> str:
-    """Which splits give which answer, with the differences that do, in the order of the question's trials."""
+def _say_splits(question: Question, trials: Sequence[str], splits: Sequence[Split]) -> str:
+    """Which splits give which answer, with the differences that do, in the order of the trials."""
     found: dict[str, list[str]] = {}
     for split, rows in splits:
-        asked = [rows[name] for name in question.trials]
+        asked = [rows[name] for name in trials]
         differences = ", ".join(map(say_difference, asked))
         found.setdefault(_say(question, asked), []).append(f"`{split}` ({differences})")
-    of = " and ".join(f"`{name}`" for name in question.trials)
+    of = " and ".join(f"`{name}`" for name in trials)
     said = "; ".join(f"{words} on {', '.join(on)}" for words, on in found.items())
-    return f"By ΔAP of {of} against `{question.against}`: {said}"
+    return f"By ΔAP of {of} against `{question.against}`: {said}."
 
 
 def _say(question: Question, rows: Sequence[Row]) -> str:
@@ -96,12 +132,12 @@ def _say(question: Question, rows: Sequence[Row]) -> str:
     return "undecided"
 
 
-def _table(question: Question, splits: Sequence[tuple[str, Mapping[str, Row]]]) -> str:
+def _table(question: Question, trials: Iterable[str], splits: Sequence[Split]) -> str:
     lines = [
         f"| ΔAP against `{question.against}` | {' | '.join(f'`{split}`' for split, _ in splits)} |",
         f"|---|{'---|' * len(splits)}",
     ]
-    for trial, what in question.trials.items():
+    for trial in trials:
         cells = (f"{say_difference(rows[trial])} {verdict(rows[trial].judgement)}" for _, rows in splits)
-        lines.append(f"| `{trial}`: {what} | {' | '.join(cells)} |")
+        lines.append(f"| `{trial}`: {question.trials[trial]} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -84,3 +84,20 @@ def test_the_signs_of_help(monkeypatch: pytest.MonkeyPatch) -> None:
     assert at_inference.endswith(
         f": no, AP is the same within ±1 on `minival` {shown}; yes on `occlusion` {shown}, `gaps` {shown}."
     )
+
+
+def test_rules_for_what_is_hidden_are_answered_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that have run on all splits: not `min_peak`."""
+    neck = comparison("attention_neck", "gaps", neck_self=U, neck_shuffled=U, neck_off_at_test=W)
+    others = {"attention_neck": U, "masktrack_rcnn_continued": U, "propagation_train_only": U}
+    gaps = comparison("baseline", "gaps", **others, visible_only=E, min_peak=B, gap_close=B)
+    crossing = comparison("baseline", "crossing", **others, gap_close=W, visible_only=U)
+    shown = "(+0.5 [-1.0, 2.0])"
+    *_, neck_at_inference, _, _, rules = answers(monkeypatch, gaps, crossing, neck)
+    assert neck_at_inference.endswith(f" By ΔAP of `neck_off_at_test` against `attention_neck`: yes on `gaps` {shown}.")
+    assert rules == (
+        "**Does propagation gain by a rule for what is hidden?** "
+        "By ΔAP of `visible_only` against `baseline`: no, AP is the same within ±1 on `gaps` "
+        f"{shown}; undecided on `crossing` {shown}. "
+        f"By ΔAP of `gap_close` against `baseline`: yes on `gaps` {shown}; no, to the contrary on `crossing` {shown}."
+    )
