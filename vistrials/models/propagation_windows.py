@@ -69,8 +69,8 @@ def logits_in_windows(
             whole = _cut([around[empty_of[row]] for row in rows], corners, size, beside=grown + 1)
             whole[..., 2:-2, 2:-2] = x
             x = conv2d(whole, conv.weight, conv.bias).relu_()
-            # What lies beyond the frame is 0 for each convolution.
-            x *= _cut([in_frame] * len(rows), corners, size, beside=grown)
+            if grown < len(convs):  # What lies beyond the frame is 0 for each convolution.
+                x *= _cut([in_frame] * len(rows), corners, size, beside=grown)
         blocks = map_of_label(maps, upsample(x).relu_(), labels[rows]).to(logits)
         for row, (top, left), block in zip(rows, places, blocks, strict=True):
             _put(block, logits[row], 2 * (top - len(convs)), 2 * (left - len(convs)))
