@@ -104,12 +104,8 @@ def compare_runs(
     """Compare all trials of a profile that have been evaluated.
 
     Args:
-        results_dir: holds <profile>/<trial>/seed<N>/.
-        profile: whose runs.
-        split: evaluated by the runs; by default the main split of most.
-        truth: visible, or amodal for whole objects, hidden or not.
+        results_dir, profile, split, truth, mix: as in `find_scored_runs`.
         against: the trial that differences are to, and verdicts on.
-        mix: compare also what is not comparable, with footnotes.
         num_draws: of videos, for the intervals; 0 leaves these out.
         margin: in AP in percent, within which trials count as equal.
         family: trials, or parts of the table (starts, study, neck, ...), to whose rows verdicts and their correction
@@ -118,8 +114,7 @@ def compare_runs(
     Raises:
         SpecError: the number of draws is neither 0 nor enough, the margin is not positive, or `against` or a name of
             the family is no trial of the table.
-        RunError: no run is evaluated on the split, or they are not comparable: their profile, annotations or
-            version of this program differ, or the settings of a trial from seed to seed.
+        RunError: as in `find_scored_runs`.
         DataError: a file of a run cannot be used.
     """
     _check_numbers(num_draws, margin)
