@@ -24,6 +24,7 @@ def write_run(
     split: str = "minival",
     losses: Sequence[dict[str, Any]] = (),
     train: dict[str, Any] | None = None,
+    init: dict[str, Any] | None = None,
     profile_of_metrics: str = "demo",
     annotations: str = "aaaa",
     version: str = "0.1.0",
@@ -33,7 +34,11 @@ def write_run(
 ) -> RunDirectory:
     """A run of profile demo. AP50, AP75, AR1 and AR10 are AP plus 0.1, 0.2, 0.3, 0.4; without AP it is unfinished."""
     spec = TrialSpec(
-        name=trial, profile="demo", data=DataSpec(source=FileSource(root="/data"), splits=SPLITS), train=train or {}
+        name=trial,
+        profile="demo",
+        data=DataSpec(source=FileSource(root="/data"), splits=SPLITS),
+        train=train or {},
+        init=init or {},
     )
     run = RunDirectory.for_spec(spec, results, seed)
     run.prepare(spec)

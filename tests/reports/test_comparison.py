@@ -102,6 +102,17 @@ def test_another_split_has_its_own_table(tmp_path: Path) -> None:
     assert cells(compare_runs(tmp_path, "demo"))[0][1] == "20.0"
 
 
+def test_a_trial_that_trains_nothing_says_where_it_has_other_weights_than_its_start(tmp_path: Path) -> None:
+    untrained: dict[str, Any] = {"train": {"max_iters": 0}, "init": {"from": "baseline", "weights": None}}
+    for seed, start, taken in ((0, "a", "a"), (1, "b", "x"), (2, None, "c"), (3, "d", None)):
+        write_run(tmp_path, "baseline", seed, 0.2, network=start)
+        write_run(tmp_path, "visible_only", seed, 0.3, network=taken, **untrained)
+    write_run(tmp_path, "visible_only", 4, 0.3, network="e", **untrained)  # without its start
+    write_run(tmp_path, "attention_neck", 0, 0.3, network="f", init={"from": "baseline", "weights": None})
+    (said,) = (line for line in remarks(compare_runs(tmp_path, "demo")) if line.startswith("train nothing"))
+    assert said.endswith(" that of two trainings as well: visible_only seed 1 (baseline)")
+
+
 # --- What cannot be compared
 
 

@@ -49,12 +49,23 @@ class ScoredRun:
         spec = self.recorded.spec
         return result_digest(spec) if spec else self.recorded.digest
 
+    @property
+    def untrained_start(self) -> str | None:
+        """The trial whose weights it has taken as they are, with the same seed; None of a run that has trained."""
+        spec = self.recorded.spec
+        return spec.init.from_trial if spec and spec.train.max_iters == 0 else None
+
+    def network_digest(self, split: str) -> str | None:
+        """That of the weights that predicted the split, where the run has recorded one."""
+        inferred = self.provenance.get("stages", {}).get(f"infer/{split_of(split)}", {})
+        return inferred.get("network_sha256")
+
     def network(self, split: str) -> str:
         """What tells its network from others: a digest of the weights, where the run has recorded one."""
+        if digest := self.network_digest(split):
+            return digest
         stages, start = self.provenance.get("stages", {}), self.provenance.get("initial_weights", {})
         inferred = stages.get(f"infer/{split_of(split)}", {})
-        if digest := inferred.get("network_sha256"):
-            return str(digest)
         # Runs of earlier versions: the digest of their file covers its seed too, so one network has many.
         untrained = stages.get("train", {}).get("iterations") == 0 and "fresh" not in (start.get("report") or "fresh")
         if untrained and start.get("sha256"):
@@ -145,7 +156,7 @@ def find_scored_runs(
         split,
         tuple(runs),
         tuple(f"{run.trial} seed {run.seed}" for run, _ in found if not run.is_evaluated(split)),
-        (*_notes(runs), *(f"left out: {line}" for line in unreadable)),
+        (*_notes(runs, split), *(f"left out: {line}" for line in unreadable)),
     )
 
 
@@ -181,8 +192,8 @@ def _note_differences(runs: Sequence[ScoredRun]) -> None:
                 run.footnotes.append(f"{run.name}: {condition} {value}, other runs have {usual}")
 
 
-def _notes(runs: Sequence[ScoredRun]) -> Iterable[str]:
-    """What may matter, and does not keep runs from being compared: commits, settings by hand, unknown settings."""
+def _notes(runs: Sequence[ScoredRun], split: str) -> Iterable[str]:
+    """What may matter, and does not keep runs from being compared: commits, settings by hand, other weights, ..."""
     commits: Counter[str] = Counter()
     for run in runs:
         environment = run.provenance.get("environment", {})
@@ -195,6 +206,17 @@ def _notes(runs: Sequence[ScoredRun]) -> Iterable[str]:
     unknown = ", ".join(f"{run.name} ({run.recorded.problem})" for run in runs if run.recorded.problem)
     if unknown:
         yield f"compared by their figures alone, since this version does not know all of their settings: {unknown}"
+    digests = {(run.directory.trial, run.directory.seed): run.network_digest(split) for run in runs}
+    other_weights = []
+    for run in runs:
+        start, own = digests.get((run.untrained_start or "", run.directory.seed)), run.network_digest(split)
+        if start and own and start != own:
+            other_weights.append(f"{run.name} ({run.untrained_start})")
+    if other_weights:
+        yield (
+            "train nothing, and have other weights than the run of the trial that they start from, so that their "
+            f"difference to it is that of two trainings as well: {', '.join(other_weights)}"
+        )
 
 
 def _resample(runs: Sequence[ScoredRun], split: str, num_draws: int) -> Iterable[str]:
