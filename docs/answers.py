@@ -11,6 +11,8 @@ from vistrials.reports.comparison_text import say_difference, verdict
 Split = tuple[str, dict[str, Row]]
 """A split, and its rows by trial."""
 
+_UNDECIDED = "undecided"
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -20,7 +22,7 @@ class Question:
     against: the trial that differences are to.
     trials: whose differences, and what they have or lack; where all have the verdict `yes`, the answer is yes.
     yes: better or worse than the trial compared with.
-    one_by_one: each of the trials that have run gets an answer of its own.
+    one_by_one: each of the trials that have run gets an answer of its own, without figures where that is open.
     """
 
     asked: str
@@ -44,13 +46,6 @@ QUESTIONS = (
         Verdict.WORSE,
     ),
     Question(
-        "Does the neck help at inference, with the same weights?",
-        "attention_neck",
-        {"neck_off_at_test": "trained, not used"},
-        Verdict.WORSE,
-        one_by_one=True,
-    ),
-    Question(
         "Does propagation help?",
         "baseline",
         {"masktrack_rcnn_continued": "neither trained nor used"},
@@ -62,8 +57,18 @@ QUESTIONS = (
         {"propagation_train_only": "trained, not used"},
         Verdict.WORSE,
     ),
+)
+"""Of trainings side by side, a start for each seed."""
+
+RULES = (
     Question(
-        "Does propagation gain by a rule for what is hidden?",
+        "Does propagation help at inference in a second training?",
+        "baseline",
+        {"propagation_train_only": "trained, not used"},
+        Verdict.WORSE,
+    ),
+    Question(
+        "Does it gain by a rule for what is hidden?",
         "baseline",
         {
             "visible_only": "no pixels of detected objects",
@@ -75,27 +80,30 @@ QUESTIONS = (
         one_by_one=True,
     ),
 )
+"""Of one training of the baseline, with whose weights the trials run."""
 
 
-def answer(comparisons: Sequence[Comparison]) -> list[str]:
+def answer(comparisons: Sequence[Comparison], questions: Sequence[Question]) -> list[str]:
     """One paragraph in Markdown for each question, from comparisons against each trial of the questions."""
     return [
         f"**{question.asked}** {' '.join(_say_splits(question, trials, splits) for trials in of_each)}"
-        for question, of_each, splits in _answered(comparisons)
+        for question, of_each, splits in _answered(comparisons, questions)
     ]
 
 
-def tabulate(comparisons: Sequence[Comparison]) -> str:
+def tabulate(comparisons: Sequence[Comparison], questions: Sequence[Question]) -> str:
     """For each question its differences, as a table over splits."""
     return "\n\n".join(
         f"**{question.asked}**\n\n{_table(question, chain.from_iterable(of_each), splits)}"
-        for question, of_each, splits in _answered(comparisons)
+        for question, of_each, splits in _answered(comparisons, questions)
     )
 
 
-def _answered(comparisons: Sequence[Comparison]) -> Iterator[tuple[Question, list[list[str]], list[Split]]]:
+def _answered(
+    comparisons: Sequence[Comparison], questions: Sequence[Question]
+) -> Iterator[tuple[Question, list[list[str]], list[Split]]]:
     """Questions with the trials that give an answer together, and the rows that do; those that have run."""
-    for question in QUESTIONS:
+    for question in questions:
         splits = [
             (comparison.split, {row.trial: row for row in comparison.rows if row.trial in question.trials})
             for comparison in comparisons
@@ -114,8 +122,10 @@ def _say_splits(question: Question, trials: Sequence[str], splits: Sequence[Spli
     found: dict[str, list[str]] = {}
     for split, rows in splits:
         asked = [rows[name] for name in trials]
-        differences = ", ".join(map(say_difference, asked))
-        found.setdefault(_say(question, asked), []).append(f"`{split}` ({differences})")
+        words = _say(question, asked)
+        leave_out = question.one_by_one and words == _UNDECIDED
+        differences = "" if leave_out else f" ({', '.join(map(say_difference, asked))})"
+        found.setdefault(words, []).append(f"`{split}`{differences}")
     of = " and ".join(f"`{name}`" for name in trials)
     said = "; ".join(f"{words} on {', '.join(on)}" for words, on in found.items())
     return f"By ΔAP of {of} against `{question.against}`: {said}."
@@ -129,7 +139,7 @@ def _say(question: Question, rows: Sequence[Row]) -> str:
         return f"no, AP is the same within ±{MARGIN:g}"
     if verdicts - {question.yes, Verdict.UNDECIDED}:
         return "no, to the contrary"
-    return "undecided"
+    return _UNDECIDED
 
 
 def _table(question: Question, trials: Iterable[str], splits: Sequence[Split]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from answers import answer, tabulate
+from answers import QUESTIONS, RULES, answer, tabulate
 from explanations import explain
 from PIL import Image
 
@@ -27,19 +27,23 @@ ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "demo"
 SPLITS = ("minival", "occlusion")
 STUDY_PROFILE = "demo_study"
+# A second training of its baseline, and the trials that take these weights, all on one machine.
+SAME_WEIGHTS = ROOT / "results" / "same_weights"
 STUDY_SPLITS = ("minival", "gaps", "occlusion", "occlusion.amodal", "crossing", "crossing.amodal")
 # Part 1 of docs/study_plan.md; controls of propagation, and those of the neck against it, are families of their own.
 STUDY_FAMILY = ("masktrack_rcnn", "masktrack_rcnn_continued", "attention_neck", "neck_self", "neck_shuffled")
 
 
-def readme_blocks(compared: Sequence[Comparison], asked: Sequence[Comparison]) -> dict[str, str]:
+def readme_blocks(
+    compared: Sequence[Comparison], asked: Sequence[Comparison], of_rules: Sequence[Comparison]
+) -> dict[str, str]:
     """The text of the README's blocks, by name.
 
     compared: of PROFILE, the first split's table is shown.
-    asked: what `answers` goes by.
+    asked, of_rules: what the answers to QUESTIONS and RULES go by.
     """
     return {
-        "answers": _listed(answer(asked)),
+        "answers": _listed([*answer(asked, QUESTIONS), *answer(of_rules, RULES)]),
         "verdicts": _listed(map(say_verdicts, compared)),
         "table": render(compared[0], "markdown").strip(),
     }
@@ -50,12 +54,16 @@ def _listed(sentences: Iterable[str]) -> str:
 
 
 def study_blocks(
-    compared: Sequence[Comparison], of_study: Sequence[Comparison], asked: Sequence[Comparison]
+    compared: Sequence[Comparison],
+    of_study: Sequence[Comparison],
+    asked: Sequence[Comparison],
+    of_rules: Sequence[Comparison],
 ) -> dict[str, str]:
     """The same of docs/study.md; `of_study` are the comparisons of STUDY_PROFILE."""
     return {
         "explanations": explain([*compared, *of_study], ROOT / "results"),
-        "answers": tabulate(asked),
+        "answers": tabulate(asked, QUESTIONS),
+        "rules": tabulate(of_rules, RULES),
         "part 1": "\n\n".join(
             f"### `{comparison.split}`\n\n{render(comparison, 'markdown').strip()}" for comparison in of_study
         ),
@@ -68,6 +76,20 @@ def compare_family(found: ScoredRuns, trials: Iterable[str], against: str = BASE
     compared = compare_scored(found, against=against, family=family)
     rows = [row for row in compared.rows if row.trial in family]
     return replace(compared, rows=(*(row for row in compared.rows if row.trial == against), *rows))
+
+
+def say_retraining(first: Sequence[ScoredRuns], second: Sequence[ScoredRuns]) -> str:
+    """AP of the baseline of two trainings that differ by rounding alone, as a table over splits."""
+    lines = [f"| AP of `{BASELINE}` | first training, seeds in order | second | difference |", "|---|---|---|---|"]
+    for of_first, of_second in zip(first, second, strict=True):
+        once, again = (
+            [run.figures["AP"] for run in found.runs if run.directory.trial == BASELINE]
+            for found in (of_first, of_second)
+        )
+        differences = [f"{round(after - before, 1) + 0.0:+.1f}" for before, after in zip(once, again, strict=True)]
+        cells = (", ".join(f"{ap:.1f}" for ap in aps) for aps in (once, again))
+        lines.append(f"| `{of_first.split}` | {' | '.join(cells)} | {', '.join(differences)} |")
+    return "\n".join(lines)
 
 
 def updated(path: Path, blocks: dict[str, str]) -> str:
@@ -91,10 +113,15 @@ def main() -> None:
     of_propagation = [compare_family(runs, load_table_rows()["propagation"]) for runs in found]
     of_neck = [compare_family(runs, load_table_rows()["neck"], "attention_neck") for runs in found]
     asked = [*of_study, *of_propagation, *of_neck]
+    found_again = [find_scored_runs(SAME_WEIGHTS, STUDY_PROFILE, split) for split in STUDY_SPLITS]
+    of_rules = [compare_family(runs, load_table_rows()["propagation"]) for runs in found_again]
     readme, study = ROOT / "README.md", docs / "study.md"
     texts = {
-        readme: updated(readme, readme_blocks(compared, asked)),
-        study: updated(study, study_blocks(compared, of_study, asked)),
+        readme: updated(readme, readme_blocks(compared, asked, of_rules)),
+        study: updated(
+            study,
+            study_blocks(compared, of_study, asked, of_rules) | {"retraining": say_retraining(found, found_again)},
+        ),
     }
     old = [path.name for path, text in texts.items() if text != path.read_text(encoding="utf-8")]
     if "--check" in sys.argv[1:]:
@@ -109,7 +136,8 @@ def main() -> None:
         replace(part, rows=(*part.rows, *more.rows[1:])) for part, more in zip(of_study, of_propagation, strict=True)
     ]
     draw_effects(shown).savefig(docs / "effects_study.png", dpi=150)
-    for figure in (docs / f"{name}.png" for name in ("losses", "effects", "effects_study")):
+    draw_effects(of_rules).savefig(docs / "effects_rules.png", dpi=150)
+    for figure in (docs / f"{name}.png" for name in ("losses", "effects", "effects_study", "effects_rules")):
         # 256 colours are plenty, and a third of the bytes.
         Image.open(figure).convert("RGB").quantize(256).save(figure, optimize=True)
 

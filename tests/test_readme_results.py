@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from vistrials.cli import app
 from vistrials.commands import display
 from vistrials.reports.comparison import Comparison, Row, compare_runs
+from vistrials.reports.scored_runs import find_scored_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 README = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
@@ -66,6 +67,22 @@ def test_the_deep_start_is_better_before_any_trial_begins() -> None:
     assert (deep, usual) == tuple(
         shown(row(trial).figures["AP"].mean) for trial in ("masktrack_rcnn_deep", "masktrack_rcnn")
     )
+
+
+def test_what_a_second_training_moves() -> None:
+    moved = dict(
+        zip(("crossing", "minival"), said(r"had (.*?) AP more on `crossing`, (.*?) on `minival`"), strict=True)
+    )
+    for split, text in moved.items():
+        first, second = (
+            [run.figures["AP"] for run in found.runs if run.directory.trial == "baseline"]
+            for found in (
+                find_scored_runs(root, "demo_study", split)
+                for root in (ROOT / "results", ROOT / "results" / "same_weights")
+            )
+        )
+        *most, last = (f"{round(after - before, 1) + 0.0:+.1f}" for before, after in zip(first, second, strict=True))
+        assert text == f"{', '.join(most)} and {last}"
 
 
 def test_the_spread_between_seeds_of_the_neck() -> None:
