@@ -11,7 +11,12 @@ from vistrials.reports.comparison_text import say_difference, verdict
 Split = tuple[str, dict[str, Row]]
 """A split, and its rows by trial."""
 
-_UNDECIDED = "undecided"
+_ANSWERS = _YES, _CONTRARY, _SAME, _UNDECIDED = (
+    "yes",
+    "no, to the contrary",
+    f"no, AP is the same within ±{MARGIN:g}",
+    "undecided",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +132,18 @@ def _say_splits(question: Question, trials: Sequence[str], splits: Sequence[Spli
         differences = "" if leave_out else f" ({', '.join(map(say_difference, asked))})"
         found.setdefault(words, []).append(f"`{split}`{differences}")
     of = " and ".join(f"`{name}`" for name in trials)
-    said = "; ".join(f"{words} on {', '.join(on)}" for words, on in found.items())
+    said = "; ".join(f"{words} on {', '.join(found[words])}" for words in _ANSWERS if words in found)
     return f"By ΔAP of {of} against `{question.against}`: {said}."
 
 
 def _say(question: Question, rows: Sequence[Row]) -> str:
     verdicts = {row.judgement.verdict if row.judgement else Verdict.UNDECIDED for row in rows}
     if verdicts == {question.yes}:
-        return "yes"
+        return _YES
     if Verdict.EQUAL in verdicts:
-        return f"no, AP is the same within ±{MARGIN:g}"
+        return _SAME
     if verdicts - {question.yes, Verdict.UNDECIDED}:
-        return "no, to the contrary"
+        return _CONTRARY
     return _UNDECIDED
 
 

@@ -82,7 +82,7 @@ def test_the_signs_of_help(monkeypatch: pytest.MonkeyPatch) -> None:
         f": yes on `minival` {shown}, `gaps` {shown}; no, to the contrary on `occlusion` {shown}."
     )
     assert at_inference.endswith(
-        f": no, AP is the same within ±1 on `minival` {shown}; yes on `occlusion` {shown}, `gaps` {shown}."
+        f": yes on `occlusion` {shown}, `gaps` {shown}; no, AP is the same within ±1 on `minival` {shown}."
     )
 
 
