@@ -16,7 +16,7 @@ from explanations import explain
 from PIL import Image
 
 from vistrials.reports.comparison import BASELINE, Comparison, compare_runs, compare_scored
-from vistrials.reports.comparison_text import render
+from vistrials.reports.comparison_text import render, rounded
 from vistrials.reports.effects import draw_effects
 from vistrials.reports.loss_curves import save_loss_curves
 from vistrials.reports.scored_runs import ScoredRuns, find_scored_runs
@@ -86,8 +86,8 @@ def say_retraining(first: Sequence[ScoredRuns], second: Sequence[ScoredRuns]) ->
             [run.figures["AP"] for run in found.runs if run.directory.trial == BASELINE]
             for found in (of_first, of_second)
         )
-        differences = [f"{round(after - before, 1) + 0.0:+.1f}" for before, after in zip(once, again, strict=True)]
-        cells = (", ".join(f"{ap:.1f}" for ap in aps) for aps in (once, again))
+        differences = [rounded(after - before, "+") for before, after in zip(once, again, strict=True)]
+        cells = (", ".join(map(rounded, aps)) for aps in (once, again))
         lines.append(f"| `{of_first.split}` | {' | '.join(cells)} | {', '.join(differences)} |")
     return "\n".join(lines)
 

@@ -111,7 +111,7 @@ def _seeds(row: Row, separator: str) -> str:
 
 
 def _interval(interval: Interval | None) -> str:
-    return f"[{_rounded(interval.low)}, {_rounded(interval.high)}]" if interval else "[–]"
+    return f"[{rounded(interval.low)}, {rounded(interval.high)}]" if interval else "[–]"
 
 
 def _is_of_one_network(row: Row) -> bool:
@@ -140,7 +140,7 @@ def verdict(judgement: Judgement | None, separator: str = " ") -> str:
 
 def mean_difference(row: Row) -> str:
     """A row's difference with its sign, a dash where it has none."""
-    return _rounded(row.difference.mean, "+") if row.difference else "–"
+    return rounded(row.difference.mean, "+") if row.difference else "–"
 
 
 def say_difference(row: Row) -> str:
@@ -157,7 +157,8 @@ def needed(what: Needed, separator: str = " ") -> str:
     return f"{what.seeds} seeds{more_videos}"
 
 
-def _rounded(value: float, sign: str = "") -> str:
+def rounded(value: float, sign: str = "") -> str:
+    """A figure in percent as tables show it; `sign` is + for a difference."""
     # Adding 0 turns -0.0 into 0.0.
     return f"{round(value, 1) + 0.0:{sign}.1f}"
 
@@ -165,7 +166,7 @@ def _rounded(value: float, sign: str = "") -> str:
 def _shown(value: Statistic | None, sign: str = "") -> str:
     if value is None:
         return "–"
-    text = _rounded(value.mean, sign)
+    text = rounded(value.mean, sign)
     return text if value.sd is None else f"{text} ± {value.sd:.1f}"
 
 
