@@ -5,18 +5,11 @@ from dataclasses import dataclass
 from itertools import chain
 
 from vistrials.evaluation.verdicts import Verdict
-from vistrials.reports.comparison import MARGIN, Comparison, Row
+from vistrials.reports.comparison import Comparison, Row
 from vistrials.reports.comparison_text import say_difference, verdict
 
 Split = tuple[str, dict[str, Row]]
 """A split, and its rows by trial."""
-
-_ANSWERS = _YES, _CONTRARY, _SAME, _UNDECIDED = (
-    "yes",
-    "no, to the contrary",
-    f"no, AP is the same within ±{MARGIN:g}",
-    "undecided",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +20,7 @@ class Question:
     against: the trial that differences are to.
     trials: whose differences, and what they have or lack; where all have the verdict `yes`, the answer is yes.
     yes: better or worse than the trial compared with.
-    one_by_one: each of the trials that have run gets an answer of its own, without figures where that is open.
+    one_by_one: each of the trials that have run gets an answer of its own.
     """
 
     asked: str
@@ -51,6 +44,12 @@ QUESTIONS = (
         Verdict.WORSE,
     ),
     Question(
+        "Does the neck do better with ordered pairs?",
+        "attention_neck",
+        {"attention_neck_ordered": "the reference frame is the nearest earlier one"},
+        Verdict.BETTER,
+    ),
+    Question(
         "Does propagation help?",
         "baseline",
         {"masktrack_rcnn_continued": "neither trained nor used"},
@@ -66,6 +65,12 @@ QUESTIONS = (
 """Of trainings side by side, a start for each seed."""
 
 RULES = (
+    Question(
+        "Does the neck help at inference, with the same weights?",
+        "attention_neck",
+        {"neck_off_at_test": "trained, not used"},
+        Verdict.WORSE,
+    ),
     Question(
         "Does propagation help at inference in a second training?",
         "baseline",
@@ -85,15 +90,26 @@ RULES = (
         one_by_one=True,
     ),
 )
-"""Of one training of the baseline, with whose weights the trials run."""
+"""Of a second training of the baseline and the neck, with whose weights the trials run."""
 
 
-def answer(comparisons: Sequence[Comparison], questions: Sequence[Question]) -> list[str]:
-    """One paragraph in Markdown for each question, from comparisons against each trial of the questions."""
-    return [
-        f"**{question.asked}** {' '.join(_say_splits(question, trials, splits) for trials in of_each)}"
-        for question, of_each, splits in _answered(comparisons, questions)
+def overview(comparisons: Sequence[Comparison], questions: Sequence[Question]) -> str:
+    """The answers as one table in Markdown, a row for each and a column for each split.
+
+    *yes*, *no* (the other way round) and *same* (equal within the margin) go by the verdicts; *open* is undecided.
+    """
+    names = list(dict.fromkeys(comparison.split for comparison in comparisons))
+    lines = [
+        f"| question | ΔAP of | {' | '.join(f'`{name}`' for name in names)} |",
+        f"|---|---|{'---|' * len(names)}",
     ]
+    for question, of_each, splits in _answered(comparisons, questions):
+        rows_of = dict(splits)
+        for number, trials in enumerate(of_each):
+            of = f"{', '.join(f'`{name}`' for name in trials)} against `{question.against}`"
+            cells = (_say(question, [rows_of[name][trial] for trial in trials]) for name in names)
+            lines.append(f"| {' | '.join(['' if number else question.asked, of, *cells])} |")
+    return "\n".join(lines)
 
 
 def tabulate(comparisons: Sequence[Comparison], questions: Sequence[Question]) -> str:
@@ -122,29 +138,18 @@ def _answered(
             yield question, of_each, splits
 
 
-def _say_splits(question: Question, trials: Sequence[str], splits: Sequence[Split]) -> str:
-    """Which splits give which answer, with the differences that do, in the order of the trials."""
-    found: dict[str, list[str]] = {}
-    for split, rows in splits:
-        asked = [rows[name] for name in trials]
-        words = _say(question, asked)
-        leave_out = question.one_by_one and words == _UNDECIDED
-        differences = "" if leave_out else f" ({', '.join(map(say_difference, asked))})"
-        found.setdefault(words, []).append(f"`{split}`{differences}")
-    of = " and ".join(f"`{name}`" for name in trials)
-    said = "; ".join(f"{words} on {', '.join(found[words])}" for words in _ANSWERS if words in found)
-    return f"By ΔAP of {of} against `{question.against}`: {said}."
-
-
 def _say(question: Question, rows: Sequence[Row]) -> str:
+    """The answer on one split, with the differences that give it unless it is open."""
     verdicts = {row.judgement.verdict if row.judgement else Verdict.UNDECIDED for row in rows}
     if verdicts == {question.yes}:
-        return _YES
-    if Verdict.EQUAL in verdicts:
-        return _SAME
-    if verdicts - {question.yes, Verdict.UNDECIDED}:
-        return _CONTRARY
-    return _UNDECIDED
+        word = "yes"
+    elif Verdict.EQUAL in verdicts:
+        word = "same"
+    elif verdicts - {question.yes, Verdict.UNDECIDED}:
+        word = "no"
+    else:
+        return "open"
+    return f"{word}: {', '.join(map(say_difference, rows))}"
 
 
 def _table(question: Question, trials: Iterable[str], splits: Sequence[Split]) -> str:

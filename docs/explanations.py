@@ -71,7 +71,8 @@ EXPLANATIONS = (
         "attention_neck_ordered",
         Verdict.WORSE,
         "ordered pairs do better with the neck than random ones, if not as well as the baseline",
-        "The neck with random pairs is below it in the table; no verdict is on the difference of the two.",
+        "The neck with random pairs is below it in the table; under `demo` no verdict is on the difference of the two, "
+        "under `demo_study` one is [below](#does-attention-to-another-frame-help-and-through-what).",
         ("attention_neck",),
     ),
     Explanation(

@@ -8,10 +8,11 @@ A block reads `<!-- begin: NAME -->` .. `<!-- end: NAME -->`.
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
-from answers import QUESTIONS, RULES, answer, tabulate
+from answers import QUESTIONS, RULES, overview, tabulate
 from explanations import explain
 from PIL import Image
 
@@ -23,51 +24,95 @@ from vistrials.reports.scored_runs import ScoredRuns, find_scored_runs
 from vistrials.reports.verdict_sentences import say_verdicts
 from vistrials.specs.loading import load_table_rows
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "demo"
 SPLITS = ("minival", "occlusion")
 STUDY_PROFILE = "demo_study"
+NECK = "attention_neck"
 # A second training of its baseline, and the trials that take these weights, all on one machine.
 SAME_WEIGHTS = ROOT / "results" / "same_weights"
 STUDY_SPLITS = ("minival", "gaps", "occlusion", "occlusion.amodal", "crossing", "crossing.amodal")
-# Part 1 of docs/study_plan.md; controls of propagation, and those of the neck against it, are families of their own.
-STUDY_FAMILY = ("masktrack_rcnn", "masktrack_rcnn_continued", "attention_neck", "neck_self", "neck_shuffled")
+# Parts of docs/study_plan.md. Each is a family of its own on each split, and so are controls of propagation, those of
+# the neck against it, and the neck with ordered pairs against it.
+PART_1 = ("masktrack_rcnn", "masktrack_rcnn_continued", "attention_neck", "neck_self", "neck_shuffled")
+PART_3 = ("baseline_tuning_2", "baseline_ordered", "additional_training", "attention_neck_ordered", "weighted_affinity")
 
 
-def readme_blocks(
-    compared: Sequence[Comparison], asked: Sequence[Comparison], of_rules: Sequence[Comparison]
-) -> dict[str, str]:
-    """The text of the README's blocks, by name.
+@dataclass(frozen=True)
+class Study:
+    """Comparisons of STUDY_PROFILE, one for each of STUDY_SPLITS.
 
-    compared: of PROFILE, the first split's table is shown.
-    asked, of_rules: what the answers to QUESTIONS and RULES go by.
+    part_1, part_3: trials of the plan's parts against the baseline.
+    propagation: its controls against the baseline.
+    neck: controls of the neck, and the neck with ordered pairs, against it.
+    same_weights: against the second training of the baseline, and of the neck, what runs with their weights.
+    retraining: AP of the baseline in both trainings, as a table.
     """
-    return {
-        "answers": _listed([*answer(asked, QUESTIONS), *answer(of_rules, RULES)]),
-        "verdicts": _listed(map(say_verdicts, compared)),
-        "table": render(compared[0], "markdown").strip(),
-    }
+
+    part_1: Sequence[Comparison]
+    part_3: Sequence[Comparison]
+    propagation: Sequence[Comparison]
+    neck: Sequence[Comparison]
+    same_weights: Sequence[Comparison]
+    retraining: str
+
+    @classmethod
+    def read(cls) -> Self:
+        """From the runs that ship; each split of them is read and resampled once."""
+        first, second = (
+            [find_scored_runs(root, STUDY_PROFILE, split) for split in STUDY_SPLITS]
+            for root in (ROOT / "results", SAME_WEIGHTS)
+        )
+        propagation, neck = load_table_rows()["propagation"], load_table_rows()["neck"]
+        return cls(
+            [compare_family(runs, PART_1) for runs in first],
+            [compare_family(runs, PART_3) for runs in first],
+            [compare_family(runs, propagation) for runs in first],
+            [compare_family(runs, of, NECK) for of in (neck, ["attention_neck_ordered"]) for runs in first],
+            [
+                *(compare_family(runs, propagation) for runs in second),
+                *(compare_family(runs, ["neck_off_at_test"], NECK) for runs in second if NECK in runs.trials),
+            ],
+            say_retraining(first, second),
+        )
+
+    @property
+    def asked(self) -> list[Comparison]:
+        """What QUESTIONS are answered by."""
+        return [*self.part_1, *self.propagation, *self.neck]
+
+    def readme_blocks(self) -> dict[str, str]:
+        """The text of the README's blocks, by name."""
+        return {"answers": overview(self.asked, QUESTIONS), "rules": overview(self.same_weights, RULES)}
+
+    def blocks(self) -> dict[str, str]:
+        """The same of docs/study.md."""
+        return {
+            "answers": tabulate(self.asked, QUESTIONS),
+            "rules": tabulate(self.same_weights, RULES),
+            "retraining": self.retraining,
+            "part 1": "\n\n".join(f"### `{part.split}`\n\n{_table(part)}" for part in self.part_1),
+        }
+
+    def figures(self) -> dict[str, "Figure"]:
+        """Forest plots, by the name of their file in docs/."""
+        beside_baseline = [
+            replace(first, rows=(*first.rows, *third.rows[1:], *of_propagation.rows[1:]))
+            for first, third, of_propagation in zip(self.part_1, self.part_3, self.propagation, strict=True)
+        ]
+        of_rules = [comparison for comparison in self.same_weights if comparison.against == BASELINE]
+        return {"effects_study": draw_effects(beside_baseline), "effects_rules": draw_effects(of_rules)}
+
+
+def _table(comparison: Comparison) -> str:
+    return render(comparison, "markdown").strip()
 
 
 def _listed(sentences: Iterable[str]) -> str:
     return "\n".join(textwrap.fill(f"- {text}", 120, subsequent_indent="  ") for text in sentences)
-
-
-def study_blocks(
-    compared: Sequence[Comparison],
-    of_study: Sequence[Comparison],
-    asked: Sequence[Comparison],
-    of_rules: Sequence[Comparison],
-) -> dict[str, str]:
-    """The same of docs/study.md; `of_study` are the comparisons of STUDY_PROFILE."""
-    return {
-        "explanations": explain([*compared, *of_study], ROOT / "results"),
-        "answers": tabulate(asked, QUESTIONS),
-        "rules": tabulate(of_rules, RULES),
-        "part 1": "\n\n".join(
-            f"### `{comparison.split}`\n\n{render(comparison, 'markdown').strip()}" for comparison in of_study
-        ),
-    }
 
 
 def compare_family(found: ScoredRuns, trials: Iterable[str], against: str = BASELINE) -> Comparison:
@@ -108,20 +153,15 @@ def main() -> None:
     """Update the texts and the figures, or with --check only say whether the texts are up to date."""
     docs, results = ROOT / "docs", ROOT / "results"
     compared = [compare_runs(results, PROFILE, split) for split in SPLITS]
-    found = [find_scored_runs(results, STUDY_PROFILE, split) for split in STUDY_SPLITS]
-    of_study = [compare_family(runs, STUDY_FAMILY) for runs in found]
-    of_propagation = [compare_family(runs, load_table_rows()["propagation"]) for runs in found]
-    of_neck = [compare_family(runs, load_table_rows()["neck"], "attention_neck") for runs in found]
-    asked = [*of_study, *of_propagation, *of_neck]
-    found_again = [find_scored_runs(SAME_WEIGHTS, STUDY_PROFILE, split) for split in STUDY_SPLITS]
-    of_rules = [compare_family(runs, load_table_rows()["propagation"]) for runs in found_again]
-    readme, study = ROOT / "README.md", docs / "study.md"
+    study = Study.read()
+    verdicts = {"verdicts": _listed(map(say_verdicts, compared)), "table": _table(compared[0])}
+    explanations = explain([*compared, *study.part_1, *study.part_3], results)
     texts = {
-        readme: updated(readme, readme_blocks(compared, asked, of_rules)),
-        study: updated(
-            study,
-            study_blocks(compared, of_study, asked, of_rules) | {"retraining": say_retraining(found, found_again)},
-        ),
+        path: updated(path, blocks)
+        for path, blocks in (
+            (ROOT / "README.md", study.readme_blocks() | verdicts),
+            (docs / "study.md", study.blocks() | {"explanations": explanations}),
+        )
     }
     old = [path.name for path, text in texts.items() if text != path.read_text(encoding="utf-8")]
     if "--check" in sys.argv[1:]:
@@ -131,15 +171,12 @@ def main() -> None:
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
     save_loss_curves(results, PROFILE, docs / "losses.png", load_table_rows()["study"])
-    draw_effects(compared).savefig(docs / "effects.png", dpi=150)
-    shown = [
-        replace(part, rows=(*part.rows, *more.rows[1:])) for part, more in zip(of_study, of_propagation, strict=True)
-    ]
-    draw_effects(shown).savefig(docs / "effects_study.png", dpi=150)
-    draw_effects(of_rules).savefig(docs / "effects_rules.png", dpi=150)
-    for figure in (docs / f"{name}.png" for name in ("losses", "effects", "effects_study", "effects_rules")):
+    figures = study.figures() | {"effects": draw_effects(compared)}
+    for name, figure in figures.items():
+        figure.savefig(docs / f"{name}.png", dpi=150)
+    for path in (docs / f"{name}.png" for name in ("losses", *figures)):
         # 256 colours are plenty, and a third of the bytes.
-        Image.open(figure).convert("RGB").quantize(256).save(figure, optimize=True)
+        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from vistrials.evaluation.verdicts import Judgement, Verdict
 from vistrials.reports.comparison import Comparison, Row, Statistic
 
 ROOT = Path(__file__).resolve().parents[1]
+SHOWN = "+0.5 [-1.0, 2.0]"
+"""The difference of every row of `comparison`."""
 B, W, E, U = Verdict.BETTER, Verdict.WORSE, Verdict.EQUAL, Verdict.UNDECIDED
 
 
@@ -24,25 +26,28 @@ def comparison(against: str, split: str, **verdicts: Verdict | None) -> Comparis
     return Comparison("demo_study", split, against, rows, 1000, 60, 1.0, None, (), ())
 
 
-def answers(monkeypatch: pytest.MonkeyPatch, *comparisons: Comparison, questions: str = "QUESTIONS") -> list[str]:
+def cells(monkeypatch: pytest.MonkeyPatch, *comparisons: Comparison, questions: str = "QUESTIONS") -> list[list[str]]:
+    """The rows of the README's table, without its first two lines."""
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     monkeypatch.delitem(sys.modules, "answers", raising=False)
     import answers as module  # type: ignore[import-not-found,unused-ignore]
 
-    found: list[str] = module.answer(comparisons, getattr(module, questions))
-    return found
+    lines = module.overview(comparisons, getattr(module, questions)).splitlines()
+    splits = list(dict.fromkeys(f"`{each.split}`" for each in comparisons))
+    assert lines[0] == f"| question | ΔAP of | {' | '.join(splits)} |" and lines[1].count("---") == 2 + len(splits)
+    return [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in lines[2:]]
 
 
 @pytest.mark.parametrize(
     ("itself", "shuffled", "said"),
     [
-        (W, W, "yes"),
-        (W, U, "undecided"),
-        (W, E, "no, AP is the same within ±1"),
-        (U, U, "undecided"),
-        (None, None, "undecided"),
-        (U, B, "no, to the contrary"),
-        (E, B, "no, AP is the same within ±1"),
+        (W, W, f"yes: {SHOWN}, {SHOWN}"),
+        (W, U, "open"),
+        (W, E, f"same: {SHOWN}, {SHOWN}"),
+        (U, U, "open"),
+        (None, None, "open"),
+        (U, B, f"no: {SHOWN}, {SHOWN}"),
+        (E, B, f"same: {SHOWN}, {SHOWN}"),
     ],
 )
 def test_the_neck_uses_the_other_frame_where_it_is_worse_without(
@@ -50,10 +55,11 @@ def test_the_neck_uses_the_other_frame_where_it_is_worse_without(
 ) -> None:
     base = comparison("baseline", "gaps", attention_neck=U, masktrack_rcnn_continued=U, propagation_train_only=U)
     neck = comparison("attention_neck", "gaps", neck_shuffled=shuffled, neck_self=itself, neck_conv=B)
-    assert answers(monkeypatch, base, neck)[1] == (
-        "**Does the neck use the other frame?** By ΔAP of `neck_self` and `neck_shuffled` against `attention_neck`: "
-        f"{said} on `gaps` (+0.5 [-1.0, 2.0], +0.5 [-1.0, 2.0])."
-    )
+    assert cells(monkeypatch, base, neck)[1] == [
+        "Does the neck use the other frame?",
+        "`neck_self`, `neck_shuffled` against `attention_neck`",
+        said,
+    ]
 
 
 def test_the_signs_of_help(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,31 +79,36 @@ def test_the_signs_of_help(monkeypatch: pytest.MonkeyPatch) -> None:
             comparison("attention_neck", split, neck_self=U, neck_shuffled=U),
         )
     ]
-    helps, _, propagation, at_inference = answers(monkeypatch, *compared)
-    shown = "(+0.5 [-1.0, 2.0])"
-    assert helps.endswith(
-        f": yes on `minival` {shown}; no, to the contrary on `occlusion` {shown}; undecided on `gaps` {shown}."
-    )
-    assert propagation.endswith(
-        f": yes on `minival` {shown}, `gaps` {shown}; no, to the contrary on `occlusion` {shown}."
-    )
-    assert at_inference.endswith(
-        f": yes on `occlusion` {shown}, `gaps` {shown}; no, AP is the same within ±1 on `minival` {shown}."
-    )
+    helps, used, propagation, at_inference = (row[2:] for row in cells(monkeypatch, *compared))
+    yes, no, same = (f"{word}: {SHOWN}" for word in ("yes", "no", "same"))
+    assert helps == [yes, no, "open"]
+    assert used == ["open"] * 3
+    assert propagation == [yes, no, yes]
+    assert at_inference == [same, yes, yes]
+
+
+def test_ordered_pairs_are_asked_about_once_they_have_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the difference to the neck, whatever that to the baseline is."""
+    base = comparison("baseline", "gaps", attention_neck=U, attention_neck_ordered=W)
+    neck = comparison("attention_neck", "gaps", attention_neck_ordered=B)
+    assert cells(monkeypatch, base, neck)[1:] == [
+        ["Does the neck do better with ordered pairs?", "`attention_neck_ordered` against `attention_neck`"]
+        + [f"yes: {SHOWN}"]
+    ]
 
 
 def test_rules_for_what_is_hidden_are_answered_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that have run on all splits: not `min_peak`."""
     gaps = comparison("baseline", "gaps", propagation_train_only=W, visible_only=E, min_peak=B, gap_close=B)
     crossing = comparison("baseline", "crossing", propagation_train_only=W, gap_close=W, visible_only=U)
-    shown = "(+0.5 [-1.0, 2.0])"
-    unused, rules = answers(monkeypatch, gaps, crossing, questions="RULES")
-    assert unused.endswith(
-        f" By ΔAP of `propagation_train_only` against `baseline`: yes on `gaps` {shown}, `crossing` {shown}."
-    )
-    assert rules == (
-        "**Does it gain by a rule for what is hidden?** "
-        "By ΔAP of `visible_only` against `baseline`: no, AP is the same within ±1 on `gaps` "
-        f"{shown}; undecided on `crossing`. "
-        f"By ΔAP of `gap_close` against `baseline`: yes on `gaps` {shown}; no, to the contrary on `crossing` {shown}."
-    )
+    yes, no, same = (f"{word}: {SHOWN}" for word in ("yes", "no", "same"))
+    assert cells(monkeypatch, gaps, crossing, questions="RULES") == [
+        [
+            "Does propagation help at inference in a second training?",
+            "`propagation_train_only` against `baseline`",
+            yes,
+            yes,
+        ],
+        ["Does it gain by a rule for what is hidden?", "`visible_only` against `baseline`", same, "open"],
+        ["", "`gap_close` against `baseline`", yes, no],
+    ]
