@@ -184,6 +184,7 @@ def test_no_iterations_keep_the_initial_weights(data: Path, tmp_path: Path) -> N
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     start = load(second.provenance)["initial_weights"]
     assert start["source"] == str(first.weights) and len(start["sha256"]) == 64
+    assert start["network_sha256"] == network(first.weights) != start["sha256"]
 
 
 def test_the_trial_to_start_from_is_trained_first(

@@ -54,6 +54,7 @@ from vistrials.structures.video import VideoSet
 from vistrials.weights.category_rows import category_names, load_for_categories
 from vistrials.weights.files import (
     ROUNDED_FROM,
+    digest_of_file,
     digest_of_tensors,
     load_weights,
     read_metadata,
@@ -540,7 +541,12 @@ class _Start:
         if self.weights is not None:
             report = load_for_categories(model, self.weights, category_names, allow_mismatch=init.allow_mismatch)
             reporter.message(f"starts from {self.source}: {report.summary()}")
-            record = {"source": self.source, "sha256": sha256_of(self.weights), "report": report.summary()}
+            record = {
+                "source": self.source,
+                "sha256": sha256_of(self.weights),
+                "network_sha256": digest_of_file(self.weights),
+                "report": report.summary(),
+            }
             if fills_backbone(report):
                 return record
             return record | {"backbone": _start_backbone(model, init, reporter)}

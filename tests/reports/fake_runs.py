@@ -31,6 +31,7 @@ def write_run(
     commit: str = "1111111222",
     overrides: Sequence[str] = (),
     network: str | None = None,
+    start: str | None = None,
 ) -> RunDirectory:
     """A run of profile demo. AP50, AP75, AR1 and AR10 are AP plus 0.1, 0.2, 0.3, 0.4; without AP it is unfinished."""
     spec = TrialSpec(
@@ -57,6 +58,8 @@ def write_run(
         )
         if network is not None:
             update_provenance(run.provenance, stages={f"infer/{split}": {"network_sha256": network}})
+        if start is not None:
+            update_provenance(run.provenance, initial_weights={"network_sha256": start})
     return run
 
 

@@ -102,15 +102,21 @@ def test_another_split_has_its_own_table(tmp_path: Path) -> None:
     assert cells(compare_runs(tmp_path, "demo"))[0][1] == "20.0"
 
 
-def test_a_trial_that_trains_nothing_says_where_it_has_other_weights_than_its_start(tmp_path: Path) -> None:
-    untrained: dict[str, Any] = {"train": {"max_iters": 0}, "init": {"from": "baseline", "weights": None}}
+def test_runs_say_where_they_start_from_other_weights_than_the_run_beside_them(tmp_path: Path) -> None:
+    init = {"from": "baseline", "weights": None}
+    untrained: dict[str, Any] = {"train": {"max_iters": 0}, "init": init}
     for seed, start, taken in ((0, "a", "a"), (1, "b", "x"), (2, None, "c"), (3, "d", None)):
         write_run(tmp_path, "baseline", seed, 0.2, network=start)
+        # Of an earlier version, which recorded no digest of the start; it is that of what was not trained.
         write_run(tmp_path, "visible_only", seed, 0.3, network=taken, **untrained)
+        write_run(tmp_path, "additional_training", seed, 0.3, network="trained", start=taken, init=init)
     write_run(tmp_path, "visible_only", 4, 0.3, network="e", **untrained)  # without its start
-    write_run(tmp_path, "attention_neck", 0, 0.3, network="f", init={"from": "baseline", "weights": None})
-    (said,) = (line for line in remarks(compare_runs(tmp_path, "demo")) if line.startswith("train nothing"))
-    assert said.endswith(" that of two trainings as well: visible_only seed 1 (baseline)")
+    write_run(tmp_path, "attention_neck", 0, 0.3, network="f", init=init)  # of an earlier version
+    write_run(tmp_path, "weighted_affinity", 0, 0.3, start="f", init={"from": "baseline", "weights": "w.safetensors"})
+    (said,) = (line for line in remarks(compare_runs(tmp_path, "demo")) if line.startswith("start from other"))
+    assert said.endswith(
+        " two trainings as well: additional_training seed 1 (baseline), visible_only seed 1 (baseline)"
+    )
 
 
 # --- What cannot be compared

@@ -50,10 +50,16 @@ class ScoredRun:
         return result_digest(spec) if spec else self.recorded.digest
 
     @property
-    def untrained_start(self) -> str | None:
-        """The trial whose weights it has taken as they are, with the same seed; None of a run that has trained."""
-        spec = self.recorded.spec
-        return spec.init.from_trial if spec and spec.train.max_iters == 0 else None
+    def start(self) -> str | None:
+        """The trial whose weights, with the same seed, it has started from."""
+        kind, name = self.recorded.spec.init.source if self.recorded.spec else ("", "")
+        return name if kind == "trial" else None
+
+    def start_digest(self, split: str) -> str | None:
+        """That of the weights it has started from, where the run has recorded one, or has not trained since."""
+        recorded = self.provenance.get("initial_weights", {}).get("network_sha256")
+        untrained = self.recorded.spec is not None and self.recorded.spec.train.max_iters == 0
+        return recorded or (self.network_digest(split) if untrained else None)
 
     def network_digest(self, split: str) -> str | None:
         """That of the weights that predicted the split, where the run has recorded one."""
@@ -207,15 +213,15 @@ def _notes(runs: Sequence[ScoredRun], split: str) -> Iterable[str]:
     if unknown:
         yield f"compared by their figures alone, since this version does not know all of their settings: {unknown}"
     digests = {(run.directory.trial, run.directory.seed): run.network_digest(split) for run in runs}
-    other_weights = []
+    other_starts = []
     for run in runs:
-        start, own = digests.get((run.untrained_start or "", run.directory.seed)), run.network_digest(split)
-        if start and own and start != own:
-            other_weights.append(f"{run.name} ({run.untrained_start})")
-    if other_weights:
+        beside, taken = digests.get((run.start or "", run.directory.seed)), run.start_digest(split)
+        if beside and taken and beside != taken:
+            other_starts.append(f"{run.name} ({run.start})")
+    if other_starts:
         yield (
-            "train nothing, and have other weights than the run of the trial that they start from, so that their "
-            f"difference to it is that of two trainings as well: {', '.join(other_weights)}"
+            "start from other weights than the run of the same seed here has, so that the difference to it is that of "
+            f"two trainings as well: {', '.join(other_starts)}"
         )
 
 
