@@ -18,6 +18,7 @@ ROWS = [
     {"until_decided", "cluster"},
     {"study"},
     {"pipeline", "finished_runs", "own_video"},
+    {"stages"},
     {"engine", "reports"},
     {"tracking"},
     {"weights"},

@@ -25,6 +25,7 @@ from vistrials.runs.provenance import update_provenance
 from vistrials.specs.loading import load_trial, parse_spec
 from vistrials.specs.model import ModelSpec
 from vistrials.specs.trial import TrialSpec
+from vistrials.stages import starts, training, validating
 from vistrials.weights.files import digest_of_tensors, read_metadata, read_tensors, save_tensors
 
 
@@ -122,7 +123,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
 ) -> None:
     spec = tiny_spec(data)
     whole, _ = run(spec, tmp_path / "whole")
-    real = pipeline.build_pair_loader
+    real = training.build_pair_loader
 
     def interrupting(*arguments: Any) -> Any:
         loader = real(*arguments)
@@ -138,10 +139,10 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
 
         return Interrupting()
 
-    monkeypatch.setattr(pipeline, "build_pair_loader", interrupting)
+    monkeypatch.setattr(training, "build_pair_loader", interrupting)
     with pytest.raises(Interrupted, match="after iteration 2 of 3"):
         run(spec, tmp_path / "cut")
-    monkeypatch.setattr(pipeline, "build_pair_loader", real)
+    monkeypatch.setattr(training, "build_pair_loader", real)
     cut, _ = run(spec, tmp_path / "cut")
     assert cut.weights.read_bytes() == whole.weights.read_bytes()
     assert cut.predictions().read_bytes() == whole.predictions().read_bytes()
@@ -192,7 +193,7 @@ def test_the_trial_to_start_from_is_trained_first(
 ) -> None:
     no_propagation = {**TINY["model"], "propagation": None}
     first = tiny_spec(Path("/elsewhere"), "first", model=no_propagation, train={"max_iters": 1})
-    monkeypatch.setattr(pipeline, "load_trial", lambda name, profile, overrides: {"first": first}[name])
+    monkeypatch.setattr(starts, "load_trial", lambda name, profile, overrides: {"first": first}[name])
     spec = tiny_spec(data, "second", train={"max_iters": 1}, init={"from": "first"})
     directory, reporter = run(spec, tmp_path, stages=["train"])
     assert reporter.stages == ["train first", "train second"]
@@ -215,7 +216,7 @@ def test_settings_of_the_training_reach_the_trial_to_start_from(
         asked.append(overrides)
         return tiny_spec(data, "first", train={"max_iters": 1})
 
-    monkeypatch.setattr(pipeline, "load_trial", load_start)
+    monkeypatch.setattr(starts, "load_trial", load_start)
     overrides = [
         "train={max_iters: 1}",
         "model.propagation.at_inference=false",
@@ -231,7 +232,7 @@ def test_a_start_trained_on_other_data_is_refused(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_download: list[str]
 ) -> None:
     monkeypatch.setattr(
-        pipeline, "load_trial", lambda name, profile, overrides: tiny_spec(data, "first", train={"max_iters": 1})
+        starts, "load_trial", lambda name, profile, overrides: tiny_spec(data, "first", train={"max_iters": 1})
     )
     run(tiny_spec(data, "second", train={"max_iters": 1}, init={"from": "first"}), tmp_path, stages=["train"])
     annotations = load(data / "train.json")
@@ -415,16 +416,16 @@ def test_what_is_damaged_of_a_finished_run_is_said(data: Path, tmp_path: Path) -
 def test_another_number_of_threads_is_said_when_a_training_goes_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = pipeline.fit
+    real = training.fit
 
     def interrupted(*args: Any, **how: Any) -> int:
         real(*args, **how)
         raise Interrupted
 
-    monkeypatch.setattr(pipeline, "fit", interrupted)
+    monkeypatch.setattr(training, "fit", interrupted)
     with pytest.raises(Interrupted):
         run(tiny_spec(data), tmp_path)
-    monkeypatch.setattr(pipeline, "fit", real)
+    monkeypatch.setattr(training, "fit", real)
     before = torch.get_num_threads()
     monkeypatch.setattr(torch, "get_num_threads", lambda: before + 1)
     assert f"with {before + 1} threads where it had {before}" in run(tiny_spec(data), tmp_path)[1].warnings[0]
@@ -503,7 +504,7 @@ def scores_in_turn(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None
         score = next(left)
         return SimpleNamespace(figures=dict.fromkeys(FIGURES, score))
 
-    monkeypatch.setattr(pipeline, "evaluate_files", evaluate)
+    monkeypatch.setattr(validating, "evaluate_files", evaluate)
 
 
 def test_the_best_weights_are_kept_beside_the_last(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

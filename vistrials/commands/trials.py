@@ -105,8 +105,8 @@ def _num_categories(spec: "TrialSpec") -> int:
 
 def _starts(spec: "TrialSpec", settings: list[str]) -> list[tuple[str, str, str, str]]:
     """Rows by trial: the one asked for, and those that it starts from, to the first."""
-    from vistrials.pipeline import passed_on
     from vistrials.specs.loading import load_trial
+    from vistrials.stages.starts import passed_on
     from vistrials.weights.starts import describe_starts
 
     rows, seen = [], set()
