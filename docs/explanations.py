@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,18 +95,17 @@ def explain(compared: Sequence[Comparison], results: Path) -> str:
 
 
 def _section(explanation: Explanation, compared: Sequence[Comparison], losses: Mapping[str, "DataFrame"]) -> str:
-    table = [
-        "| trial | profile | split | ΔAP | seeds | verdict | the study's finding is |",
-        "|---|---|---|---:|---:|---|---|",
-        *(_line(c, row, explanation.found) for c, row in _rows(compared, explanation.trial)),
-        *(_line(c, row) for name in explanation.beside for c, row in _rows(compared, name)),
-    ]
+    found = _rows(compared, explanation.trial)
     remarks = [explanation.bears, *(_say_losses(of, profile, explanation.trial) for profile, of in losses.items())]
     return "\n\n".join(
         [
             f"### `{explanation.trial}`: {explanation.why}",
-            f"The study: {explanation.found} than the baseline, of one run.",
-            "\n".join(table),
+            textwrap.fill(
+                f"The study: {explanation.found} than the baseline, of one run. Here that is "
+                f"{say_finding(explanation.found, found)}.",
+                120,
+            ),
+            _table([found, *(_rows(compared, name) for name in explanation.beside)]),
             textwrap.fill(" ".join(filter(None, remarks)), 120),
         ]
     )
@@ -116,18 +116,39 @@ def _rows(compared: Sequence[Comparison], trial: str) -> list[tuple[Comparison, 
     return [(c, row) for c in compared for row in c.rows if row.trial == trial and row.difference]
 
 
-def _line(comparison: Comparison, row: Row, found: Verdict | None = None) -> str:
-    verdict = row.judgement.verdict if row.judgement else None
-    said = "" if found is None else _said(verdict, found)
-    of = (f"`{row.trial}`", comparison.profile, comparison.split)
-    cells = (*of, say_difference(row), str(len(row.seeds)), verdict or "–", said)
-    return f"| {' | '.join(cells)} |"
+def _table(of_trials: Sequence[Sequence[tuple[Comparison, Row]]]) -> str:
+    """A row for each trial and profile, a column for each split: ΔAP, its interval, and the verdict."""
+    splits = list(dict.fromkeys(comparison.split for rows in of_trials for comparison, _ in rows))
+    cells: dict[tuple[str, str, str], dict[str, str]] = {}
+    for comparison, row in chain.from_iterable(of_trials):
+        verdict = row.judgement.verdict if row.judgement else "–"
+        of = f"`{row.trial}`", comparison.profile, str(len(row.seeds))
+        cells.setdefault(of, {})[comparison.split] = f"{say_difference(row)} {verdict}"
+    return "\n".join(
+        [
+            f"| trial | profile | seeds | {' | '.join(f'`{split}`' for split in splits)} |",
+            f"|---|---|---:|{'---|' * len(splits)}",
+            *(
+                f"| {' | '.join([*of, *(by_split.get(split, '') for split in splits)])} |"
+                for of, by_split in cells.items()
+            ),
+        ]
+    )
 
 
-def _said(verdict: Verdict | None, found: Verdict) -> str:
-    if verdict in (None, Verdict.UNDECIDED):
-        return "undecided"
-    return "supported" if verdict is found else "contradicted"
+def say_finding(found: Verdict, rows: Sequence[tuple[Comparison, Row]]) -> str:
+    """On which splits our verdicts support what the study found, contradict it, or leave it open."""
+    said: dict[str, list[str]] = {"supported": [], "contradicted": []}
+    for comparison, row in rows:
+        verdict = row.judgement.verdict if row.judgement else Verdict.UNDECIDED
+        if verdict is not Verdict.UNDECIDED:
+            split = f"`{comparison.split}` of `{comparison.profile}` ({verdict})"
+            said["supported" if verdict is found else "contradicted"].append(split)
+    parts = [f"{word} on {', '.join(splits)}" for word, splits in said.items() if splits]
+    num_decided = sum(map(len, said.values()))
+    if num_decided < len(rows):
+        parts.append("undecided on the others" if parts else f"undecided on all {len(rows)} splits")
+    return ", ".join(parts)
 
 
 def _last_losses(results: Path, profile: str) -> "DataFrame":

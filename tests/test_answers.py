@@ -1,4 +1,4 @@
-"""How the README's answers follow from verdicts: docs/answers.py on comparisons made by hand."""
+"""How the README's answers, and what is said of the study's findings, follow from verdicts on made-up comparisons."""
 
 import sys
 from pathlib import Path
@@ -112,3 +112,25 @@ def test_rules_for_what_is_hidden_are_answered_one_by_one(monkeypatch: pytest.Mo
         ["Does it gain by a rule for what is hidden?", "`visible_only` against `baseline`", same, "open"],
         ["", "`gap_close` against `baseline`", yes, no],
     ]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        ((W, U), "supported on `minival` of `demo_study` (worse), undecided on the others"),
+        ((W, W), "supported on `minival` of `demo_study` (worse), `gaps` of `demo_study` (worse)"),
+        ((B, W), "supported on `gaps` of `demo_study` (worse), contradicted on `minival` of `demo_study` (better)"),
+        ((E, None), "contradicted on `minival` of `demo_study` (equal), undecided on the others"),
+        ((None, U), "undecided on all 2 splits"),
+    ],
+)
+def test_what_the_study_found_is_supported_where_the_verdict_is_its_own(
+    verdicts: tuple[Verdict | None, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import explanations as module  # type: ignore[import-not-found,unused-ignore]
+
+    compared = [
+        comparison("baseline", name, of=verdict) for name, verdict in zip(("minival", "gaps"), verdicts, strict=True)
+    ]
+    assert module.say_finding(W, [(each, each.rows[0]) for each in compared]) == said
