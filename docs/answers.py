@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from markdown_tables import markdown_table
+
 from vistrials.evaluation.verdicts import Verdict
 from vistrials.reports.comparison import Comparison, Row
 from vistrials.reports.comparison_text import say_difference, verdict
@@ -90,7 +92,7 @@ RULES = (
         one_by_one=True,
     ),
 )
-"""Of a second training of the baseline and the neck, with whose weights the trials run."""
+"""Of a second training, with whose weights the trials run."""
 
 
 def overview(comparisons: Sequence[Comparison], questions: Sequence[Question]) -> str:
@@ -99,17 +101,14 @@ def overview(comparisons: Sequence[Comparison], questions: Sequence[Question]) -
     *yes*, *no* (the other way round) and *same* (equal within the margin) go by the verdicts; *open* is undecided.
     """
     names = list(dict.fromkeys(comparison.split for comparison in comparisons))
-    lines = [
-        f"| question | ΔAP of | {' | '.join(f'`{name}`' for name in names)} |",
-        f"|---|---|{'---|' * len(names)}",
-    ]
+    lines = []
     for question, of_each, splits in _answered(comparisons, questions):
         rows_of = dict(splits)
         for number, trials in enumerate(of_each):
             of = f"{', '.join(f'`{name}`' for name in trials)} against `{question.against}`"
             cells = (_say(question, [rows_of[name][trial] for trial in trials]) for name in names)
-            lines.append(f"| {' | '.join(['' if number else question.asked, of, *cells])} |")
-    return "\n".join(lines)
+            lines.append(["" if number else question.asked, of, *cells])
+    return markdown_table(["question", "ΔAP of", *(f"`{name}`" for name in names)], lines)
 
 
 def tabulate(comparisons: Sequence[Comparison], questions: Sequence[Question]) -> str:
@@ -153,11 +152,8 @@ def _say(question: Question, rows: Sequence[Row]) -> str:
 
 
 def _table(question: Question, trials: Iterable[str], splits: Sequence[Split]) -> str:
-    lines = [
-        f"| ΔAP against `{question.against}` | {' | '.join(f'`{split}`' for split, _ in splits)} |",
-        f"|---|{'---|' * len(splits)}",
-    ]
+    lines = []
     for trial in trials:
         cells = (f"{say_difference(rows[trial])} {verdict(rows[trial].judgement)}" for _, rows in splits)
-        lines.append(f"| `{trial}`: {question.trials[trial]} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([f"`{trial}`: {question.trials[trial]}", *cells])
+    return markdown_table([f"ΔAP against `{question.against}`", *(f"`{split}`" for split, _ in splits)], lines)

@@ -7,6 +7,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from markdown_tables import markdown_table
+
 from vistrials import load_losses
 from vistrials.evaluation.verdicts import Verdict
 from vistrials.reports.comparison import BASELINE, Comparison, Row
@@ -124,15 +126,9 @@ def _table(of_trials: Sequence[Sequence[tuple[Comparison, Row]]]) -> str:
         verdict = row.judgement.verdict if row.judgement else "–"
         of = f"`{row.trial}`", comparison.profile, str(len(row.seeds))
         cells.setdefault(of, {})[comparison.split] = f"{say_difference(row)} {verdict}"
-    return "\n".join(
-        [
-            f"| trial | profile | seeds | {' | '.join(f'`{split}`' for split in splits)} |",
-            f"|---|---|---:|{'---|' * len(splits)}",
-            *(
-                f"| {' | '.join([*of, *(by_split.get(split, '') for split in splits)])} |"
-                for of, by_split in cells.items()
-            ),
-        ]
+    return markdown_table(
+        ["trial", "profile", "seeds", *(f"`{split}`" for split in splits)],
+        ([*of, *(by_split.get(split, "") for split in splits)] for of, by_split in cells.items()),
     )
 
 

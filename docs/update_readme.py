@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from answers import QUESTIONS, RULES, overview, tabulate
 from explanations import explain
+from markdown_tables import markdown_table
 from PIL import Image
 
 from vistrials.reports.comparison import BASELINE, Comparison, compare_runs, compare_scored
@@ -125,16 +126,20 @@ def compare_family(found: ScoredRuns, trials: Iterable[str], against: str = BASE
 
 def say_retraining(first: Sequence[ScoredRuns], second: Sequence[ScoredRuns]) -> str:
     """AP of the baseline of two trainings that differ by rounding alone, as a table over splits."""
-    lines = [f"| AP of `{BASELINE}` | first training, seeds in order | second | difference |", "|---|---|---|---|"]
+    lines = []
     for of_first, of_second in zip(first, second, strict=True):
         once, again = (
             [run.figures["AP"] for run in found.runs if run.directory.trial == BASELINE]
             for found in (of_first, of_second)
         )
         differences = [rounded(after - before, "+") for before, after in zip(once, again, strict=True)]
-        cells = (", ".join(map(rounded, aps)) for aps in (once, again))
-        lines.append(f"| `{of_first.split}` | {' | '.join(cells)} | {', '.join(differences)} |")
-    return "\n".join(lines)
+        lines.append(
+            [
+                f"`{of_first.split}`",
+                *(", ".join(cells) for cells in (map(rounded, once), map(rounded, again), differences)),
+            ]
+        )
+    return markdown_table([f"AP of `{BASELINE}`", "first training, seeds in order", "second", "difference"], lines)
 
 
 def updated(path: Path, blocks: dict[str, str]) -> str:

@@ -38,7 +38,7 @@ def infer(job: Job, split: str) -> None:
     check_categories(trained, names, data.annotations)
     model = build_model(spec.model, video_set.num_categories)
     load_weights(model, directory.weights, allow_missing=False)
-    chosen = how_chosen(directory.weights)
+    chosen = how_chosen(metadata)
     if chosen:
         job.reporter.message(
             f"predicts with the best weights of the training, of iteration {chosen['weights_iteration']}"

@@ -1,7 +1,7 @@
 """The text that goes along with the weights of a run."""
 
 import json
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from vistrials.formats.files import sha256_of
@@ -10,7 +10,6 @@ from vistrials.specs.data import FileSource
 from vistrials.specs.loading import dump_spec
 from vistrials.specs.trial import TrialSpec
 from vistrials.structures.video import VideoSet
-from vistrials.weights.files import read_metadata
 
 CHOSEN = "validation"
 """Key of the figures of the validation that chose the weights."""
@@ -39,9 +38,8 @@ def _without_place(spec: TrialSpec) -> TrialSpec:
     return spec.model_copy(update={"data": spec.data.model_copy(update={"source": source})})
 
 
-def how_chosen(weights: Path) -> dict[str, Any]:
+def how_chosen(metadata: Mapping[str, str]) -> dict[str, Any]:
     """Iteration and figures of weights that validations chose; nothing of those of a last iteration."""
-    metadata = read_metadata(weights)
     if CHOSEN not in metadata:
         return {}
     return {"weights_iteration": int(metadata["iteration"]), "weights_chosen_by": json.loads(metadata[CHOSEN])}

@@ -22,7 +22,7 @@ from vistrials.stages.metadata import weights_metadata
 from vistrials.stages.starts import Start, find_start
 from vistrials.stages.validating import Truth, best_of, build_validation, check_best, find_truth
 from vistrials.structures.video import VideoSet
-from vistrials.weights.files import digest_of_tensors, read_tensors, save_weights
+from vistrials.weights.files import digest_of_file, save_weights
 from vistrials.weights.recorded import read_own_metadata
 
 
@@ -63,7 +63,7 @@ def train(job: Job) -> None:
         trained = directory.best_weights if "validation" in entry else directory.last_weights
         entry |= {
             "weights_sha256": sha256_of(trained),
-            "network_sha256": digest_of_tensors(read_tensors(trained)),
+            "network_sha256": digest_of_file(trained),
         }
     os.replace(trained, directory.weights)
     # Beyond the weights they have only what a training needs to continue, and this one is over.

@@ -209,8 +209,7 @@ def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
 
 def digest_of_file(path: Path) -> str:
     """The same of the network that a file's weights make: half-precision tensors count as what they are loaded as."""
-    tensors = read_tensors(path).items()
-    return digest_of_tensors({name: value.float() if value.is_floating_point() else value for name, value in tensors})
+    return digest_of_tensors(_converted(read_tensors(path), half=False))
 
 
 def compare_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> WeightsReport:
