@@ -1,6 +1,7 @@
 """How often verdicts, p-values and intervals are wrong, how many seeds decide, and how long 10,000 draws take.
 
-Run: python -m benchmarks.verdicts [--sets 1500] [--out benchmarks/verdicts.json] [--write docs/uncertainty.md]
+Run: python -m benchmarks.verdicts [--sets 1500] [--out benchmarks/verdicts.json] [--parts equality,power,looks]
+    [--write docs/uncertainty.md]
 
 Draws data sets in which the truth is known, and judges them with the functions of `vistrials compare`. In most a run's
 figure is a mean over videos, which takes milliseconds; in some it is AP of made-up matches. `--write` puts the tables
@@ -46,7 +47,7 @@ class Setting:
     num_seeds, num_videos, num_trials: S, V and J.
     seed_sd, tested_sd, base_sd: between networks, of the trials, of the one that is tested, of the baseline.
     start_sd: between the starts that all trials of a seed share.
-    difference: of each trial to the baseline, in truth.
+    difference: of each trial to the baseline, in truth; of every second one its negative where `alternating`.
     video_sd, luck_sd: from video to video, of what a trial's networks share, and of each network's own.
     """
 
@@ -61,6 +62,7 @@ class Setting:
     video_sd: float = 2.5
     luck_sd: float = 4.0
     num_trials: int = NUM_TRIALS
+    alternating: bool = False
 
 
 NULL = [
@@ -82,7 +84,8 @@ def draw_runs(setting: Setting, rng: np.random.Generator) -> tuple[Floats, Float
     sds[0] = setting.base_sd
     sds[1] = setting.seed_sd if setting.tested_sd is None else setting.tested_sd
     worth = sds[:, None] * rng.normal(size=shape) + setting.start_sd * rng.normal(size=(1, setting.num_seeds))
-    worth[1:] += setting.difference
+    signs = np.where(setting.alternating & (np.arange(setting.num_trials) % 2 == 1), -1.0, 1.0)
+    worth[1:] += setting.difference * signs[:, None]
     of_trials = setting.video_sd * rng.normal(size=(1 + setting.num_trials, 1, setting.num_videos))
     # The baseline's share of what a trial and the baseline differ by.
     of_trials[0] = 0
@@ -148,9 +151,8 @@ def measure_null(setting: Setting, num_sets: int) -> dict[str, Any]:
     }
 
 
-def measure_one_network(num_sets: int) -> list[dict[str, Any]]:
+def measure_one_network(num_sets: int) -> Iterator[dict[str, Any]]:
     """One network under three seeds, and one seed: no p, and how often "videos only" holds what these are worth."""
-    rows = []
     for name, num_seeds in (("one network counted three times", 3), ("one seed", 1)):
         setting = Setting(name, num_seeds)
         rng = np.random.default_rng([num_sets, num_seeds])
@@ -163,8 +165,7 @@ def measure_one_network(num_sets: int) -> list[dict[str, Any]]:
             assert estimate is not None
             interval = compute_interval(estimate)
             covered.append(interval.low <= (worth[1] - worth[0]).mean() <= interval.high)
-        rows.append({"setting": name, "coverage": share(covered)})
-    return rows
+        yield {"setting": name, "coverage": share(covered)}
 
 
 def measure_equality(setting: Setting, num_sets: int) -> dict[str, Any]:
@@ -316,11 +317,13 @@ def share(hits: Sequence[bool]) -> float:
     return float(np.mean(hits))
 
 
-def measure(num_sets: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """All of it, as `--out` keeps it."""
+def measure(num_sets: int, parts: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
+    """Some parts, or all, as `--out` keeps them."""
     found: dict[str, Any] = {"sets": num_sets, "draws": NUM_DRAWS, "trials": NUM_TRIALS, "margin": MARGIN}
 
     def each(name: str, rows: Iterable[dict[str, Any]]) -> None:
+        if parts and name not in parts:
+            return
         found[name] = []
         for row in rows:
             found[name].append(row)
@@ -328,7 +331,8 @@ def measure(num_sets: int, say: Callable[[str], None]) -> dict[str, Any]:
 
     each("null", (measure_null(replace(s, num_seeds=n), num_sets) for s in NULL for n in (3, 10)))
     each("one_network", measure_one_network(num_sets))
-    at_margin = [replace(s, difference=WIDE_MARGIN) for s in NULL]
+    opposite = Setting("every second trial at the other margin, sd 1.0", alternating=True)
+    at_margin = [replace(s, difference=WIDE_MARGIN) for s in (*NULL, opposite)]
     each("equality", (measure_equality(replace(s, num_seeds=n), num_sets) for s in at_margin for n in (3, 10)))
     power = [
         Setting("", n, v, sd, None, sd, 0.0, d)
@@ -345,8 +349,9 @@ def measure(num_sets: int, say: Callable[[str], None]) -> dict[str, Any]:
     each("looks", (measure_looks(s, num_sets) for s in looks))
     ap = [("seeds alike, sd 1.0", (1.0, 1.0)), ("tested trial's sd 4.4, the other's 1.0", (1.0, 4.4))]
     each("ap", (measure_ap(name, sds, 3, num_sets) for name, sds in ap))
-    found["speed"] = measure_speed()
-    say(f"speed: {found['speed']}")
+    if not parts or "speed" in parts:
+        found["speed"] = measure_speed()
+        say(f"speed: {found['speed']}")
     return found
 
 
@@ -354,12 +359,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=1500, help="data sets per setting; 0 to take those of --out")
     parser.add_argument("--out", type=Path, help="JSON file of all that is measured")
+    parser.add_argument("--parts", help="measure these alone, separated by commas, and keep the others of --out")
     parser.add_argument("--write", type=Path, help="page to put the tables into")
     arguments = parser.parse_args()
     if arguments.sets:
         began = time.perf_counter()
-        found = measure(arguments.sets, lambda line: print(line, flush=True))
-        found["seconds"] = round(time.perf_counter() - began)
+        parts = arguments.parts.split(",") if arguments.parts else []
+        found = measure(arguments.sets, parts, lambda line: print(line, flush=True))
+        if parts:
+            found = json.loads(arguments.out.read_text(encoding="utf-8")) | found
+        else:
+            found["seconds"] = round(time.perf_counter() - began)
         if arguments.out:
             arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     else:

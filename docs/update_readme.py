@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -95,7 +96,7 @@ class Study:
             "answers": tabulate(self.asked, QUESTIONS),
             "rules": tabulate(self.same_weights, RULES),
             "retraining": self.retraining,
-            "part 1": "\n\n".join(f"### `{part.split}`\n\n{_table(part)}" for part in self.part_1),
+            "part 1": "\n\n".join([*map(_section, self.part_1), *_notes(self.part_1)]),
         }
 
     def figures(self) -> dict[str, "Figure"]:
@@ -112,6 +113,16 @@ def _table(comparison: Comparison) -> str:
     return render(comparison, "markdown").strip()
 
 
+def _section(comparison: Comparison) -> str:
+    """A table under the name of its split; its notes stand below all sections."""
+    return f"### `{comparison.split}`\n\n{_table(replace(comparison, notes=()))}"
+
+
+def _notes(comparisons: Iterable[Comparison]) -> list[str]:
+    """What is to be known of the runs of several comparisons, each line once."""
+    return list(dict.fromkeys(chain.from_iterable(comparison.notes for comparison in comparisons)))
+
+
 def _listed(sentences: Iterable[str]) -> str:
     return "\n".join(textwrap.fill(f"- {text}", 120, subsequent_indent="  ") for text in sentences)
 
@@ -125,13 +136,15 @@ def compare_family(found: ScoredRuns, trials: Iterable[str], against: str = BASE
 
 
 def say_retraining(first: Sequence[ScoredRuns], second: Sequence[ScoredRuns]) -> str:
-    """AP of the baseline of two trainings that differ by rounding alone, as a table over splits."""
+    """AP of the baseline of two trainings that differ by rounding alone, of the seeds of both, a row for each split."""
     lines = []
     for of_first, of_second in zip(first, second, strict=True):
-        once, again = (
-            [run.figures["AP"] for run in found.runs if run.directory.trial == BASELINE]
+        by_seed = [
+            {run.directory.seed: run.figures["AP"] for run in found.runs if run.directory.trial == BASELINE}
             for found in (of_first, of_second)
-        )
+        ]
+        seeds = sorted(set.intersection(*map(set, by_seed)))
+        once, again = ([figures[seed] for seed in seeds] for figures in by_seed)
         differences = [rounded(after - before, "+") for before, after in zip(once, again, strict=True)]
         lines.append(
             [

@@ -49,7 +49,7 @@ def test_each_trial_stands_under_its_verdict() -> None:
     for split in ("minival", "occlusion"):
         (better, worse, equal, undecided, without) = said(
             rf"On `{split}` \(\d+ videos\), better than `baseline`: (.*?); worse: (.*?); equal within ±1 AP: (.*?); "
-            r"undecided: (.*?); no verdict, for lack of networks: (.*?)\."
+            r"undecided: (.*?); no verdict \(one network\): (.*?)\."
             r"(?= - On| <!-- end)"
         )
         found: dict[str | None, str] = {"better": better, "worse": worse, "equal": equal, "undecided": undecided}
@@ -75,13 +75,13 @@ def test_what_a_second_training_moves() -> None:
     )
     for split, text in moved.items():
         first, second = (
-            [run.figures["AP"] for run in found.runs if run.directory.trial == "baseline"]
+            {run.directory.seed: run.figures["AP"] for run in found.runs if run.directory.trial == "baseline"}
             for found in (
                 find_scored_runs(root, "demo_study", split)
                 for root in (ROOT / "results", ROOT / "results" / "same_weights")
             )
         )
-        *most, last = (f"{round(after - before, 1) + 0.0:+.1f}" for before, after in zip(first, second, strict=True))
+        *most, last = (f"{round(again - first[seed], 1) + 0.0:+.1f}" for seed, again in second.items())
         assert text == f"{', '.join(most)} and {last}"
 
 

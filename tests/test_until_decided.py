@@ -93,7 +93,11 @@ def test_one_network_is_not_waited_for(fake: Runs, tmp_path: Path) -> None:
 def test_the_margin_and_the_split_decide(fake: Runs, tmp_path: Path) -> None:
     outcome, said = decide(tmp_path, "baseline", "weighted_affinity", margin=99.0, split="occlusion")
     assert outcome.undecided == () and said == ["3 seeds: weighted_affinity is equal"]
-    assert compare_runs(tmp_path, "demo", "occlusion", num_draws=100).seed_plan is not None
+    # So it does for `compare`, unless it is given another.
+    compared = compare_runs(tmp_path, "demo", "occlusion")
+    assert compared.seed_plan is not None and compared.margin == 99.0
+    assert [str(row.judgement.verdict) for row in compared.rows if row.judgement] == ["equal"]
+    assert compare_runs(tmp_path, "demo", "occlusion", margin=2.0).margin == 2.0
     assert compare_runs(tmp_path, "demo", "minival", num_draws=100).seed_plan is None
 
 
@@ -108,6 +112,25 @@ def test_the_same_call_goes_on_and_another_plan_is_refused(fake: Runs, tmp_path:
     assert outcome.failures == () and max(fake.seeds("weighted_affinity")) == 4
     with pytest.raises(RunError, match=r"another plan has begun here .*at most 5 seeds\), expected .*at most 6 seeds"):
         decide(tmp_path, *names, max_seeds=6)
+
+
+def test_compare_reads_a_plan_whose_trials_have_not_all_run(fake: Runs, tmp_path: Path) -> None:
+    fake.broken = {("weighted_affinity", seed) for seed in range(3)}
+    decide(tmp_path, "baseline", "attention_neck", "weighted_affinity")
+    compared = compare_runs(tmp_path, "demo", num_draws=100)
+    assert [row.trial for row in compared.rows if row.judgement] == ["attention_neck"]
+    assert any(note.endswith("no figures yet of weighted_affinity") for note in compared.notes)
+
+
+def test_runs_that_were_there_before_are_counted_and_named(fake: Runs, tmp_path: Path) -> None:
+    for name in ("baseline", "weighted_affinity"):
+        for seed in range(4):
+            fake.run(trial(name), tmp_path, seed)
+    _, said = decide(tmp_path, "baseline", "weighted_affinity")
+    assert said[0] == "runs had figures before this plan: its error holds if they were not what it was made for"
+    assert [line.split(" is ")[0] for line in said[1:]] == [f"{n} seeds: weighted_affinity" for n in (4, 4, 5)]
+    _, said = decide(tmp_path, "baseline", "weighted_affinity")
+    assert not any("before this plan" in line for line in said)
 
 
 @pytest.mark.parametrize(

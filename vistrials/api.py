@@ -145,7 +145,7 @@ def compare(
     against: str = "baseline",
     mix: bool = False,
     num_draws: int = 10_000,
-    margin: float = 1.0,
+    margin: float | None = None,
     family: Sequence[str] = (),
 ) -> "DataFrame":
     """Table 1: the trials of a profile side by side, a row each, with a verdict on each against one.
@@ -157,7 +157,8 @@ def compare(
         against: the trial that differences are to, and verdicts on.
         mix: compare also what is not comparable, with footnotes.
         num_draws: of videos, for intervals and verdicts; 0 leaves these out.
-        margin: in AP in percent, within which trials count as equal.
+        margin: in AP in percent, within which trials count as equal; by default 1, or that of a plan of
+            `run-all --until-decided`, whose trials then are the family too.
         family: trials, or parts of the table (starts, study, neck, ...), that verdicts are for; all by default.
 
     Returns:

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vistrials.engine.reporting import SilentReporter
-from vistrials.errors import SpecError
+from vistrials.errors import RunError, SpecError
 from vistrials.evaluation.verdicts import Verdict
 from vistrials.reports.comparison import BASELINE, MARGIN, check_margin, compare_runs
 from vistrials.reports.comparison_text import verdict
-from vistrials.runs.seed_plan import SeedPlan, keep_seed_plan
+from vistrials.reports.found_runs import find_readable_runs
+from vistrials.runs.seed_plan import FIRST_LOOK, SeedPlan, keep_seed_plan, seed_plan_file
 from vistrials.specs.trial import TrialSpec
 from vistrials.study import Executor, Failure, Local, OpenReporter, run_all
-
-FIRST_LOOK = 3
-"""Seeds before the first verdict: two tell next to nothing of their variance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +77,8 @@ def run_until_decided(
         if split not in spec.data.splits:
             raise SpecError(f"until decided: {spec.name} predicts {', '.join(spec.data.splits)}, expected {split}")
     trials = tuple(name for name in by_name if name != BASELINE)
+    if not seed_plan_file(results_dir, base.profile).exists() and _has_figures(results_dir, base.profile, split):
+        say("runs had figures before this plan: its error holds if they were not what it was made for")
     keep_seed_plan(results_dir, base.profile, SeedPlan(split, margin, max_seeds, trials))
     undecided, num_runs, first = trials, 0, 0
     for look in range(FIRST_LOOK, max_seeds + 1):
@@ -95,30 +95,38 @@ def run_until_decided(
         num_runs += len(todo) * (look - first)
         if failures:
             return Outcome(undecided, tuple(failures), num_runs, len(by_name) * max_seeds)
-        undecided, first = _look(results_dir, base.profile, split, margin, undecided, look, say), look
+        undecided, first = _look(results_dir, base.profile, split, undecided, look, say), look
         if not undecided:
             break
     return Outcome(undecided, (), num_runs, len(by_name) * max_seeds)
+
+
+def _has_figures(results_dir: Path | str, profile: str, split: str) -> bool:
+    try:
+        found, _ = find_readable_runs(results_dir, profile)
+    except RunError:
+        return False
+    return any(run.is_evaluated(split) for run, _ in found)
 
 
 def _look(
     results_dir: Path | str,
     profile: str,
     split: str,
-    margin: float,
     trials: tuple[str, ...],
     look: int,
     say: Callable[[str], None],
 ) -> tuple[str, ...]:
     """The trials that are still undecided."""
-    rows = {row.trial: row for row in compare_runs(results_dir, profile, split, margin=margin).rows}
+    rows = {row.trial: row for row in compare_runs(results_dir, profile, split).rows}
     left = []
     for trial in trials:
         judgement = rows[trial].judgement
         if judgement is None:
             say(f"{look} seeds: {trial} gets no verdict with more of them; `vistrials compare` says why")
             continue
-        say(f"{look} seeds: {trial} is {verdict(judgement)}")
+        # Where runs were here before, there are more seeds than this look asks for.
+        say(f"{rows[trial].num_networks} seeds: {trial} is {verdict(judgement)}")
         if judgement.verdict is Verdict.UNDECIDED:
             left.append(trial)
     return tuple(left)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ def test_made_up_runs_have_the_variances_of_their_setting() -> None:
     assert figures.shape == (9, 400, 20)
     assert worth.std(axis=1)[:3] == pytest.approx([2.0, 4.4, 1.0], rel=0.15)
     assert worth.mean(axis=1)[2] - worth.mean(axis=1)[0] == pytest.approx(3, abs=0.5)
+    _, turned = draw_runs(replace(setting, alternating=True), np.random.default_rng(0))
+    assert turned[1::2] == pytest.approx(worth[1::2]) and turned[2::2] == pytest.approx(worth[2::2] - 6)
     # What all videos share is worth and the video itself.
     assert (figures - worth[:, :, None]).std(axis=(0, 1)).max() == pytest.approx(0, abs=1e-9)
 

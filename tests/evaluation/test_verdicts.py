@@ -1,6 +1,7 @@
 """Verdicts, and their correction for a family, against formulas written out."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -157,12 +158,31 @@ def test_equality_is_corrected_too() -> None:
     assert judged.verdict is Verdict.UNDECIDED and judged.adjusted_equal_p == pytest.approx(0.11, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("values", "turned", "times"),
+    [
+        ((0.1, 0.1), 1, 1),  # the same margin and the same draws: one chance to err
+        ((0.1, -0.1), -1, 1),  # mirrored
+        ((0.1, -0.1), 1, 2),  # opposite margins: where one errs the other does not
+        ((0.1, 0.1), -1, 2),
+    ],
+)
+def test_false_equalities_of_rows_at_opposite_margins_are_different_events(
+    values: tuple[float, float], turned: int, times: int
+) -> None:
+    deviations = np.random.default_rng(0).normal(size=4000)
+    both = np.concatenate([deviations, -deviations])
+    judged = judge({"a": deviating(values[0], both), "b": deviating(values[1], turned * both)}, 2.0)["a"]
+    assert judged.adjusted_equal_p == pytest.approx(times * judged.equal_p, abs=3e-4)
+
+
 def test_a_row_that_is_looked_at_more_than_once_may_err_less() -> None:
     made = deviating(2.2, np.random.default_rng(0).normal(size=4000))
     assert judge({"a": made}, 1.0)["a"].verdict is Verdict.BETTER
-    strict = judge({"a": made}, 1.0, {"a": 0.01})["a"]
+    strict = judge({"a": made}, 1.0, {2: 0.005, 3: 0.01})["a"]
     assert strict.verdict is Verdict.UNDECIDED and strict.adjusted_p == strict.p
     assert strict.family_interval.low < compute_interval(made).low
+    assert judge({"a": made}, 1.0, {2: 0.05})["a"].verdict is Verdict.BETTER  # more networks than the last look has
 
 
 def test_nothing_differs_at_all() -> None:
@@ -179,36 +199,52 @@ def test_seeds_that_decide_a_difference() -> None:
     # No variance by videos. 3.0 is found at 5 % (two-sided) once t * 2 / sqrt(S) is below: with 4 seeds 3.18, with 5
     # 2.78 * 2 / sqrt(5) = 2.48.
     made = deviating(3.0, np.zeros(1), video_variance=0.0, seed_variance=4.0)
-    assert find_needed(made, 1.0, 0.05) == Needed(5, None)
+    assert find_needed(made, 1.0) == Needed(5, None)
 
 
 def test_seeds_that_decide_an_equality() -> None:
     # 0.2 is equal within 1 once t * 0.9 / sqrt(S) is below 0.8, one-sided: with 5 seeds 2.13 * 0.9 / 2.24 = 0.86, with
     # 6 seeds 2.02 * 0.9 / 2.45 = 0.74.
     made = deviating(0.2, np.zeros(1), video_variance=0.0, seed_variance=0.81)
-    assert find_needed(made, 1.0, 0.05) == Needed(6, None)
+    assert find_needed(made, 1.0) == Needed(6, None)
 
 
 def test_videos_that_decide_where_seeds_do_not() -> None:
     # Seeds do not matter. 2.0 of 60 videos with sd 2: z * 2 * sqrt(60 / V) is below 2 from V = 60 * 1.96^2 = 230.5 on.
     made = deviating(2.0, np.zeros(1), video_variance=4.0, seed_variance=0.0)
-    assert find_needed(made, 1.0, 0.05) == Needed(10, 231)
+    assert find_needed(made, 1.0) == Needed(10, 231)
     # Half of the variance is luck, of which 10 seeds leave a tenth: t^2 * 2 / 10 + z^2 * 2 with t = 2.262.
     made = deviating(2.0, np.zeros(1), video_variance=2.0, luck_variance=2.0, seed_variance=2.0)
     expected = 60 * (2.262157**2 * 2 / 10 + 1.959964**2 * 2) / 4
-    assert find_needed(made, 1.0, 0.05) == Needed(10, math.ceil(expected))
+    assert find_needed(made, 1.0) == Needed(10, math.ceil(expected))
 
 
 def test_seeds_that_agree_by_chance_decide_no_sooner_than_videos_do() -> None:
     # Luck of variance 8 that these seeds do not show: 1.0 takes V * S = 60 * 1.96^2 * 8 = 1,844, with 20 seeds 92.2.
     made = deviating(1.0, np.zeros(1), video_variance=0.0, luck_variance=8.0, seed_variance=0.0)
-    assert find_needed(made, 0.5, 0.05) == Needed(10, 185)
-    assert find_needed(
-        deviating(1.0, np.zeros(1), video_variance=0.0, luck_variance=2.0, seed_variance=0.0), 0.5, 0.05
-    ) == (Needed(8, None))
+    assert find_needed(made, 0.5) == Needed(10, 185)
+    assert find_needed(deviating(1.0, np.zeros(1), video_variance=0.0, luck_variance=2.0, seed_variance=0.0), 0.5) == (
+        Needed(8, None)
+    )
 
 
 def test_no_number_of_seeds_that_is_proposed_decides() -> None:
     made = deviating(0.5, np.zeros(1), video_variance=0.0, seed_variance=100.0)
-    assert find_needed(made, 1.0, 0.05) == Needed(None, None)
+    assert find_needed(made, 1.0) == Needed(None, None, 20)
     assert MAX_SEEDS == 20
+    assert find_needed(replace(made, num_networks=25), 1.0) == Needed(None, None, 25)
+
+
+def test_a_plan_says_how_many_seeds_there_can_be_and_how_small_p_must_be_then() -> None:
+    # As above with 5 seeds at 5 %; at 1 % t * 2 / sqrt(S) is below 3.0 with 6 seeds (4.03 * 2 / 2.45 = 3.29) not yet,
+    # with 7 (3.71 * 2 / 2.65 = 2.80) it is.
+    made = deviating(3.0, np.zeros(1), video_variance=0.0, seed_variance=4.0)
+    assert find_needed(made, 1.0, 1, dict.fromkeys(range(2, 11), 0.01)) == Needed(7, None, 10)
+    assert find_needed(made, 1.0, 1, {**dict.fromkeys(range(2, 6), 0.01), 6: 0.05}) == Needed(6, None, 6)
+    assert find_needed(made, 1.0, 5) == find_needed(made, 1.0, 1, dict.fromkeys(range(2, 21), 0.01))
+
+
+def test_videos_are_proposed_only_where_there_are_fewer() -> None:
+    # 20 seeds are here, and by this estimate they would have done.
+    made = replace(deviating(3.0, np.zeros(1), video_variance=0.0, seed_variance=1.0), num_networks=20)
+    assert find_needed(made, 1.0) == Needed(None, None, 20)

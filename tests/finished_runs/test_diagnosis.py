@@ -15,6 +15,7 @@ from vistrials.errors import RunError, SpecError
 from vistrials.evaluation.errors.analysis import diagnose, diagnose_files
 from vistrials.finished_runs.predictions import find_predictions
 from vistrials.runs.directory import RunDirectory
+from vistrials.runs.provenance import record_data
 from vistrials.specs.loading import load_trial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +86,27 @@ def test_runs_by_folder_or_trial(tmp_path: Path) -> None:
     result = run_diagnose(directory.path, "--against", "masktrack_rcnn", "--results", results)
     assert result.exit_code == 0
     assert "as it is 50.5 50.5 +0.0" in squeezed(result.stdout)
+
+
+def test_annotations_say_which_split_of_a_run_is_meant(tmp_path: Path) -> None:
+    spec = load_trial("baseline", "demo")
+    directory = RunDirectory.for_spec(spec, tmp_path, 0)
+    directory.prepare(spec)
+    files = {name: tmp_path / f"{name}.json" for name in ("train", "occlusion", "unknown")}
+    for name, file in files.items():
+        file.write_text(f'"{name}"')
+        if name != "unknown":
+            record_data(directory.provenance, name, file)
+    for split in spec.data.splits:
+        directory.predictions(split).write_text("[]")
+    predictions = directory.predictions("occlusion")
+    assert find_predictions(directory.path, files["occlusion"]) == (files["occlusion"], predictions)
+    assert find_predictions(directory.path, files["unknown"]) == (files["unknown"], directory.predictions("minival"))
+    assert find_predictions(directory.path, files["unknown"], "occlusion") == (files["unknown"], predictions)
+    with pytest.raises(SpecError, match=r"no split 'train'; it has minival, occlusion$"):
+        find_predictions(directory.path, files["train"])
+    done = CliRunner().invoke(app, ["evaluate", str(files["train"]), str(directory.path)])
+    assert done.exit_code == 2 and "no split 'train'" in done.stderr
 
 
 def test_runs_that_cannot_be_diagnosed(tmp_path: Path) -> None:

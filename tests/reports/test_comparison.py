@@ -190,6 +190,8 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
     write_run(tmp_path, "baseline", 0)
     with pytest.raises(RunError, match=r"none of its 1 runs is evaluated on split minival yet .*minival, occlusion"):
         compare_runs(tmp_path, "demo")
+    with pytest.raises(RunError, match=r"demo: no split 'gaps' here; runs have minival, occlusion$"):
+        compare_runs(tmp_path, "demo", "gaps")
 
 
 def test_a_run_whose_spec_cannot_be_read_stops_no_comparison(tmp_path: Path) -> None:

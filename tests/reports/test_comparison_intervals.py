@@ -22,7 +22,7 @@ from vistrials.evaluation.verdicts import Judgement, Needed, Verdict
 from vistrials.reports import comparison as whole_comparison
 from vistrials.reports import scored_runs
 from vistrials.reports.comparison import Comparison, Row, Statistic, compare_scored
-from vistrials.reports.comparison_text import caption, cells, columns, remarks, render, verdict
+from vistrials.reports.comparison_text import caption, cells, columns, remarks, render, verdict, why_without_verdict
 from vistrials.reports.scored_runs import find_scored_runs
 from vistrials.reports.uncertainty import RunDraws, compute_superiority, resample_run
 from vistrials.reports.verdict_sentences import say_verdicts
@@ -215,6 +215,21 @@ def test_a_family_can_be_named(four_trials: Path) -> None:
     assert result.exit_code == 0 and "adjusted for the 2 rows" in result.stdout
 
 
+def test_rows_outside_of_the_family_do_not_lack_networks(four_trials: Path) -> None:
+    alone = compare_runs(four_trials, "demo", family=["attention_neck"])
+    others = [row.trial for row in alone.rows if row.judgement is None and row.difference]
+    reasons = {trial: why_without_verdict(row_of(alone, trial)) for trial in others}
+    assert reasons == {
+        "baseline_ordered": "not of the family",
+        "weighted_affinity": "not of the family",
+        "baseline_window": "one network",
+    }
+    assert "no verdict (not of the family): `baseline_ordered` (" in say_verdicts(alone)
+    assert "no verdict (one network): `baseline_window` (" in say_verdicts(alone)
+    nobody = compare_runs(four_trials, "demo", family=["baseline"])
+    assert "no verdict: it takes a trial of the family with two networks or more on both sides" in remarks(nobody)
+
+
 def test_differences_and_verdicts_can_be_against_any_trial(four_trials: Path) -> None:
     plain, turned = compare_runs(four_trials, "demo"), compare_runs(four_trials, "demo", against="attention_neck")
     assert (plain.against, turned.against) == ("baseline", "attention_neck")
@@ -383,7 +398,7 @@ def test_too_few_videos_are_said(tmp_path: Path) -> None:
     write_run_with_matches(tmp_path, "baseline", 0, matches(5, num_videos=9))
     comparison = compare_runs(tmp_path, "demo")
     assert comparison.rows[0].interval is None
-    assert "no interval from 9 videos: it takes 10 or more" in remarks(comparison)
+    assert remarks(comparison) == ["no interval from 9 videos: it takes 10 or more"]
 
 
 def test_nothing_to_score_has_no_interval_and_no_remark(tmp_path: Path) -> None:
@@ -397,7 +412,7 @@ def test_nothing_to_score_has_no_interval_and_no_remark(tmp_path: Path) -> None:
 @pytest.mark.parametrize("num_draws", [1, 99, -5])
 def test_too_few_draws_are_refused(tmp_path: Path, num_draws: int) -> None:
     write_run_with_matches(tmp_path, "baseline", 0, matches(15))
-    with pytest.raises(SpecError, match=f"expected 0 for no intervals, or 100 draws or more, found {num_draws}"):
+    with pytest.raises(SpecError, match=f"expected 0 for no intervals, or 100 to 1,000,000 draws, found {num_draws}"):
         compare_runs(tmp_path, "demo", num_draws=num_draws)
 
 
@@ -494,5 +509,6 @@ def test_the_longest_name_and_three_seeds_fit_120_columns(tmp_path: Path) -> Non
 def test_the_command_takes_the_number_of_draws(two_trials: Path) -> None:
     assert "from 150 draws of the 20 videos" in compare(two_trials, "--bootstrap", "150").stdout
     assert "interval" not in compare(two_trials, "--bootstrap", "0").stdout
-    result = compare(two_trials, "--bootstrap", "7")
-    assert result.exit_code == 2 and result.stderr.count("\n") == 1 and "found 7" in result.stderr
+    for number in ("7", "99999999999"):
+        result = compare(two_trials, "--bootstrap", number)
+        assert result.exit_code == 2 and result.stderr.count("\n") == 1 and f"found {number}" in result.stderr

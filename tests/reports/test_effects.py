@@ -65,7 +65,7 @@ def test_a_row_shows_its_interval_that_of_the_family_and_the_verdict_in_words() 
         "-3.0  worse",
         "+0.2  equal",
         "+1.0  undecided: 7 seeds",
-        "+0.0  videos only",
+        "+0.0  one network",
     ]
     # Without a verdict there is no interval of the family.
     assert len(lines(axes, 4)) == 1
@@ -85,7 +85,7 @@ def test_splits_stand_side_by_side_with_the_same_rows() -> None:
     figure = draw_effects([comparison(*ROWS), comparison(ROWS[0], row("f", 9.0, None), ROWS[1], split="occlusion")])
     first, second = figure.axes
     assert [label.get_text() for label in first.get_yticklabels()] == ["a", "b", "c", "d", "e", "f"]
-    assert words(second) == ["+2.0  better", "–", "–", "–", "–", "+9.0  videos only"]
+    assert words(second) == ["+2.0  better", "–", "–", "–", "–", "+9.0  one network"]
     assert second.get_title() == "demo, split occlusion"
 
 
@@ -189,6 +189,9 @@ def test_the_command_draws_both_pictures_and_keeps_files(tmp_path: Path) -> None
     assert "ΔAP against attention_neck" in against.read_text()
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    for option in (["--family", "study"], ["--margin", "2"]):
+        result = CliRunner().invoke(app, ["plot-effects", "-o", str(tmp_path / "p.png"), "--by-category", *option])
+        assert result.exit_code == 2 and "--by-category: expected without --margin and --family" in result.stderr
     with pytest.raises(DataError, match=r"effects\.txt: expected the name .* to end in \.png, \.pdf or \.svg"):
         save_effects(tmp_path, "demo", tmp_path / "effects.txt")
 

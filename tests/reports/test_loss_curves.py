@@ -90,7 +90,7 @@ def test_what_has_no_log_cannot_be_drawn(tmp_path: Path) -> None:
         load_logs(tmp_path, "demo", ["baseline", "attention_neck"])
     with pytest.raises(RunError, match="no run of nope with seed 0; there are baseline, attention_neck"):
         load_logs(tmp_path, "demo", ["nope"])
-    with pytest.raises(RunError, match="nothing is logged with seed 7 by no run"):
+    with pytest.raises(RunError, match="nothing is logged with seed 7, nor is there a run"):
         load_logs(tmp_path, "demo", seed=7)
 
 

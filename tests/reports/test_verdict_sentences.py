@@ -16,7 +16,7 @@ def test_each_trial_stands_under_its_verdict_with_what_belongs_to_it() -> None:
     assert say_verdicts(comparison(*rows)) == (
         "On `minival` (60 videos), better than `baseline`: `a` (+2.0 [1.5, 2.5]), `f` (+4.0 [3.5, 4.5]); "
         "worse: `b` (-3.0 [-3.5, -2.5]); equal within ±1 AP: `c` (+0.0 [-0.5, 0.5]); undecided: `d` (+1.0; 7 seeds); "
-        "no verdict, for lack of networks: `e` (+0.7)."
+        "no verdict (one network): `e` (+0.7)."
     )
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,28 @@ def test_looks_that_are_paid_for_are_not_forgotten(tmp_path: Path, other: SeedPl
     assert read_seed_plan(tmp_path, "demo", "minival") == PLAN
 
 
-@pytest.mark.parametrize("text", ["{}", "[1]", '{"split": "minival", "margin": "x", "max_seeds": 1, "trials": []}'])
+def test_the_order_of_trials_makes_no_other_plan(tmp_path: Path) -> None:
+    keep_seed_plan(tmp_path, "demo", PLAN)
+    keep_seed_plan(tmp_path, "demo", replace(PLAN, trials=PLAN.trials[::-1]))
+    assert read_seed_plan(tmp_path, "demo", "minival") == PLAN
+
+
+def written(margin: str = "1.0", max_seeds: str = "10", trials: str = "[]") -> str:
+    return f'{{"split": "minival", "margin": {margin}, "max_seeds": {max_seeds}, "trials": {trials}}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[1]",
+        written(margin='"x"'),
+        written(margin="-1"),
+        written(max_seeds="2"),
+        written(max_seeds="1e999"),
+        written(trials='"attention_neck"'),
+    ],
+)
 def test_a_damaged_plan_is_named(tmp_path: Path, text: str) -> None:
     keep_seed_plan(tmp_path, "demo", PLAN)
     (tmp_path / "demo" / "until_decided.json").write_text(text)

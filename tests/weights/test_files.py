@@ -133,6 +133,10 @@ def test_unknown_tensors_are_refused_or_ignored(tmp_path: Path) -> None:
         load_weights(model(), path)
     assert "3.bias: the model has no such tensor (and 1 more)" in one_line(caught)
     assert load_weights(model(), path, allow_mismatch=True).unexpected == ("3.bias", "3.weight")
+    save_weights(path, model().append(nn.Linear(3, 2)), {"trial": "baseline", "profile": "laptop"})
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(model(), path)
+    assert f"{path} (of baseline, profile laptop): 3.bias: the model has no such tensor" in one_line(caught)
 
 
 def test_a_refused_file_changes_nothing(tmp_path: Path) -> None:

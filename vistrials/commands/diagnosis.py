@@ -37,7 +37,8 @@ def diagnose_command(
         str | None, typer.Option(help="Another run or predictions file to compare with.", show_default=False)
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Split that the run predicted (default: its first).", show_default=False)
+        str | None,
+        typer.Option(help="Split that the run predicted (default: that of --gt, or its first).", show_default=False),
     ] = None,
     truth: Truth = "visible",
     propagation: Annotated[

@@ -79,7 +79,12 @@ Format = Annotated[
     ),
 ]
 Margin = Annotated[
-    float, typer.Option(metavar="D", help="AP, in percent, by which trials may differ and still count as equal.")
+    float | None,
+    typer.Option(
+        metavar="D",
+        show_default=False,
+        help="AP, in percent, by which trials may differ and still count as equal (default: 1, or that of a plan).",
+    ),
 ]
 Truth = Annotated[
     str,
@@ -176,18 +181,18 @@ def find_all_predictions(
     runs = [place for place in found if isinstance(place, Path)]
     for run in runs:
         directory, spec = RunDirectory.open(run)
-        directory.find_split(spec, split)
+        directory.find_split(spec, split, annotations)
     for run in runs:
-        predict_missing(run, split)
+        predict_missing(run, split, annotations)
     return [find_predictions(place, annotations, split, truth) for place in found]
 
 
-def predict_missing(run: Path, split: str | None) -> None:
+def predict_missing(run: Path, split: str | None, annotations: Path | None = None) -> None:
     """Predict a split that a run with weights has not predicted yet; of one without, readers say what to do."""
     from vistrials.runs.directory import RunDirectory
 
     directory, spec = RunDirectory.open(run)
-    split = directory.find_split(spec, split)
+    split = directory.find_split(spec, split, annotations)
     if directory.is_inferred(split) or not directory.is_trained():
         return
     from vistrials import pipeline

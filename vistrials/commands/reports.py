@@ -46,7 +46,7 @@ def compare(
     mix: Annotated[
         bool, typer.Option("--mix", help="Also compare runs that are not comparable, with footnotes.")
     ] = False,
-    margin: Margin = 1.0,
+    margin: Margin = None,
     family: Family = None,
     bootstrap: Annotated[
         int, typer.Option(metavar="N", help="Draws of videos for intervals and verdicts; 0 leaves them out.")
@@ -117,7 +117,7 @@ def plot_effects_command(
         bool, typer.Option("--by-category", help="Differences by category as colours instead of intervals.")
     ] = False,
     against: Against = "baseline",
-    margin: Margin = 1.0,
+    margin: Margin = None,
     family: Family = None,
     force: Replace = False,
 ) -> None:
@@ -126,6 +126,8 @@ def plot_effects_command(
     from vistrials.reports.effects import SUFFIXES, save_effects
     from vistrials.specs.loading import DEFAULT_PROFILE
 
+    if by_category and (margin is not None or family is not None):
+        raise SpecError("--by-category: expected without --margin and --family, since it shows no verdicts")
     keep_files(force, out, suffixes=SUFFIXES)
     path = save_effects(
         results,

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from vistrials.commands.options import JSON_SUFFIXES, Replace, Truth, find_predictions, keep_files
+from vistrials.commands.options import (
+    JSON_SUFFIXES,
+    Profile,
+    Replace,
+    Results,
+    Seed,
+    Truth,
+    find_predictions,
+    keep_files,
+)
 from vistrials.errors import SpecError
 
 app = typer.Typer()
@@ -18,7 +27,14 @@ def evaluate(
         str,
         typer.Argument(metavar="PRED|RUN", help="Predictions (.json or .json.gz), a run's folder, or its trial."),
     ],
+    split: Annotated[
+        str | None,
+        typer.Option(help="Split that a run predicted (default: that of GT, or its first).", show_default=False),
+    ] = None,
     truth: Truth = "visible",
+    profile: Profile = None,
+    seed: Seed = 0,
+    results: Results = Path("results"),
     json_path: Annotated[
         Path | None,
         typer.Option(
@@ -36,11 +52,14 @@ def evaluate(
     ] = None,
     force: Replace = False,
 ) -> None:
-    """Score predictions, of this or any other program, against annotations."""
+    """Score predictions, of this or any other program, against annotations.
+
+    --profile, --seed and --results are for a run that is named by its trial; a folder implies them.
+    """
     if min_score is not None and not tracking:
         raise SpecError("--min-score: expected only with --tracking; AP uses all predictions, by falling score")
     keep_files(force, json_path, suffixes=JSON_SUFFIXES)
-    files = find_predictions(predictions, ground_truth, truth=truth)
+    files = find_predictions(predictions, ground_truth, split, profile, seed, results, truth)
     from vistrials.commands.display import RichReporter, percent, show_figures, show_table, show_text
     from vistrials.evaluation.average_precision import NOT_COUNTED
     from vistrials.evaluation.track_files import naming_files, read_files

@@ -31,7 +31,7 @@ def submit_command(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="Split that the run predicted (default: its first).", show_default=False),
+        typer.Option(help="Split that the run predicted (default: that of --gt, or its first).", show_default=False),
     ] = None,
     profile: Profile = None,
     seed: Seed = 0,

@@ -18,6 +18,9 @@ MIN_VIDEOS = 10
 MIN_DRAWS = 100
 """With fewer, the outermost 5 % of the draws are too few."""
 
+MAX_DRAWS = 1_000_000
+"""With more, the draws of 300 videos would not fit into memory; p is sure to .0004 with these."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
@@ -137,9 +140,14 @@ def compute_equivalence_p(estimate: Estimate, margin: float) -> float:
     return _share_beyond(estimate, left) / 2 if left > 0 else 1.0
 
 
-def rank_deviations(estimate: Estimate) -> NDArray[np.float64]:
-    """Of each draw the share of draws that deviate as much or more, float64 [B]: its own p-value; NaN stays NaN."""
-    sizes = np.abs(estimate.deviations)
+def rank_deviations(estimate: Estimate, direction: int = 0) -> NDArray[np.float64]:
+    """Of each draw the share of draws that deviate as much or more, float64 [B]: its own p-value; NaN stays NaN.
+
+    Args:
+        estimate: with B draws.
+        direction: 0 for deviations to both sides; 1 or -1 for those upwards or downwards alone.
+    """
+    sizes = direction * estimate.deviations if direction else np.abs(estimate.deviations)
     known = np.sort(sizes[~np.isnan(sizes)])
     ranks: NDArray[np.float64] = (len(known) - np.searchsorted(known, sizes, side="left")) / len(known)
     return np.where(np.isnan(sizes), np.nan, ranks)

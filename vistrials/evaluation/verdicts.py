@@ -22,7 +22,7 @@ ERROR = 0.05
 """Share of tables with any false difference, and of those with any false equality, at most."""
 
 MAX_SEEDS = 20
-"""More seeds than these are not proposed; with fewer videos than it takes, as many as HANDY_SEEDS."""
+"""More seeds than these are not proposed, where no plan says how many; with too few videos, HANDY_SEEDS."""
 
 HANDY_SEEDS = 10
 
@@ -40,12 +40,14 @@ class Verdict(StrEnum):
 class Needed:
     """What would decide a difference, should it stay as it is.
 
-    seeds: None where MAX_SEEDS are too few, whatever the number of videos.
+    seeds: None where `most` are too few, whatever the number of videos.
     videos: None where there are enough.
+    most: seeds that are proposed at most: MAX_SEEDS, those of the last look, or as many as there are already.
     """
 
     seeds: int | None
     videos: int | None
+    most: int = MAX_SEEDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +71,34 @@ class Judgement:
 
 
 def judge(
-    family: Mapping[str, Estimate], margin: float, errors: Mapping[str, float] | None = None
+    family: Mapping[str, Estimate], margin: float, looks: Mapping[int, float] | None = None
 ) -> dict[str, Judgement]:
     """Judge a family of differences, each of two or more networks a side.
 
     Args:
         family: the differences, by name, all with the same B draws of videos.
         margin: how small a difference counts as none, in their unit.
-        errors: of those that may err by less than ERROR, because they are looked at more than once.
+        looks: the error at each number of networks, where they are looked at more than once; else it is ERROR.
 
     Returns:
         Under the same names. Where a difference is neither 0 nor as large as the margin, it is better or worse.
 
     Source: step-down adjustment by the joint distribution of all differences (J. P. Romano, M. Wolf, Exact and
     Approximate Stepdown Methods for Multiple Hypothesis Testing, 2005), whose statistic is each deviation's rank among
-    its own: rows whose tails differ would not be comparable in units of their standard errors.
+    its own: rows whose tails differ would not be comparable in units of their standard errors. Of a false equality it
+    is the rank among those from the nearer margin inwards: two rows at opposite margins do not err in the same draws.
     """
     if not family:
         return {}
     estimates = list(family.values())
-    ranks = np.stack([rank_deviations(estimate) for estimate in estimates])
-    ranks = ranks[:, ~np.isnan(ranks).any(axis=0)]
+    ranks = _without_gaps([rank_deviations(estimate) for estimate in estimates])
+    inwards = _without_gaps([rank_deviations(estimate, -1 if estimate.value > 0 else 1) for estimate in estimates])
     p = [compute_p(estimate) for estimate in estimates]
     equal_p = [compute_equivalence_p(estimate, margin) for estimate in estimates]
-    adjusted, adjusted_equal = adjust_step_down(p, ranks), adjust_step_down(equal_p, ranks)
+    adjusted, adjusted_equal = adjust_step_down(p, ranks), adjust_step_down(equal_p, inwards)
     judged = {}
     for place, (name, estimate) in enumerate(family.items()):
-        error = (errors or {}).get(name, ERROR)
+        error = _error_at(looks, estimate.num_networks)
         verdict = decide(estimate.value, adjusted[place], adjusted_equal[place], error)
         judged[name] = Judgement(
             p[place],
@@ -104,9 +107,19 @@ def judge(
             adjusted_equal[place],
             compute_interval(estimate, 1 - find_level_of_each(ranks, error)),
             verdict,
-            find_needed(estimate, margin, error / len(family)) if verdict is Verdict.UNDECIDED else None,
+            find_needed(estimate, margin, len(family), looks) if verdict is Verdict.UNDECIDED else None,
         )
     return judged
+
+
+def _without_gaps(ranks: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Of all rows, without the draws that one of them lacks."""
+    stacked = np.stack(ranks)
+    return stacked[:, ~np.isnan(stacked).any(axis=0)]
+
+
+def _error_at(looks: Mapping[int, float] | None, num_networks: int) -> float:
+    return looks[min(num_networks, max(looks))] if looks else ERROR
 
 
 def decide(value: float, adjusted_p: float, adjusted_equal_p: float, error: float = ERROR) -> Verdict:
@@ -144,43 +157,51 @@ def find_level_of_each(ranks: NDArray[np.float64], error: float) -> float:
     return float(smallest[max(1, math.floor(error * (len(smallest) + 1))) - 1])
 
 
-def find_needed(estimate: Estimate, margin: float, error: float) -> Needed:
+def find_needed(
+    estimate: Estimate, margin: float, num_rows: int = 1, looks: Mapping[int, float] | None = None
+) -> Needed:
     """What would decide a difference that stays as it is: the fewest seeds on these videos, or else more videos.
 
     Args:
         estimate: of the difference, undecided.
-        margin: as in `judge`.
-        error: of this difference alone.
+        margin, looks: as in `judge`.
+        num_rows: of its family.
 
     Returns:
         About: the variances that are measured with few seeds are themselves uncertain.
     """
-    more_seeds = np.arange(estimate.num_networks + 1, MAX_SEEDS + 1)
-    enough = _videos_that_decide(estimate, margin, error, more_seeds)
-    on_these = np.flatnonzero(enough <= estimate.num_videos)
+    now = estimate.num_networks
+    most = max(now, max(looks) if looks else MAX_SEEDS)
+
+    def enough_videos(seeds: NDArray[np.int64]) -> NDArray[np.float64]:
+        errors = np.array([_error_at(looks, num) / num_rows for num in seeds.tolist()])
+        return _videos_that_decide(estimate, margin, errors, seeds)
+
+    more_seeds = np.arange(now + 1, most + 1)
+    on_these = np.flatnonzero(enough_videos(more_seeds) <= estimate.num_videos)
     if len(on_these):
-        return Needed(int(more_seeds[on_these[0]]), None)
-    seeds = np.array([max(HANDY_SEEDS, estimate.num_networks), MAX_SEEDS])
-    enough = _videos_that_decide(estimate, margin, error, seeds)
-    for num_seeds, num_videos in zip(seeds.tolist(), enough.tolist(), strict=True):
-        if math.isfinite(num_videos):
-            return Needed(num_seeds, math.ceil(num_videos))
-    return Needed(None, None)
+        return Needed(int(more_seeds[on_these[0]]), None, most)
+    seeds = np.array([min(most, max(HANDY_SEEDS, now)), most])
+    for num_seeds, num_videos in zip(seeds.tolist(), enough_videos(seeds).tolist(), strict=True):
+        # Those that are here have not decided it, whatever this estimate says of them.
+        if math.isfinite(num_videos) and num_videos > estimate.num_videos:
+            return Needed(num_seeds, math.ceil(num_videos), most)
+    return Needed(None, None, most)
 
 
 def _videos_that_decide(
-    estimate: Estimate, margin: float, error: float, seeds: NDArray[np.int64]
+    estimate: Estimate, margin: float, errors: NDArray[np.float64], seeds: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Fewest with so many seeds each; infinite where no number is enough."""
+    """Fewest with so many seeds each, and at this error; infinite where no number is enough."""
     size, luck = abs(estimate.value), estimate.luck_variance / seeds
     # What more videos do not lessen, and what they do.
     beyond_luck = max(0.0, estimate.seed_variance - estimate.luck_variance) / seeds
     within_luck = min(estimate.seed_variance, estimate.luck_variance) / seeds
     enough = np.full(len(seeds), math.inf)
-    for reach, tail in ((size, error / 2), (margin - size, error)):
+    for reach, tails in ((size, errors / 2), (margin - size, errors)):
         if reach <= 0:
             continue
-        z, t = float(ndtri(1 - tail)), stdtrit(seeds - 1, 1 - tail)
+        z, t = ndtri(1 - tails), stdtrit(seeds - 1, 1 - tails)
         left = reach**2 - t**2 * beyond_luck
         of_both = z**2 * estimate.video_variance + t**2 * within_luck
         of_both = np.divide(of_both, left, out=np.full(len(seeds), math.inf), where=left > 0)

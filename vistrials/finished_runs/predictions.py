@@ -31,7 +31,7 @@ def find_predictions(
     Args:
         source: a run's folder, results_dir/<profile>/<trial>/seed<N>, or a predictions file.
         annotations: needed for a file; for a run in the place of those of its split.
-        split: one that the run has predicted; its main one by default.
+        split: one that the run has predicted; by default that of these annotations, or else its main one.
         truth: visible, or amodal for the annotations of whole objects that lie beside.
 
     Raises:
@@ -46,7 +46,8 @@ def find_predictions(
             raise SpecError(f"{source}: --split: expected only with a run; a file holds the predictions of one split")
         return ScoredFiles(annotations_of(Path(annotations), truth), Path(source))
     directory, spec = RunDirectory.open(source)
-    split = directory.predicted_split(spec, split)
+    given = None if annotations is None else Path(annotations)
+    split = directory.predicted_split(spec, split, given)
     if annotations is None:
         annotations = resolve_split(spec.data, split).annotations
     return ScoredFiles(annotations_of(Path(annotations), truth), directory.predictions(split))

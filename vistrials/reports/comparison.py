@@ -1,7 +1,7 @@
 """Table 1: the trials of a profile side by side, from the figures that their runs have written."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -9,7 +9,7 @@ from typing import Self
 
 from vistrials.errors import SpecError
 from vistrials.evaluation.average_precision import TABLE_FIGURES
-from vistrials.evaluation.intervals import MIN_DRAWS, Estimate, Interval, compute_interval
+from vistrials.evaluation.intervals import MAX_DRAWS, MIN_DRAWS, Estimate, Interval, compute_interval
 from vistrials.evaluation.looks import find_errors
 from vistrials.evaluation.verdicts import Judgement, judge
 from vistrials.reports.scored_runs import ScoredRun, ScoredRuns, find_scored_runs
@@ -98,7 +98,7 @@ def compare_runs(
     against: str = BASELINE,
     mix: bool = False,
     num_draws: int = NUM_DRAWS,
-    margin: float = MARGIN,
+    margin: float | None = None,
     family: Sequence[str] = (),
 ) -> Comparison:
     """Compare all trials of a profile that have been evaluated.
@@ -107,13 +107,14 @@ def compare_runs(
         results_dir, profile, split, truth, mix: as in `find_scored_runs`.
         against: the trial that differences are to, and verdicts on.
         num_draws: of videos, for the intervals; 0 leaves these out.
-        margin: in AP in percent, within which trials count as equal.
+        margin: in AP in percent, within which trials count as equal; by default MARGIN, or that of a plan by which
+            seeds were added until rows were decided.
         family: trials, or parts of the table (starts, study, neck, ...), to whose rows verdicts and their correction
-            are confined; by default all rows, or those of a plan by which seeds were added until they were decided.
+            are confined; by default all rows, or those of such a plan.
 
     Raises:
-        SpecError: the number of draws is neither 0 nor enough, the margin is not positive, or `against` or a name of
-            the family is no trial of the table.
+        SpecError: the number of draws is neither 0 nor enough, or too large, the margin is not positive, or `against`
+            or a name of the family is no trial of the table.
         RunError: as in `find_scored_runs`.
         DataError: a file of a run cannot be used.
     """
@@ -127,7 +128,7 @@ def compare_scored(
     *,
     against: str = BASELINE,
     num_draws: int = NUM_DRAWS,
-    margin: float = MARGIN,
+    margin: float | None = None,
     family: Sequence[str] = (),
 ) -> Comparison:
     """Compare runs that have been read, which may be asked several questions: draws of videos are kept between them.
@@ -145,11 +146,15 @@ def compare_scored(
     if against not in trials and against != BASELINE:
         raise SpecError(f"against: no trial {against!r} in this table{did_you_mean(against, trials)}")
     plan = read_seed_plan(found.results_dir, found.profile, found.split)
-    named = _members(family or ((BASELINE, *plan.trials) if plan else ()), trials)
+    if margin is None:
+        margin = plan.margin if plan else MARGIN
+    named = {BASELINE, *plan.trials} if plan and not family else _members(family, trials)
     notes = [*found.notes, *found.resample(num_draws)]
+    if plan and not family and (absent := [trial for trial in plan.trials if trial not in trials]):
+        notes.append(f"verdicts are corrected for fewer rows than planned: no figures yet of {', '.join(absent)}")
     compared = [_row(trial, runs, found.split, against) for trial in trials]
     estimates = {row.trial: estimate for row, estimate in compared if estimate is not None and row.trial in named}
-    judged = judge(estimates, margin, _errors(compared, plan))
+    judged = judge(estimates, margin, find_errors(plan.max_seeds) if plan else None)
     return Comparison(
         found.profile,
         found.split,
@@ -182,10 +187,13 @@ def estimate_differences(results_dir: Path | str, profile: str, split: str | Non
     return {row.trial: estimate for row, estimate in rows if estimate is not None}
 
 
-def _check_numbers(num_draws: int, margin: float) -> None:
-    if num_draws and num_draws < MIN_DRAWS:
-        raise SpecError(f"bootstrap: expected 0 for no intervals, or {MIN_DRAWS} draws or more, found {num_draws}")
-    check_margin(margin)
+def _check_numbers(num_draws: int, margin: float | None) -> None:
+    if num_draws and not MIN_DRAWS <= num_draws <= MAX_DRAWS:
+        raise SpecError(
+            f"bootstrap: expected 0 for no intervals, or {MIN_DRAWS} to {MAX_DRAWS:,} draws, found {num_draws}"
+        )
+    if margin is not None:
+        check_margin(margin)
 
 
 def check_margin(margin: float) -> None:
@@ -211,14 +219,6 @@ def _members(family: Sequence[str], trials: Sequence[str]) -> set[str]:
     if members.isdisjoint(trials):
         raise SpecError(f"family: no trial of {', '.join(family)} in this table; expected some of {', '.join(trials)}")
     return members
-
-
-def _errors(compared: Iterable[tuple[Row, Estimate | None]], plan: SeedPlan | None) -> dict[str, float]:
-    """The errors that rows may have at the look at which they stand; none where their number of seeds was fixed."""
-    if plan is None:
-        return {}
-    of_looks = find_errors(plan.max_seeds)
-    return {row.trial: of_looks[min(estimate.num_networks, plan.max_seeds)] for row, estimate in compared if estimate}
 
 
 def _row(trial: str, runs: Sequence[ScoredRun], split: str, against: str) -> tuple[Row, Estimate | None]:

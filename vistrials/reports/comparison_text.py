@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vistrials.evaluation.average_precision import TABLE_FIGURES
 from vistrials.evaluation.intervals import Interval
 from vistrials.evaluation.looks import find_errors
-from vistrials.evaluation.verdicts import ERROR, MAX_SEEDS, Judgement, Needed
+from vistrials.evaluation.verdicts import ERROR, Judgement, Needed
 from vistrials.reports.comparison import Comparison, Row, Statistic
 from vistrials.reports.frame_text import escape_latex, escape_markdown, to_csv, to_latex, to_markdown
 
@@ -34,7 +34,7 @@ def caption(comparison: Comparison) -> str:
 
 def remarks(comparison: Comparison) -> list[str]:
     """The lines below the table: what the intervals cover, then footnotes, then the rest."""
-    intervals = _what_intervals_cover(comparison) if comparison.num_draws and comparison.num_videos else []
+    intervals = _what_intervals_cover(comparison) if any(row.interval for row in comparison.rows) else []
     footnotes = [f"* {note}" for row in comparison.rows for note in row.footnotes]
     unfinished = [f"not finished: {', '.join(comparison.unfinished)}"] if comparison.unfinished else []
     return [*intervals, *footnotes, *unfinished, *comparison.notes]
@@ -52,7 +52,7 @@ def _what_intervals_cover(comparison: Comparison) -> list[str]:
 def _what_verdicts_mean(comparison: Comparison) -> list[str]:
     size = sum(row.judgement is not None for row in comparison.rows)
     if not size:
-        return ["no verdict: it takes two networks or more on both sides"]
+        return ["no verdict: it takes a trial of the family with two networks or more on both sides"]
     error, plan = f"{100 * ERROR:.0f} %", comparison.seed_plan
     lines = [
         f"p: two-sided, of ΔAP = 0, adjusted for the {size} rows that have one; verdict: better or worse, or equal "
@@ -129,6 +129,13 @@ def _p(judgement: Judgement | None) -> str:
     return f"{p:.3f}" if p >= 0.0005 else "<0.001"
 
 
+def why_without_verdict(row: Row) -> str:
+    """Why the difference of a row has none, in words."""
+    if row.difference_interval is None:
+        return "no interval"
+    return "one network" if _is_of_one_network(row) else "not of the family"
+
+
 def verdict(judgement: Judgement | None, separator: str = " ") -> str:
     """A verdict in words, with what would decide it where it is undecided."""
     if judgement is None:
@@ -152,7 +159,7 @@ def say_difference(row: Row) -> str:
 def needed(what: Needed, separator: str = " ") -> str:
     """The seeds, and with more videos than there are the videos too, that would decide a difference, in words."""
     if what.seeds is None:
-        return f"> {MAX_SEEDS} seeds"
+        return f"> {what.most} seeds"
     more_videos = "" if what.videos is None else f",{separator}{what.videos:,} videos"
     return f"{what.seeds} seeds{more_videos}"
 

@@ -11,8 +11,8 @@ from vistrials.errors import RunError
 from vistrials.evaluation.intervals import Interval
 from vistrials.evaluation.verdicts import Verdict
 from vistrials.formats.files import check_suffix
-from vistrials.reports.comparison import BASELINE, MARGIN, NUM_DRAWS, Comparison, Row, compare_runs
-from vistrials.reports.comparison_text import mean_difference, verdict
+from vistrials.reports.comparison import BASELINE, NUM_DRAWS, Comparison, Row, compare_runs
+from vistrials.reports.comparison_text import mean_difference, verdict, why_without_verdict
 from vistrials.reports.found_runs import find_readable_runs
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _LEGEND = {
     Verdict.WORSE: "worse",
     Verdict.EQUAL: "equal within the margin",
     Verdict.UNDECIDED: "undecided",
-    None: "one network: videos only",
+    None: "without a verdict",
 }
 _ROW_INCHES = 0.27
 _MOST_NUMBERS = 400  # written into the cells of a profile
@@ -50,7 +50,7 @@ def save_effects(
     *,
     by_category: bool = False,
     against: str = BASELINE,
-    margin: float = MARGIN,
+    margin: float | None = None,
     family: Sequence[str] = (),
     num_draws: int = NUM_DRAWS,
 ) -> Path:
@@ -193,7 +193,7 @@ def _limits(rows: Sequence[Row], margin: float) -> tuple[float, float]:
 def _words(row: Row | None) -> str:
     if row is None or row.difference is None:
         return "–"
-    words = verdict(row.judgement) if row.judgement else "videos only"
+    words = verdict(row.judgement) if row.judgement else why_without_verdict(row)
     return f"{mean_difference(row)}  {words}"
 
 

@@ -80,8 +80,8 @@ def load_logs(results_dir: Path | str, profile: str, trials: Sequence[str] = (),
     logs = {trial: _read(runs[trial]) for trial in trials or runs}
     empty = [trial for trial, log in logs.items() if not len(log["iter"])]
     if len(empty) == len(logs) or (trials and empty):
-        names = ", ".join(empty) or "no run"
-        raise RunError(f"{where}: nothing is logged with seed {seed} by {names}, so there is nothing to draw")
+        by_whom = f" by {', '.join(empty)}" if empty else ", nor is there a run"
+        raise RunError(f"{where}: nothing is logged with seed {seed}{by_whom}, so there is nothing to draw")
     return {trial: log for trial, log in logs.items() if trial not in empty}
 
 

@@ -204,19 +204,19 @@ def _needed(
         )
     most = max(estimates, key=lambda trial: estimates[trial].seed_variance)
     trials = [spec.name for spec in specs if spec.name != BASELINE]
-    error = ERROR / max(1, len(trials))
+    certain = delta * _certain_share(ERROR / max(1, len(trials)))
     found = []
     for trial in trials:
         on = trial if trial in estimates else most
-        even = _find(estimates[on], delta, error)
-        found.append(NeededFor(trial, even, _find(estimates[on], delta * _certain_share(error), error), on))
+        even, surely = (_find(estimates[on], size, len(trials)) for size in (delta, certain))
+        found.append(NeededFor(trial, even, surely, on))
     return tuple(found)
 
 
-def _find(estimate: Estimate, delta: float, error: float) -> Needed:
+def _find(estimate: Estimate, delta: float, num_rows: int) -> Needed:
     """As `find_needed` for a difference of delta, were there no runs yet."""
     # Only a difference is looked for: with a margin of its own size nothing can be found equal.
-    return find_needed(replace(estimate, value=delta, num_networks=1), delta, error)
+    return find_needed(replace(estimate, value=delta, num_networks=1), delta, num_rows)
 
 
 def _certain_share(error: float) -> float:

@@ -137,7 +137,10 @@ def find_scored_runs(
     split = scored_name(split or _most_common(directory.main_split for directory, _ in found), truth)
     runs = [_read(*run, split) for run in found if run[0].is_evaluated(split)]
     if not runs:
-        splits = ", ".join(sorted({name for _, recorded in found for name in recorded.splits}))
+        known = {name for _, recorded in found for name in recorded.splits}
+        splits = ", ".join(sorted(known))
+        if split_of(split) not in known:
+            raise RunError(f"{Path(results_dir) / profile}: no split {split_of(split)!r} here; runs have {splits}")
         if split_of(split) != split and any(run.is_evaluated(split_of(split)) for run, _ in found):
             raise RunError(
                 f"{Path(results_dir) / profile}: no run has figures against amodal truth on split {split_of(split)}; "

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 from vistrials.evaluation.verdicts import Verdict
 from vistrials.reports.comparison import Comparison, Row
-from vistrials.reports.comparison_text import mean_difference, needed, say_difference
+from vistrials.reports.comparison_text import mean_difference, needed, say_difference, why_without_verdict
 
 
 def say_verdicts(comparison: Comparison) -> str:
-    """One paragraph in Markdown: which trials are better, worse, equal, undecided, and which have no verdict.
+    """One paragraph in Markdown: which trials are better, worse, equal, undecided, and which have no verdict, and why.
 
     An undecided trial comes with its difference and what would decide it; one without a verdict with its difference.
     """
@@ -21,8 +21,9 @@ def say_verdicts(comparison: Comparison) -> str:
         f"equal within ±{comparison.margin:g} AP: {_listed(of[Verdict.EQUAL], _with_interval)}",
         f"undecided: {_listed(of[Verdict.UNDECIDED], _with_needed)}",
     ]
-    if without:
-        parts.append(f"no verdict, for lack of networks: {_listed(without, _with_difference)}")
+    for reason in dict.fromkeys(map(why_without_verdict, without)):
+        of_reason = [row for row in without if why_without_verdict(row) == reason]
+        parts.append(f"no verdict ({reason}): {_listed(of_reason, _with_difference)}")
     return f"On `{comparison.split}` ({comparison.num_videos} videos), {'; '.join(parts)}."
 
 

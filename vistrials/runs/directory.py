@@ -17,8 +17,9 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from vistrials.errors import DataError, RunError, SpecError
-from vistrials.formats.files import replacing, unfinished_files
+from vistrials.formats.files import replacing, sha256_of, unfinished_files
 from vistrials.formats.json_file import load_json
+from vistrials.runs.provenance import read_provenance
 from vistrials.runs.recorded_spec import RecordedSpec, read_recorded_spec, read_whole_spec
 from vistrials.specs.custom import FOLDER as MODULES
 from vistrials.specs.custom import change_custom_parts, custom_parts
@@ -217,27 +218,34 @@ class RunDirectory:
         if not self.spec.exists():
             raise RunError(f"{self.path}: no such run yet; `{self.command('run')}` makes it")
 
-    def find_split(self, spec: TrialSpec, split: str | None) -> str:
-        """A split of the run by its name, its main one by default.
+    def find_split(self, spec: TrialSpec, split: str | None, annotations: Path | None = None) -> str:
+        """A split of the run by its name; by default the one whose annotations these are, or else its main one.
 
         Raises:
             SpecError: the run has no such split.
         """
-        split = split or self.main_split
+        split = split or (self._split_of(annotations) if annotations is not None else None) or self.main_split
         if split not in spec.data.splits:
             raise SpecError(f"{self.path}: no split {split!r}; it has {', '.join(spec.data.splits)}")
         return split
 
-    def predicted_split(self, spec: TrialSpec, split: str | None) -> str:
-        """A split that the run has predicted; its main one by default.
+    def predicted_split(self, spec: TrialSpec, split: str | None, annotations: Path | None = None) -> str:
+        """A split that the run has predicted, chosen as by `find_split`.
 
         Raises:
             SpecError: the run has no such split.
             RunError: it has not predicted the split yet.
         """
-        split = self.find_split(spec, split)
+        split = self.find_split(spec, split, annotations)
         self.check_predicted(split)
         return split
+
+    def _split_of(self, annotations: Path) -> str | None:
+        """The split of which the run has recorded these annotations; that trained on only if it is no other's too."""
+        digest = sha256_of(annotations) if annotations.is_file() else None
+        recorded = read_provenance(self.provenance).get("data", {})
+        found = [split for split, entry in recorded.items() if entry.get("sha256") == digest]
+        return min(found, key=lambda split: split == "train", default=None)
 
     def check_predicted(self, split: str) -> None:
         """Refuse to read predictions that are not here.
@@ -406,7 +414,7 @@ class RunDirectory:
         if outputs and not self.is_trained():
             raise RunError(
                 f"{self.path}: has {outputs[0].name} but not {self.weights.name} that it comes from; "
-                f"`{self.command('run', '--force')}` redoes the run, or choose another folder with --results"
+                f"choose another folder with --results, or redo the run with `{self.command('run', '--force')}`"
             )
 
     def _outputs_after_training(self) -> list[Path]:

@@ -1,10 +1,16 @@
 """How seeds are added to trials until they are decided: written before the first run, so that looks can be paid for."""
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import msgspec
 
 from vistrials.errors import DataError, RunError
 from vistrials.formats.json_file import load_json, save_json_atomic
+
+FIRST_LOOK = 3
+"""Seeds before the first verdict: two tell next to nothing of their variance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ def keep_seed_plan(results_dir: Path | str, profile: str, plan: SeedPlan) -> Non
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         save_json_atomic(path, asdict(plan))
-    elif (begun := _read(path)) != plan:
+    elif _with_sorted_trials(begun := _read(path)) != _with_sorted_trials(plan):
         raise RunError(
             f"{path}: another plan has begun here ({_shown(begun)}), expected {_shown(plan)}; "
             "give its trials and options, or another folder with --results"
@@ -53,12 +59,19 @@ def keep_seed_plan(results_dir: Path | str, profile: str, plan: SeedPlan) -> Non
 
 
 def _read(path: Path) -> SeedPlan:
-    content = load_json(path)
+    content, expected = load_json(path), "expected split, margin, max_seeds and trials of a plan"
     try:
-        trials = tuple(map(str, content["trials"]))
-        return SeedPlan(str(content["split"]), float(content["margin"]), int(content["max_seeds"]), trials)
-    except (KeyError, TypeError, ValueError):
-        raise DataError(f"{path}: expected split, margin, max_seeds and trials of a plan; restore it") from None
+        plan = msgspec.convert(content, SeedPlan)
+    except msgspec.ValidationError as error:
+        raise DataError(f"{path}: {expected} ({error}); restore it") from None
+    if not (0 < plan.margin < math.inf and plan.max_seeds >= FIRST_LOOK):
+        raise DataError(f"{path}: {expected}, found {_shown(plan)}; restore it")
+    return plan
+
+
+def _with_sorted_trials(plan: SeedPlan) -> SeedPlan:
+    """Their order is that of a command line, and decides nothing."""
+    return replace(plan, trials=tuple(sorted(plan.trials)))
 
 
 def _shown(plan: SeedPlan) -> str:

@@ -1,10 +1,9 @@
 """What is looked at before a run works: mistakes that would otherwise break it hours later."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from vistrials.engine.devices import inference_autocast
-from vistrials.errors import DataError
+from vistrials.errors import CheckpointError, DataError
 from vistrials.formats.amodal import annotations_of
 from vistrials.models.objprop import build_model
 from vistrials.specs.custom import custom_parts
@@ -13,7 +12,7 @@ from vistrials.stages.job import Job, check_categories
 from vistrials.stages.starts import job_of_start
 from vistrials.stages.validating import find_truth
 from vistrials.weights.category_rows import category_names
-from vistrials.weights.files import read_metadata
+from vistrials.weights.files import name_weights, read_metadata
 from vistrials.weights.shipped import weights_file
 from vistrials.weights.starts import holds_backbone
 
@@ -26,13 +25,35 @@ def check_before_work(job: Job, stages: Sequence[str], force: bool) -> None:
     if "infer" in stages:
         inference_autocast(spec.inference.precision, job.device)
     is_to_train = "train" in stages and (force or not directory.is_trained())
-    if is_to_train and (force or not directory.has_checkpoint()):
-        _check_start(job)
+    first = _find_first(job) if is_to_train and (force or not directory.has_checkpoint()) else None
     todo = [split for split in spec.data.splits if force or directory.unscored(spec, split)]
-    if not todo:
-        return
-    found = []
-    for split in (["train"] if is_to_train else []) + todo:
+    if todo:
+        _check_data(job, todo, stages, force, is_to_train)
+    # Last, since it may download: nobody waits for that to hear that there are no data.
+    if first is not None:
+        _check_initial_weights(first)
+
+
+def _find_first(job: Job) -> TrialSpec | None:
+    """The spec whose training comes first: this one's, or that of a trial it starts from; None where that one goes on.
+
+    Raises:
+        RunError: that one has outputs of weights that are not here.
+    """
+    kind, trial = job.spec.init.source
+    if kind != "trial":
+        return job.spec
+    earlier = job_of_start(job, trial)
+    if earlier.directory.is_trained() or earlier.directory.has_checkpoint():
+        return None
+    earlier.directory.check_trainable()
+    return _find_first(earlier)
+
+
+def _check_data(job: Job, todo: Sequence[str], stages: Sequence[str], force: bool, is_to_train: bool) -> None:
+    """Make sure that splits to train on, to predict and to score are there, with frames and the same categories."""
+    spec, directory, found = job.spec, job.directory, []
+    for split in (["train"] if is_to_train else []) + list(todo):
         data, video_set = job.splits.load(split)
         found.append((data.annotations, [category.name for category in video_set.categories]))
         if split in todo and "evaluate" in stages:
@@ -50,24 +71,22 @@ def check_before_work(job: Job, stages: Sequence[str], force: bool) -> None:
         _check_known_categories(spec, found[0][1])
 
 
-def _check_start(job: Job) -> None:
-    """Make sure that the weights that this training starts from are available."""
-    match job.spec.init.source:
-        case "weights", file:
-            _check_weights(job.spec, weights_file(file))
-        case "trial", trial:
-            earlier = job_of_start(job, trial)
-            if not (earlier.directory.is_trained() or earlier.directory.has_checkpoint()):
-                earlier.directory.check_trainable()
-                _check_start(earlier)
-        case "backbone", _:
-            _check_backbone(job.spec)
-
-
-def _check_weights(spec: TrialSpec, weights: Path) -> None:
-    read_metadata(weights)
-    if not holds_backbone(weights, spec.model):
+def _check_initial_weights(spec: TrialSpec) -> None:
+    """Make sure that the weights that a training starts from are available."""
+    kind, name = spec.init.source
+    if kind == "backbone":
         _check_backbone(spec)
+        return
+    weights = weights_file(name)
+    read_metadata(weights)
+    if holds_backbone(weights, spec.model):
+        return
+    try:
+        _check_backbone(spec)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{name_weights(weights)}: nothing fits the backbone of {spec.name}, profile {spec.profile}, and {error}"
+        ) from None
 
 
 def _check_known_categories(spec: TrialSpec, names: list[str]) -> None:

@@ -108,6 +108,17 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {"category_names": json.dumps(list(names))} if isinstance(names, list | tuple) else {}
 
 
+def name_weights(path: Path) -> str:
+    """A file in a message, with the trial and profile that it is of where it says so.
+
+    Raises:
+        CheckpointError: missing or damaged file.
+    """
+    metadata = read_metadata(path)
+    known = "trial" in metadata and "profile" in metadata
+    return f"{path} (of {metadata['trial']}, profile {metadata['profile']})" if known else str(path)
+
+
 @dataclass(frozen=True, slots=True)
 class WeightsReport:
     """What became of each key, sorted."""
@@ -177,18 +188,18 @@ def load_weights(
     if report.mismatched and not allow_mismatch:
         key = report.mismatched[0]
         raise CheckpointError(
-            f"{path}: {key}: expected shape {tuple(expected[key].shape)}, found {tuple(found[key].shape)}"
+            f"{name_weights(path)}: {key}: expected shape {tuple(expected[key].shape)}, found {tuple(found[key].shape)}"
             f"{_and_more(report.mismatched)}; init.allow_mismatch: true leaves such layers fresh"
         )
     if report.unexpected and not allow_mismatch:
         raise CheckpointError(
-            f"{path}: {report.unexpected[0]}: the model has no such tensor{_and_more(report.unexpected)}; "
-            "init.allow_mismatch: true ignores them"
+            f"{name_weights(path)}: {report.unexpected[0]}: the model has no such tensor"
+            f"{_and_more(report.unexpected)}; init.allow_mismatch: true ignores them"
         )
     if report.missing and not allow_missing:
         key = report.missing[0]
         raise CheckpointError(
-            f"{path}: {key}: expected shape {tuple(expected[key].shape)}, found nothing"
+            f"{name_weights(path)}: {key}: expected shape {tuple(expected[key].shape)}, found nothing"
             f"{_and_more(report.missing)}; these weights belong to another model"
         )
     loaded = {key: found[key] for key in report.loaded}
