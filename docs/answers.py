@@ -46,6 +46,12 @@ QUESTIONS = (
         Verdict.WORSE,
     ),
     Question(
+        "Does the neck help at inference, with the same weights?",
+        "attention_neck",
+        {"neck_off_at_test": "trained, not used"},
+        Verdict.WORSE,
+    ),
+    Question(
         "Does the neck do better with ordered pairs?",
         "attention_neck",
         {"attention_neck_ordered": "the reference frame is the nearest earlier one"},
@@ -67,12 +73,6 @@ QUESTIONS = (
 """Of trainings side by side, a start for each seed."""
 
 RULES = (
-    Question(
-        "Does the neck help at inference, with the same weights?",
-        "attention_neck",
-        {"neck_off_at_test": "trained, not used"},
-        Verdict.WORSE,
-    ),
     Question(
         "Does propagation help at inference in a second training?",
         "baseline",

@@ -33,12 +33,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "demo"
 SPLITS = ("minival", "occlusion")
 STUDY_PROFILE = "demo_study"
-NECK = "attention_neck"
+NECK, NECK_OFF = "attention_neck", "neck_off_at_test"
 # A second training of its baseline, and the trials that take these weights, all on one machine.
 SAME_WEIGHTS = ROOT / "results" / "same_weights"
 STUDY_SPLITS = ("minival", "gaps", "occlusion", "occlusion.amodal", "crossing", "crossing.amodal")
 # Parts of docs/study_plan.md. Each is a family of its own on each split, and so are controls of propagation, those of
-# the neck against it, and the neck with ordered pairs against it.
+# the neck that are trained against it, the neck switched off against it, and the neck with ordered pairs against it.
 PART_1 = ("masktrack_rcnn", "masktrack_rcnn_continued", "attention_neck", "neck_self", "neck_shuffled")
 PART_3 = ("baseline_tuning_2", "baseline_ordered", "additional_training", "attention_neck_ordered", "weighted_affinity")
 
@@ -49,8 +49,8 @@ class Study:
 
     part_1, part_3: trials of the plan's parts against the baseline.
     propagation: its controls against the baseline.
-    neck: controls of the neck, and the neck with ordered pairs, against it.
-    same_weights: against the second training of the baseline, and of the neck, what runs with their weights.
+    neck: controls of the neck, trained and not, and the neck with ordered pairs, against it.
+    same_weights: against the second training of the baseline what runs with its weights.
     retraining: AP of the baseline in both trainings, as a table.
     """
 
@@ -69,15 +69,13 @@ class Study:
             for root in (ROOT / "results", SAME_WEIGHTS)
         )
         propagation, neck = load_table_rows()["propagation"], load_table_rows()["neck"]
+        against_neck = [[trial for trial in neck if trial != NECK_OFF], [NECK_OFF], ["attention_neck_ordered"]]
         return cls(
             [compare_family(runs, PART_1) for runs in first],
             [compare_family(runs, PART_3) for runs in first],
             [compare_family(runs, propagation) for runs in first],
-            [compare_family(runs, of, NECK) for of in (neck, ["attention_neck_ordered"]) for runs in first],
-            [
-                *(compare_family(runs, propagation) for runs in second),
-                *(compare_family(runs, ["neck_off_at_test"], NECK) for runs in second if NECK in runs.trials),
-            ],
+            [compare_family(runs, of, NECK) for of in against_neck for runs in first],
+            [compare_family(runs, propagation) for runs in second],
             say_retraining(first, second),
         )
 
@@ -105,8 +103,7 @@ class Study:
             replace(first, rows=(*first.rows, *third.rows[1:], *of_propagation.rows[1:]))
             for first, third, of_propagation in zip(self.part_1, self.part_3, self.propagation, strict=True)
         ]
-        of_rules = [comparison for comparison in self.same_weights if comparison.against == BASELINE]
-        return {"effects_study": draw_effects(beside_baseline), "effects_rules": draw_effects(of_rules)}
+        return {"effects_study": draw_effects(beside_baseline), "effects_rules": draw_effects(self.same_weights)}
 
 
 def _table(comparison: Comparison) -> str:
