@@ -49,6 +49,7 @@ class Setting:
     start_sd: between the starts that all trials of a seed share.
     difference: of each trial to the baseline, in truth; of every second one its negative where `alternating`.
     video_sd, luck_sd: from video to video, of what a trial's networks share, and of each network's own.
+    base_video_sd: of what the baseline's networks share, and so all differences to it.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Setting:
     difference: float = 0.0
     video_sd: float = 2.5
     luck_sd: float = 4.0
+    base_video_sd: float = 0.0
     num_trials: int = NUM_TRIALS
     alternating: bool = False
 
@@ -77,6 +79,22 @@ NULL = [
 ]
 
 
+OPPOSITE = [
+    Setting("in turn at both margins, sd 1.0", alternating=True),
+    Setting(
+        "two trials, one at each, most by the baseline's videos",
+        seed_sd=0.3,
+        base_sd=0.3,
+        video_sd=1.0,
+        luck_sd=2.0,
+        base_video_sd=6.0,
+        num_trials=2,
+        alternating=True,
+    ),
+]
+"""For false equalities: every second trial at the other margin."""
+
+
 def draw_runs(setting: Setting, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Figures of all runs by video [1 + J, S, V], the baseline's first, and what each network is worth [1 + J, S]."""
     shape = (1 + setting.num_trials, setting.num_seeds)
@@ -87,8 +105,7 @@ def draw_runs(setting: Setting, rng: np.random.Generator) -> tuple[Floats, Float
     signs = np.where(setting.alternating & (np.arange(setting.num_trials) % 2 == 1), -1.0, 1.0)
     worth[1:] += setting.difference * signs[:, None]
     of_trials = setting.video_sd * rng.normal(size=(1 + setting.num_trials, 1, setting.num_videos))
-    # The baseline's share of what a trial and the baseline differ by.
-    of_trials[0] = 0
+    of_trials[0] *= setting.base_video_sd / setting.video_sd
     luck = setting.luck_sd * rng.normal(size=(*shape, setting.num_videos))
     of_videos = 25 * rng.normal(size=setting.num_videos)
     return 60 + worth[:, :, None] + of_videos + of_trials + luck, worth
@@ -331,8 +348,7 @@ def measure(num_sets: int, parts: Sequence[str], say: Callable[[str], None]) -> 
 
     each("null", (measure_null(replace(s, num_seeds=n), num_sets) for s in NULL for n in (3, 10)))
     each("one_network", measure_one_network(num_sets))
-    opposite = Setting("every second trial at the other margin, sd 1.0", alternating=True)
-    at_margin = [replace(s, difference=WIDE_MARGIN) for s in (*NULL, opposite)]
+    at_margin = [replace(s, difference=WIDE_MARGIN) for s in (*NULL, *OPPOSITE)]
     each("equality", (measure_equality(replace(s, num_seeds=n), num_sets) for s in at_margin for n in (3, 10)))
     power = [
         Setting("", n, v, sd, None, sd, 0.0, d)

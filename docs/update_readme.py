@@ -9,7 +9,6 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -94,7 +93,7 @@ class Study:
             "answers": tabulate(self.asked, QUESTIONS),
             "rules": tabulate(self.same_weights, RULES),
             "retraining": self.retraining,
-            "part 1": "\n\n".join([*map(_section, self.part_1), *_notes(self.part_1)]),
+            "part 1": "\n\n".join(map(_section, self.part_1)),
         }
 
     def figures(self) -> dict[str, "Figure"]:
@@ -111,13 +110,8 @@ def _table(comparison: Comparison) -> str:
 
 
 def _section(comparison: Comparison) -> str:
-    """A table under the name of its split; its notes stand below all sections."""
+    """A table under the name of its split, without the notes, which are on all runs there are."""
     return f"### `{comparison.split}`\n\n{_table(replace(comparison, notes=()))}"
-
-
-def _notes(comparisons: Iterable[Comparison]) -> list[str]:
-    """What is to be known of the runs of several comparisons, each line once."""
-    return list(dict.fromkeys(chain.from_iterable(comparison.notes for comparison in comparisons)))
 
 
 def _listed(sentences: Iterable[str]) -> str:

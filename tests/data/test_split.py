@@ -6,11 +6,14 @@ import shutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from tests.data.builders import make_document, make_track, make_video
+from tests.video_files import made_videos
+from vistrials.cli import app
 from vistrials.commands.options import all_overrides
 from vistrials.data.sources import resolve_split
-from vistrials.data.split import choose_minival, describe_use, split_annotations
+from vistrials.data.split import choose_minival, describe_unused, describe_use, split_annotations
 from vistrials.errors import DataError
 from vistrials.formats.annotations import load_video_set
 from vistrials.specs.loading import load_trial
@@ -190,6 +193,31 @@ def test_an_older_split_that_runs_go_on_to_use_is_named(tmp_path):
         "train/instances.json) and score on train/minival.json"
     )
     assert files_of_runs(tmp_path) == [tmp_path / "minitrain.json", tmp_path / "train" / "minival.json"]
+
+
+def test_a_new_file_that_runs_do_not_take_is_named(tmp_path):
+    source = write(tmp_path / "train.json", CATEGORIES_OF)
+    valid = shutil.copy(source, tmp_path / "valid.json")
+    (tmp_path / "JPEGImages").mkdir()
+    assert describe_unused(source) is None and describe_unused(valid) is None
+    minitrain, minival = split_annotations(source)
+    assert describe_unused(valid) == f"runs with --data {tmp_path} go on to score on minival.json, not valid.json, " + (
+        "while it is there"
+    )
+    assert "go on to train on minitrain.json, not train.json" in describe_unused(source)
+    assert describe_unused(minival) is None and describe_unused(tmp_path / "other.json") is None
+    assert files_of_runs(tmp_path) == [minitrain, minival]
+
+
+def test_the_command_that_converts_names_it(tmp_path):
+    said = []
+    for name, split in (("a", "minival"), ("b", "valid")):
+        video = made_videos.make_video(tmp_path / f"{name}.mp4", 2)
+        words = ["data", "convert", "video", str(video), "-o", str(tmp_path / "out"), "--split", split]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.stderr
+        said.append("go on to score on minival.json, not valid.json" in " ".join(done.stderr.split()))
+    assert said == [False, True]
 
 
 def test_without_frames_the_files_have_to_be_named(tmp_path):

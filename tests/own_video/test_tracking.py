@@ -298,6 +298,10 @@ def test_the_command_keeps_files_and_counts_frames(made_run: MadeRun, tmp_path: 
     assert result.stderr == f"error: {out}: there already; replace with --force, or name another file\n"
     assert vistrials(*common, "--force").exit_code == 0
     assert len(list(read_frames(out))) == 3
+    # What cannot be written is said before any frame is read.
+    for name in ("o.mp4/b.json", "o.mp4/masks/"):
+        result = vistrials(f"{frames}/*.png", "-o", f"{tmp_path}/{name}", "--run", made_run.directory.path)
+        assert result.exit_code == 2 and "cannot be a folder to write to" in result.stderr
 
 
 @pytest.mark.parametrize(

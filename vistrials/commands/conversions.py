@@ -265,6 +265,7 @@ def convert_video_command(
 def _convert(source: "SourceSet", out: Path, split: str, copy: bool, trust: bool = False) -> None:
     from vistrials.commands.display import RichReporter, progress_bar, show_text
     from vistrials.data.convert.writing import write_youtube_vis
+    from vistrials.data.split import describe_unused
 
     with progress_bar("videos") as progress:
         made = write_youtube_vis(source, out, split, copy, progress, trust_identities=trust)
@@ -274,3 +275,5 @@ def _convert(source: "SourceSet", out: Path, split: str, copy: bool, trust: bool
     )
     for line in source.notes.lines():
         RichReporter().message(line)
+    if unused := describe_unused(made.annotations):
+        RichReporter().warning(unused)

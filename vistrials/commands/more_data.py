@@ -142,7 +142,9 @@ def pseudo_command(
     from vistrials.commands.display import progress_bar, show_text
     from vistrials.data.pseudo.clips import load_clips
     from vistrials.data.pseudo.dataset import write_pseudo_set
+    from vistrials.formats.files import check_folder
 
+    check_folder(out)
     pixels = None if size is None else _parse_size(size)
     loaded = load_clips(clips)
     with progress_bar("videos") as progress:

@@ -87,6 +87,20 @@ def describe_use(minitrain: Path, minival: Path) -> list[str]:
     ]
 
 
+def describe_unused(annotations: Path) -> str | None:
+    """A line where runs that get the folder of an annotation file by --data take another one in its place.
+
+    Args:
+        annotations: a file in that folder, just written.
+    """
+    source, root = FileSource(), annotations.parent
+    for candidates, use in ((source.train_annotations, "train on"), (source.valid_annotations, "score on")):
+        taken = next((name for name in candidates if (root / name).is_file()), annotations.name)
+        if annotations.name in candidates and taken != annotations.name:
+            return f"runs with --data {root} go on to {use} {taken}, not {annotations.name}, while it is there"
+    return None
+
+
 def _choice(root: Path, candidates: Sequence[str]) -> str:
     chosen, *others = (name for name in candidates if (root / name).is_file())
     return f"{chosen} (not {', '.join(others)})" if others else chosen

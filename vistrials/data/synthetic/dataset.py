@@ -120,7 +120,8 @@ def synthesize(
         _move_into_place(draft, directory, manifest)
     except OSError as error:
         raise DataError(
-            f"synthetic data: cannot write {directory} ({error.strerror or error}); choose another folder"
+            f"synthetic data: cannot write {directory} ({error.strerror or error}); choose another folder, "
+            "which is VISTRIALS_CACHE for the data of runs"
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
