@@ -104,8 +104,9 @@ def draw_runs(setting: Setting, rng: np.random.Generator) -> tuple[Floats, Float
     worth = sds[:, None] * rng.normal(size=shape) + setting.start_sd * rng.normal(size=(1, setting.num_seeds))
     signs = np.where(setting.alternating & (np.arange(setting.num_trials) % 2 == 1), -1.0, 1.0)
     worth[1:] += setting.difference * signs[:, None]
-    of_trials = setting.video_sd * rng.normal(size=(1 + setting.num_trials, 1, setting.num_videos))
-    of_trials[0] *= setting.base_video_sd / setting.video_sd
+    video_sds = np.full(1 + setting.num_trials, setting.video_sd)
+    video_sds[0] = setting.base_video_sd
+    of_trials = video_sds[:, None, None] * rng.normal(size=(1 + setting.num_trials, 1, setting.num_videos))
     luck = setting.luck_sd * rng.normal(size=(*shape, setting.num_videos))
     of_videos = 25 * rng.normal(size=setting.num_videos)
     return 60 + worth[:, :, None] + of_videos + of_trials + luck, worth

@@ -1,4 +1,4 @@
-"""What `import vistrials` offers beside the readers of trials and results; the work is done in the rooms below."""
+"""What `import vistrials` offers beside the readers of trials and results; the work is done in the packages below."""
 
 from collections.abc import Sequence
 from pathlib import Path

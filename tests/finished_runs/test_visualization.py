@@ -214,6 +214,7 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     directory = make_run(tmp_path, [], annotated=True)
     for arguments, message in (
         ((directory.path, "--at", "0,x"), "--at 0,x: expected frame numbers, such as 0,7,15"),
+        ((directory.path, "--at", "0,2", "--frames", "2"), "--frames: expected none with --at"),
         ((directory.path, "--video", "4"), "split valid has no video 4; its 2 videos have ids from 3 to 7"),
         (("baseline", "--results", tmp_path / "results"), "seed0: no such run yet; `vistrials run baseline"),
         (("basline",), "no trial 'basline'; did you mean 'baseline'?"),

@@ -18,6 +18,7 @@ from vistrials.reports import planning
 from vistrials.reports.planning import plan_study
 from vistrials.runs.provenance import update_provenance
 from vistrials.specs.data import DataSpec, FileSource
+from vistrials.specs.loading import load_table_rows
 from vistrials.specs.trial import TrialSpec
 
 
@@ -107,6 +108,8 @@ def test_the_command_writes_json_and_refuses_what_would_do_nothing(tmp_path: Pat
             app, ["plan", "baseline", "--results", str(tmp_path), *arguments]
         )
 
+    with_part = json.loads(vistrials("starts", "--speed", "2", "--json").stdout)["trials"]
+    assert [each["trial"] for each in with_part] == ["baseline", *load_table_rows()["starts"]]
     shown = vistrials("--speed", "2", "--seeds", "0,1", "--json")
     content = json.loads(shown.stdout)
     assert content["num_runs"] == 2 and content["trials"][0]["iterations"] == 500

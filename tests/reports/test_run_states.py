@@ -17,6 +17,7 @@ from vistrials.reports.run_states import QueuedJob, RunState, State, find_run_st
 from vistrials.runs.activity import Activity, Phase, write_activity
 from vistrials.runs.directory import RunDirectory
 from vistrials.specs.data import DataSpec, FileSource
+from vistrials.specs.loading import load_table_rows
 from vistrials.specs.training import InitSpec
 from vistrials.specs.trial import TrialSpec
 
@@ -181,6 +182,8 @@ def test_status_shows_a_table_and_json(run: RunDirectory, tmp_path: Path) -> Non
     assert row.split()[3:] == ["training", "train", "attention_neck", "30", "of", "90", "0.5", "2", "min", OWN.host]
     assert shown.stdout.splitlines()[-1] == "1 runs: 1 training"
     (state,) = json.loads(vistrials("status", "--results", tmp_path, "--json").stdout)
+    of_part = json.loads(vistrials("status", "starts", "--results", tmp_path, "--json").stdout)
+    assert {each["trial"] for each in of_part} == set(load_table_rows()["starts"])
     assert (state["state"], state["seconds_left"], state["profile"]) == ("training", 120.0, "demo")
 
 

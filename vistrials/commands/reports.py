@@ -187,6 +187,8 @@ def visualize_command(
 
     --profile, --seed and --results are for a run that is named by its trial; a folder implies them.
     """
+    if at is not None and num_frames is not None:
+        raise SpecError("--frames: expected none with --at, which names the frames")
     frames = num_frames if at is None else _frame_numbers(at)
     keep_files(force, out)
     folder = run_folder(run, profile, seed, results)

@@ -27,7 +27,10 @@ _COLUMNS = ("run", "state", "stage", "step", "a second", "loss", "left", "host",
 def status(
     trials: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TRIAL]...", help="Trials, begun or not (default: all runs that are there)."),
+        typer.Argument(
+            metavar="[TRIAL]...",
+            help="Trials or parts of the table, begun or not (default: all runs that are there).",
+        ),
     ] = None,
     profile: Profile = None,
     seeds: Annotated[
@@ -47,9 +50,9 @@ def status(
     from vistrials.cluster.squeue import read_queue
     from vistrials.commands.display import live_table, show_table, show_text
     from vistrials.reports.run_states import GOING_ON, find_run_states
-    from vistrials.specs.loading import load_trial
+    from vistrials.specs.loading import load_trial, trials_of_parts
 
-    specs = [load_trial(trial, profile) for trial in trials or []]
+    specs = [load_trial(trial, profile) for trial in trials_of_parts(trials)] if trials else []
     wanted = [(spec, seed) for seed in seed_numbers(seeds or "0") for spec in specs]
 
     def look() -> "list[RunState]":
@@ -76,7 +79,7 @@ def status(
 
 @app.command("plan")
 def plan_command(
-    trials: Annotated[list[str], typer.Argument(metavar="TRIAL...", help="Trials of the study.")],
+    trials: Annotated[list[str], typer.Argument(metavar="TRIAL...", help="Trials, or parts of the table.")],
     profile: Profile = None,
     seeds: Annotated[str, typer.Option(metavar="N,N,...", help="Seeds, each a run of every trial.")] = "0,1,2",
     delta: Annotated[
@@ -107,9 +110,9 @@ def plan_command(
         raise SpecError("--split: expected only with --delta")
     from vistrials.commands.display import count, duration, show_table, show_text
     from vistrials.reports.planning import POWER, plan_study
-    from vistrials.specs.loading import load_trial
+    from vistrials.specs.loading import load_trial, trials_of_parts
 
-    specs = [load_trial(trial, profile, overrides or []) for trial in dict.fromkeys(trials)]
+    specs = [load_trial(trial, profile, overrides or []) for trial in trials_of_parts(trials)]
     plan = plan_study(specs, seed_numbers(seeds), results, speed=speed, iterations=iterations, delta=delta, split=split)
     if as_json:
         show_text(json.dumps(plan.to_json(), indent=1))

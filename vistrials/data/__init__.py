@@ -1,0 +1,1 @@
+"""Videos and annotations on their way to a network: sources, frames, samples, pairs; and tools for data sets."""

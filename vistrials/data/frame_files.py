@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
-from vistrials.formats.below import leads_out
 from vistrials.formats.images import FRAME_SUFFIXES
+from vistrials.formats.safe_names import leads_out
 from vistrials.structures.video import VideoSet
 
 _FRAME_FOLDERS = ("JPEGImages",)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from vistrials.data.transforms import normalise, resize_image, resize_shape
 from vistrials.errors import DataError
-from vistrials.formats.below import leads_out
 from vistrials.formats.images import Size, read_pixels
+from vistrials.formats.safe_names import leads_out
 from vistrials.structures.frames import Frame
 from vistrials.structures.video import Video, VideoSet
 

@@ -1,0 +1,1 @@
+"""How networks are trained and run: devices, processes, loops, checkpoints, interrupts, progress."""

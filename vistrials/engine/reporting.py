@@ -1,4 +1,4 @@
-"""How the rooms below the command line tell what they are doing. Nothing in them prints."""
+"""How the packages below the command line tell what they are doing. Nothing in them prints."""
 
 from collections.abc import Callable
 from typing import Any, Protocol

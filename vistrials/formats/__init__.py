@@ -1,0 +1,1 @@
+"""Files as they are, and checks of what they say: JSON, annotations, run lengths, images. No torch here."""

@@ -10,10 +10,10 @@ from typing import Any
 from msgspec import Raw
 
 from vistrials.errors import shortened
-from vistrials.formats.below import leads_out
 from vistrials.formats.findings import Finding, error, warning
 from vistrials.formats.mask_cures import likely_cure
 from vistrials.formats.rle import MAX_PIXELS
+from vistrials.formats.safe_names import leads_out
 from vistrials.formats.values import as_whole, hint_of_text, is_bbox, is_finite_number, is_whole, kind_of
 
 Record = dict[str, Any]

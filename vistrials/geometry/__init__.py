@@ -1,0 +1,1 @@
+"""Boxes: areas, overlap, deltas, and what is done with them."""

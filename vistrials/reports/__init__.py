@@ -1,0 +1,1 @@
+"""What runs have come to, as tables, verdicts and pictures. No torch here."""

@@ -1,0 +1,1 @@
+"""Plain data that several packages pass on: videos, tracks, frames."""

@@ -1,4 +1,4 @@
-"""Tensors that travel from the data room to the model."""
+"""Tensors that travel from the data to the model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Annotated videos, as the data room reads them and everything else sees them. No torch here."""
+"""Annotated videos, as the data package reads them and everything else sees them. No torch here."""
 
 from dataclasses import dataclass
 from functools import cached_property

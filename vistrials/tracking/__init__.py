@@ -1,0 +1,1 @@
+"""Detections frame by frame -> tracks, with the objects that are propagated."""

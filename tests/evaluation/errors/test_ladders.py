@@ -39,7 +39,7 @@ def test_a_track_gets_the_category_of_the_truth_that_it_overlaps_most():
     assert ap(perfect_categories(video)) > ap(video)
 
 
-def test_below_a_tenth_a_track_keeps_its_category():
+def test_safe_names_a_tenth_a_track_keeps_its_category():
     # 2 of 38 pixels.
     video = video_of([(at(A, EVERYWHERE), 1)], [(at((18, 38), EVERYWHERE), 0.9, 2)])
     assert perfect_categories(video).categories.tolist() == [2]

@@ -1,0 +1,1 @@
+"""What is broken in a data set, found before a training does."""

@@ -1,0 +1,1 @@
+"""Data sets of other forms -> YouTube-VIS form, a reader for each form."""

@@ -12,10 +12,10 @@ from vistrials.data.convert.agreement import check_declared_size
 from vistrials.data.convert.notes import Notes
 from vistrials.data.convert.writing import Size, SourceSet, SourceTrack, SourceVideo, common_size
 from vistrials.errors import DataError, shortened
-from vistrials.formats.below import file_below, relative_name
 from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, to_rle
+from vistrials.formats.safe_names import file_below, relative_name
 from vistrials.formats.values import is_whole
 from vistrials.structures.video import Category
 

@@ -11,9 +11,9 @@ from typing import Any
 from vistrials.data.convert.coco_video import TRACK_KEYS, join_coco_video
 from vistrials.data.convert.writing import SourceSet, by_number
 from vistrials.errors import DataError
-from vistrials.formats.below import relative_name
 from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.json_file import load_json
+from vistrials.formats.safe_names import relative_name
 from vistrials.formats.values import is_whole
 
 Record = dict[str, Any]

@@ -27,12 +27,12 @@ from vistrials.data.convert.writing import (
     read_label_image,
 )
 from vistrials.errors import DataError, shortened
-from vistrials.formats.below import file_below, relative_name
 from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.files import read_lines
 from vistrials.formats.images import open_image
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, encode_labels
+from vistrials.formats.safe_names import file_below, relative_name
 from vistrials.formats.values import is_whole
 from vistrials.structures.video import Category
 

@@ -12,10 +12,10 @@ from vistrials.data.convert.writing import SourceSet, SourceTrack, SourceVideo, 
 from vistrials.errors import DataError
 from vistrials.formats.annotation_faults import is_absent
 from vistrials.formats.annotations import build_video_set
-from vistrials.formats.below import file_below
 from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import to_rle
+from vistrials.formats.safe_names import file_below
 from vistrials.structures.video import AnnotatedTrack, Video
 
 FRAME_FOLDERS = ("", "JPEGImages", "{split}", "{split}/JPEGImages", "JPEGImages/{split}", "../JPEGImages/{split}")

@@ -19,10 +19,10 @@ from vistrials.data.convert.writing import (
     read_label_image,
 )
 from vistrials.errors import DataError, shortened
-from vistrials.formats.below import relative_name
 from vistrials.formats.file_kinds import tell_kind
 from vistrials.formats.json_file import load_json
 from vistrials.formats.rle import Rle, encode_labels
+from vistrials.formats.safe_names import relative_name
 from vistrials.structures.video import Category
 
 META_NAME = "meta.json"

@@ -1,0 +1,1 @@
+"""Published data sets: what there is, under which licence, and how it is fetched and unpacked."""

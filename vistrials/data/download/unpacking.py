@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from vistrials.errors import DataError, shortened
-from vistrials.formats.below import is_name, stays_below
+from vistrials.formats.safe_names import is_name, stays_below
 
 MAX_ENTRIES = 1_000_000
 """Several times the frames of the largest set of the field."""

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from vistrials.data.convert.writing import place_frame
 from vistrials.data.export.source import ExportVideo
 from vistrials.errors import DataError
-from vistrials.formats.below import file_below
+from vistrials.formats.safe_names import file_below
 
 
 @contextmanager

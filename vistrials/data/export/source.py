@@ -9,8 +9,8 @@ from typing import Any
 from vistrials.data.convert.notes import Notes
 from vistrials.errors import DataError
 from vistrials.formats.annotation_faults import is_absent
-from vistrials.formats.below import relative_name
 from vistrials.formats.rle import Rle, to_rle
+from vistrials.formats.safe_names import relative_name
 from vistrials.formats.track_masks import decode_track
 from vistrials.structures.video import Category, Video, VideoSet
 

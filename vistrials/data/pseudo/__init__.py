@@ -1,0 +1,1 @@
+"""Training videos made from few annotated ones."""

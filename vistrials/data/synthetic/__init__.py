@@ -1,0 +1,1 @@
+"""The embedded videos: drawn from seeds, with visible and whole masks."""

@@ -1,0 +1,1 @@
+"""What keeps predictions from a higher AP: errors by kind and cause."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vistrials.errors import DataError
-from vistrials.formats.below import file_below, relative_name
+from vistrials.formats.safe_names import file_below, relative_name
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "v/a.jpg", "v\\a.jpg", "./v/a.jpg", "影片/帧\u30001.jpg", "a..b/c"])
