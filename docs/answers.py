@@ -151,9 +151,17 @@ def _say(question: Question, rows: Sequence[Row]) -> str:
     return f"{word}: {', '.join(map(say_difference, rows))}"
 
 
+def _verdict_and_p(row: Row) -> str:
+    """The verdict; of one that a difference is there also the p for its family, which may be close to its bound."""
+    words, judged = verdict(row.judgement), row.judgement
+    if judged is None or judged.verdict not in (Verdict.BETTER, Verdict.WORSE):
+        return words
+    return f"{words} (p {judged.adjusted_p:.3f})"
+
+
 def _table(question: Question, trials: Iterable[str], splits: Sequence[Split]) -> str:
     lines = []
     for trial in trials:
-        cells = (f"{say_difference(rows[trial])} {verdict(rows[trial].judgement)}" for _, rows in splits)
+        cells = (f"{say_difference(rows[trial])} {_verdict_and_p(rows[trial])}" for _, rows in splits)
         lines.append([f"`{trial}`: {question.trials[trial]}", *cells])
     return markdown_table([f"ΔAP against `{question.against}`", *(f"`{split}`" for split, _ in splits)], lines)

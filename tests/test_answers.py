@@ -87,6 +87,17 @@ def test_the_signs_of_help(monkeypatch: pytest.MonkeyPatch) -> None:
     assert at_inference == [same, yes, yes]
 
 
+def test_a_difference_that_is_there_stands_with_its_p(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import answers as module  # type: ignore[import-not-found,unused-ignore]
+
+    base = comparison("baseline", "gaps", propagation_train_only=W)
+    assert f"{SHOWN} worse (p 0.100) |" in module.tabulate([base], module.QUESTIONS)
+    assert f"{SHOWN} equal |" in module.tabulate(
+        [comparison("baseline", "gaps", propagation_train_only=E)], (module.QUESTIONS)
+    )
+
+
 def test_ordered_pairs_are_asked_about_once_they_have_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the difference to the neck, whatever that to the baseline is."""
     base = comparison("baseline", "gaps", attention_neck=U, attention_neck_ordered=W)
