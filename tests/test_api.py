@@ -55,6 +55,14 @@ def test_results_are_a_row_per_trial_seed_and_split_and_nan_is_what_was_not_coun
     assert dict(zip(rows[where].category, rows[where].AP, strict=True)) == figures["AP_per_category"]
 
 
+def test_results_against_whole_objects_are_those_of_a_split_of_their_own() -> None:
+    results = vistrials.load_results(ROOT / "results/same_weights")
+    assert len(results) == len(list((ROOT / "results/same_weights").glob("*/*/*/metrics*.json")))
+    figures = json.loads((ROOT / "results/same_weights/demo_study/baseline/seed1/metrics-gaps.amodal.json").read_text())
+    where = (results.trial == "baseline") & (results.seed == 1) & (results.split == "gaps.amodal")
+    assert results[where].AP.tolist() == [figures["AP"]]
+
+
 def test_damaged_runs_are_left_out_with_a_warning_and_no_runs_are_an_error(tmp_path: Path) -> None:
     for trial, steps in (("baseline", 2), ("attention_neck", 3)):
         write_run(tmp_path, trial, losses=[{"iter": n + 1, "loss_cls": n, "lr": None} for n in range(steps)])

@@ -153,7 +153,8 @@ def compare(
     Args:
         results_dir: holds <profile>/<trial>/seed<N>/.
         profile: whose runs.
-        split: evaluated by the runs; by default the main split of most.
+        split: evaluated by the runs, such as minival, or minival.amodal against whole objects; by default the main
+            split of most.
         against: the trial that differences are to, and verdicts on.
         mix: compare also what is not comparable, with footnotes.
         num_draws: of videos, for intervals and verdicts; 0 leaves these out.

@@ -13,6 +13,7 @@ from vistrials.evaluation.average_precision import FIGURES, NOT_COUNTED
 from vistrials.reports.found_runs import FoundRun, find_readable_runs
 from vistrials.runs.directory import RunDirectory
 from vistrials.runs.provenance import read_provenance
+from vistrials.specs.truths import TRUTHS, scored_name
 
 _LABELS = ["profile", "trial", "seed"]
 
@@ -26,7 +27,8 @@ def load_results(results_dir: Path | str = "results", profile: str | None = None
 
     Returns:
         Columns profile, trial, seed, split, then the 12 published figures as fractions, NaN where nothing was counted.
-        Runs whose spec is damaged are left out with a warning.
+        Figures against whole objects are those of a split such as occlusion.amodal. Runs whose spec is damaged are left
+        out with a warning.
 
     Raises:
         RunError: no run is there.
@@ -115,9 +117,10 @@ def read_losses(run: RunDirectory) -> pd.DataFrame:
 
 
 def _figures(results_dir: Path | str, profile: str | None) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Labels and figures of each run and split."""
+    """Labels and figures of each run and split, whatever they are scored against."""
     for run, recorded in _found(results_dir, profile):
-        for split in filter(run.is_evaluated, recorded.splits):
+        scored = (scored_name(split, truth) for split in recorded.splits for truth in TRUTHS)
+        for split in filter(run.is_evaluated, scored):
             metrics = run.read_metrics(split)
             missing = [name for name in (*FIGURES, "AP_per_category") if name not in metrics]
             if missing:
