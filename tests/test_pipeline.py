@@ -302,6 +302,22 @@ def test_a_backbone_out_of_reach_stops_the_run_before_anything_is_lost(data: Pat
     assert content(directory) == before
 
 
+def test_data_that_are_not_there_are_said_before_weights_are_fetched(data: Path, tmp_path: Path) -> None:
+    (data / "train.json").unlink()
+    with pytest.raises(DataError, match=r"train\.json"):
+        run(tiny_spec(data, init={"backbone": "imagenet"}), tmp_path)
+
+
+def test_weights_of_another_network_say_whose_they_are(data: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "other.safetensors"
+    save_tensors(weights, {"encoder": torch.zeros(3)}, {"trial": "baseline", "profile": "laptop"})
+    spec = tiny_spec(data, init={"weights": str(weights), "backbone": "imagenet"})
+    with pytest.raises(
+        CheckpointError, match=r"other\.safetensors \(of baseline, profile laptop\): nothing fits .* out of"
+    ):
+        run(spec, tmp_path)
+
+
 def test_a_start_whose_backbone_is_out_of_reach_stops_the_run_too(data: Path, tmp_path: Path) -> None:
     first = tiny_spec(data, "first", init={"backbone": "imagenet"})
     second = tiny_spec(data, "second", init={"from": "first"})
