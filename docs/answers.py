@@ -10,6 +10,9 @@ from vistrials.evaluation.verdicts import Verdict
 from vistrials.reports.comparison import Comparison, Row
 from vistrials.reports.comparison_text import say_difference, verdict
 
+MIN_NETWORKS = 3
+"""Rows with fewer are shown, and undecided: docs/study_plan.md said so before there were any."""
+
 Split = tuple[str, dict[str, Row]]
 """A split, and its rows by trial."""
 
@@ -139,7 +142,7 @@ def _answered(
 
 def _say(question: Question, rows: Sequence[Row]) -> str:
     """The answer on one split, with the differences that give it unless it is open."""
-    verdicts = {row.judgement.verdict if row.judgement else Verdict.UNDECIDED for row in rows}
+    verdicts = {_verdict(row) for row in rows}
     if verdicts == {question.yes}:
         word = "yes"
     elif Verdict.EQUAL in verdicts:
@@ -151,9 +154,16 @@ def _say(question: Question, rows: Sequence[Row]) -> str:
     return f"{word}: {', '.join(map(say_difference, rows))}"
 
 
+def _verdict(row: Row) -> Verdict:
+    """That of the row, unless it has fewer networks than the plan asks for."""
+    return row.judgement.verdict if row.judgement and row.num_networks >= MIN_NETWORKS else Verdict.UNDECIDED
+
+
 def _verdict_and_p(row: Row) -> str:
     """The verdict; of one that a difference is there also the p for its family, which may be close to its bound."""
-    words, judged = verdict(row.judgement), row.judgement
+    judged, words = row.judgement, verdict(row.judgement)
+    if judged is not None and row.num_networks < MIN_NETWORKS:
+        return f"undecided: fewer than {MIN_NETWORKS} seeds"
     if judged is None or judged.verdict not in (Verdict.BETTER, Verdict.WORSE):
         return words
     return f"{words} (p {judged.adjusted_p:.3f})"

@@ -1,6 +1,7 @@
 """How the README's answers, and what is said of the study's findings, follow from verdicts on made-up comparisons."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ SHOWN = "+0.5 [-1.0, 2.0]"
 B, W, E, U = Verdict.BETTER, Verdict.WORSE, Verdict.EQUAL, Verdict.UNDECIDED
 
 
-def row(trial: str, verdict: Verdict | None) -> Row:
+def row(trial: str, verdict: Verdict | None, num_networks: int = 3) -> Row:
     wide = Interval(-1, 2)
     judged = Judgement(0.1, 0.1, 0.1, 0.1, wide, verdict, None) if verdict else None
-    return Row(trial, (0, 1), 2, {}, None, Statistic(0.5, 0.1), wide, 0.5, judged, ())
+    return Row(trial, tuple(range(num_networks)), num_networks, {}, None, Statistic(0.5, 0.1), wide, 0.5, judged, ())
 
 
 def comparison(against: str, split: str, **verdicts: Verdict | None) -> Comparison:
@@ -96,6 +97,15 @@ def test_a_difference_that_is_there_stands_with_its_p(monkeypatch: pytest.Monkey
     assert f"{SHOWN} equal |" in module.tabulate(
         [comparison("baseline", "gaps", propagation_train_only=E)], (module.QUESTIONS)
     )
+
+
+def test_two_networks_have_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    neck = replace(comparison("attention_neck", "gaps"), rows=(row("neck_off_at_test", W, 2),))
+    asked = ["Does the neck help at inference, with the same weights?", "`neck_off_at_test` against `attention_neck`"]
+    assert cells(monkeypatch, neck) == [[*asked, "open"]]
+    import answers as module  # type: ignore[import-not-found,unused-ignore]
+
+    assert f"{SHOWN} undecided: fewer than 3 seeds |" in module.tabulate([neck], module.QUESTIONS)
 
 
 def test_ordered_pairs_are_asked_about_once_they_have_run(monkeypatch: pytest.MonkeyPatch) -> None:
