@@ -11,7 +11,7 @@ from vistrials.evaluation.verdicts import Verdict
 from vistrials.reports.comparison import BASELINE, MARGIN, check_margin, compare_runs
 from vistrials.reports.comparison_text import verdict
 from vistrials.reports.found_runs import find_readable_runs
-from vistrials.runs.seed_plan import FIRST_LOOK, SeedPlan, keep_seed_plan, seed_plan_file
+from vistrials.runs.seed_plan import FIRST_LOOK, SeedPlan, keep_seed_plan
 from vistrials.specs.trial import TrialSpec
 from vistrials.study import Executor, Failure, Local, OpenReporter, run_all
 
@@ -77,9 +77,9 @@ def run_until_decided(
         if split not in spec.data.splits:
             raise SpecError(f"until decided: {spec.name} predicts {', '.join(spec.data.splits)}, expected {split}")
     trials = tuple(name for name in by_name if name != BASELINE)
-    if not seed_plan_file(results_dir, base.profile).exists() and _has_figures(results_dir, base.profile, split):
+    begins = keep_seed_plan(results_dir, base.profile, SeedPlan(split, margin, max_seeds, trials))
+    if begins and _has_figures(results_dir, base.profile, split):
         say("runs had figures before this plan: its error holds if they were not what it was made for")
-    keep_seed_plan(results_dir, base.profile, SeedPlan(split, margin, max_seeds, trials))
     undecided, num_runs, first = trials, 0, 0
     for look in range(FIRST_LOOK, max_seeds + 1):
         todo = [spec for spec in by_name.values() if spec.name in (BASELINE, *undecided)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vistrials.errors import DataError, SpecError
-from vistrials.own_video.names import OutputPlace, name_outputs, refuse_to_replace_outputs
+from vistrials.own_video.names import OutputPlace, check_outputs, name_outputs
 from vistrials.video_files.sources import Source
 
 A = Source("file", "a", "x/a.mp4", (Path("x/a.mp4"),))
@@ -66,7 +66,8 @@ def test_what_is_there_is_kept(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "00000.png").touch()
-    refuse_to_replace_outputs([OutputPlace(tmp_path / "new.mp4", ".mp4"), OutputPlace(tmp_path / "empty", "")])
+    check_outputs([OutputPlace(tmp_path / "new.mp4", ".mp4"), OutputPlace(tmp_path / "empty", "")], replace=False)
     for name, kind in (("o.mp4", ".mp4"), ("masks", "")):
         with pytest.raises(DataError, match=rf"{name}: there already; replace with --force"):
-            refuse_to_replace_outputs([OutputPlace(tmp_path / name, kind)])
+            check_outputs([OutputPlace(tmp_path / name, kind)], replace=False)
+        check_outputs([OutputPlace(tmp_path / name, kind)], replace=True)

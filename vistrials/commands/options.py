@@ -178,21 +178,24 @@ def find_all_predictions(
     from vistrials.runs.directory import RunDirectory
 
     found = [s if is_predictions_file(s) else run_folder(s, profile, seed, results) for s in sources]
-    runs = [place for place in found if isinstance(place, Path)]
-    for run in runs:
+    splits = {}  # of runs; found once, since the annotations are read whole for it
+    for run in (place for place in found if isinstance(place, Path)):
         directory, spec = RunDirectory.open(run)
-        directory.find_split(spec, split, annotations)
-    for run in runs:
-        predict_missing(run, split, annotations)
-    return [find_predictions(place, annotations, split, truth) for place in found]
+        splits[run] = directory.find_split(spec, split, annotations)
+    for run, of_run in splits.items():
+        predict_missing(run, of_run)
+    return [
+        find_predictions(place, annotations, splits[place] if isinstance(place, Path) else split, truth)
+        for place in found
+    ]
 
 
-def predict_missing(run: Path, split: str | None, annotations: Path | None = None) -> None:
+def predict_missing(run: Path, split: str | None) -> None:
     """Predict a split that a run with weights has not predicted yet; of one without, readers say what to do."""
     from vistrials.runs.directory import RunDirectory
 
     directory, spec = RunDirectory.open(run)
-    split = directory.find_split(spec, split, annotations)
+    split = directory.find_split(spec, split)
     if directory.is_inferred(split) or not directory.is_trained():
         return
     from vistrials import pipeline

@@ -87,16 +87,12 @@ def track_command(
     if run is not None and trial is not None:
         raise SpecError("--trial: expected only with --weights; --run says whose network it is")
 
-    from vistrials.formats.files import check_folder
-    from vistrials.own_video.names import name_outputs, refuse_to_replace_outputs
+    from vistrials.own_video.names import check_outputs, name_outputs
     from vistrials.video_files.sources import find_sources
 
     sources = find_sources(inputs)
     places = name_outputs(out, sources)
-    for place in (place for of_source in places for place in of_source):
-        check_folder(place.path.parent if place.kind else place.path)
-    if not force:
-        refuse_to_replace_outputs([place for of_source in places for place in of_source])
+    check_outputs([place for of_source in places for place in of_source], replace=force)
     if rate is not None and all(source.kind != "images" for source in sources):
         raise SpecError("--fps: expected only with images; videos have their own times")
 

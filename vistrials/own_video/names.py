@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vistrials.errors import SpecError
-from vistrials.formats.files import numbered_files, refuse_to_replace
+from vistrials.formats.files import check_folder, numbered_files, refuse_to_replace
 from vistrials.video_files.sources import Source
 
 _KINDS = {
@@ -53,12 +53,20 @@ def name_outputs(outputs: Sequence[str], sources: Sequence[Source]) -> list[list
     return named
 
 
-def refuse_to_replace_outputs(places: Sequence[OutputPlace]) -> None:
-    """Keep what is there: files, and folders with masks in them.
+def check_outputs(places: Sequence[OutputPlace], *, replace: bool) -> None:
+    """Refuse outputs that cannot be written, and keep files that are there, and folders with masks in them.
+
+    Args:
+        places: of all videos.
+        replace: replace what is there.
 
     Raises:
-        DataError: some of them are there.
+        DataError: one cannot be written, or some of them are there.
     """
+    for place in places:
+        check_folder(place.path.parent if place.kind else place.path)
+    if replace:
+        return
     there = [place.path for place in places if place.path.is_file() or _masks_in(place)]
     refuse_to_replace(there, "name another file")
 

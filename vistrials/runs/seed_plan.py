@@ -40,8 +40,11 @@ def read_seed_plan(results_dir: Path | str, profile: str, split: str) -> SeedPla
     return plan if plan and plan.split == split else None
 
 
-def keep_seed_plan(results_dir: Path | str, profile: str, plan: SeedPlan) -> None:
+def keep_seed_plan(results_dir: Path | str, profile: str, plan: SeedPlan) -> bool:
     """Write a plan down, or make sure that it is the one written down.
+
+    Returns:
+        Whether it begins now.
 
     Raises:
         RunError: there is another one, whose looks are paid for already.
@@ -51,11 +54,13 @@ def keep_seed_plan(results_dir: Path | str, profile: str, plan: SeedPlan) -> Non
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         save_json_atomic(path, asdict(plan))
-    elif _with_sorted_trials(begun := _read(path)) != _with_sorted_trials(plan):
+        return True
+    if _with_sorted_trials(begun := _read(path)) != _with_sorted_trials(plan):
         raise RunError(
             f"{path}: another plan has begun here ({_shown(begun)}), expected {_shown(plan)}; "
             "give its trials and options, or another folder with --results"
         )
+    return False
 
 
 def _read(path: Path) -> SeedPlan:
